@@ -1,0 +1,19 @@
+"""Fixtures shared by the tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Return the folder of third-party data beside the checkout, or skip."""
+    folder = Path(os.environ.get("LENSMILL_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(
+            f"third-party data not at {folder}; set LENSMILL_SHARED_DATA to test against it"
+        )
+    return folder
