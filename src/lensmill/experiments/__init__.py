@@ -1,0 +1,34 @@
+"""The experiments: one folder each, all with the same modules.
+
+Nothing is registered. A folder that has a ``defaults.yaml`` is an experiment.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import yaml
+
+FOLDER = Path(__file__).parent
+NAMES = sorted(path.parent.name for path in FOLDER.glob("*/defaults.yaml"))
+
+
+def load(name: str, part: str) -> ModuleType:
+    """Import one module of one experiment, e.g. ``load("time_delay", "simulate")``.
+
+    Only that module is imported, so simulating needs no deep-learning library.
+    """
+    if name not in NAMES:
+        raise ValueError(f"unknown experiment {name!r}; there are: {', '.join(NAMES)}")
+    return import_module(f"{__name__}.{name}.{part}")
+
+
+def defaults(name: str) -> dict:
+    """Read the settings an experiment has, with their default values."""
+    path = FOLDER / name / "defaults.yaml"
+    return yaml.safe_load(path.read_text())["experiments"][name]
+
+
+def schema(name: str) -> dict:
+    """Read the schema of the settings that only this experiment has."""
+    return yaml.safe_load((FOLDER / name / "schema.yaml").read_text())

@@ -1,0 +1,87 @@
+"""Priors as they are written in the configuration, e.g. ``[uniform, 0.5, 2.0]``.
+
+A draw is the inverse cumulative distribution of a uniform number: no rejection, so a system's
+parameters depend on its own numbers only.
+
+==================  =====================================  ==========================
+kind                parameters                             support
+==================  =====================================  ==========================
+fixed               value                                  the value
+uniform             low, high                              low ... high
+log_uniform         low, high                              low ... high
+normal              mean, standard deviation               unbounded
+truncated_normal    mean, standard deviation, low, high    low ... high
+lognormal           median, scatter [dex]                  positive
+truncated_lognormal median, scatter [dex], low, high       low ... high
+==================  =====================================  ==========================
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr, ndtri
+
+
+def inverse_cdf(prior: list, u: ArrayLike, above: ArrayLike | None = None) -> NDArray:
+    """Turn uniform numbers into draws from a prior.
+
+    Parameters
+    ----------
+    prior : list
+        Kind and parameters, as in the table above.
+    u : array
+        Uniform numbers in (0, 1).
+    above : array, optional
+        Cut the prior below these values, one per draw (a source lies behind its lens).
+    """
+    u = np.asarray(u, float)
+    if above is not None:
+        below = cdf(prior, above)
+        u = below + u * (1 - below)
+    kind, *p = prior
+    match kind:
+        case "fixed":
+            return np.full(u.shape, float(p[0]))
+        case "uniform":
+            return p[0] + (p[1] - p[0]) * u
+        case "log_uniform":
+            return p[0] * (p[1] / p[0]) ** u
+        case "normal" | "truncated_normal":
+            return _cut_normal(u, *p)
+        case "lognormal":
+            return p[0] * 10 ** (p[1] * ndtri(u))
+        case "truncated_lognormal":
+            return 10 ** _cut_normal(u, np.log10(p[0]), p[1], *np.log10(p[2:]))
+    raise ValueError(f"{kind!r} is not a kind of prior; see lensmill.pipeline.priors")
+
+
+def _cut_normal(
+    u: NDArray, mean: float, sd: float, low: float = -np.inf, high: float = np.inf
+) -> NDArray:
+    bottom, top = ndtr((low - mean) / sd), ndtr((high - mean) / sd)
+    return np.clip(mean + sd * ndtri(bottom + u * (top - bottom)), low, high)
+
+
+def cdf(prior: list, x: ArrayLike) -> NDArray:
+    """Cumulative distribution of a prior at ``x``; 0 below its support and 1 above it."""
+    x = np.asarray(x, float)
+    kind, *p = prior
+    match kind:
+        case "fixed":
+            return (x >= p[0]).astype(float)
+        case "uniform":
+            return np.clip((x - p[0]) / (p[1] - p[0]), 0, 1)
+        case "log_uniform":
+            return np.clip(np.log(np.maximum(x, p[0]) / p[0]) / np.log(p[1] / p[0]), 0, 1)
+        case "normal" | "truncated_normal":
+            return _cut_cdf(x, *p)
+        case "lognormal" | "truncated_lognormal":
+            positive = np.maximum(x, np.finfo(float).tiny)
+            return _cut_cdf(np.log10(positive), np.log10(p[0]), p[1], *np.log10(p[2:]))
+    raise ValueError(f"{kind!r} is not a kind of prior; see lensmill.pipeline.priors")
+
+
+def _cut_cdf(
+    x: NDArray, mean: float, sd: float, low: float = -np.inf, high: float = np.inf
+) -> NDArray:
+    bottom, top = ndtr((low - mean) / sd), ndtr((high - mean) / sd)
+    return np.clip((ndtr((x - mean) / sd) - bottom) / (top - bottom), 0, 1)

@@ -1,0 +1,69 @@
+"""Which code, settings and machine a result was made with."""
+
+import ast
+import functools
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lensmill
+
+PACKAGE = Path(lensmill.__file__).parent
+
+
+def sources(module: Path) -> set[Path]:
+    """Return the file of a module and those it imports from this package, in turn."""
+    found: set[Path] = set()
+    to_read = [module]
+    while to_read:
+        path = to_read.pop()
+        if path in found or not path.is_file():
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
+                base = PACKAGE.parent.joinpath(*node.module.split("."))
+                to_read += [base.with_suffix(".py"), base / "__init__.py"]
+                to_read += [base / f"{alias.name}.py" for alias in node.names]
+    return found
+
+
+@functools.cache
+def digest(*modules: str) -> str:
+    """Return one SHA-256 of the given modules and of everything of ours they import."""
+    files = sorted(set().union(*(sources(PACKAGE / module) for module in modules)))
+    whole = hashlib.sha256()
+    for file in files:
+        if file != PACKAGE / "__init__.py":  # a new version number is not new science
+            whole.update(file.relative_to(PACKAGE).as_posix().encode() + file.read_bytes())
+    return whole.hexdigest()
+
+
+def git_commit() -> str:
+    """Return the commit of the checkout, with ``-dirty`` if it was edited, or ``""``."""
+    git = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        answer = subprocess.run(git, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip()
+
+
+def attributes(settings: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
+    """Return the attributes every data file carries: version, code, settings, machine.
+
+    ``settings`` is stored as JSON with sorted keys, so that equal settings are equal text.
+    """
+    return {
+        "lensmill_version": lensmill.__version__,
+        "git_commit": git_commit(),
+        "settings": json.dumps(settings, sort_keys=True),
+        "cpu": platform.processor() or platform.machine(),
+        "threads": os.environ.get("OMP_NUM_THREADS", ""),
+        **facts,
+    }

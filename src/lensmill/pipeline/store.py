@@ -1,0 +1,141 @@
+"""Tables in HDF5 files: written whole or not at all, with units and a digest of their content.
+
+A file holds tables (groups) of columns (datasets), each column with its unit as an attribute.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+Tables = dict[str, dict[str, NDArray]]
+Units = Mapping[str, Mapping[str, str]]
+
+CHUNK = 1 << 18  # rows read at a time where a whole column need not be in memory
+
+
+@contextlib.contextmanager
+def create(path: str | Path) -> Iterator[h5py.File]:
+    """Open a new HDF5 file that appears under its name only when it is complete.
+
+    It is written under a temporary name in the same folder, flushed to disk and renamed, so a
+    job that is killed, or a full disk, leaves no file that could be taken for a good one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with h5py.File(temporary, "w") as file:
+            yield file
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write(path: str | Path, tables: Tables, units: Units, attributes: Mapping[str, Any]) -> None:
+    """Write tables to a new file, with a digest of their content.
+
+    Parameters
+    ----------
+    path : path
+        The file; its folder is made if need be.
+    tables : dict of dict of array
+        ``tables[table][column]``; the columns of a table have one length.
+    units : mapping of mapping of str
+        Unit of every column as astropy writes it; ``""`` for a pure number.
+    attributes : mapping
+        Attributes of the file: where the data come from.
+
+    Raises
+    ------
+    ValueError
+        If a column has no unit, or the columns of a table differ in length.
+    """
+    for table, columns in tables.items():
+        missing = columns.keys() - units[table].keys()
+        if missing:
+            raise ValueError(f"table {table!r}: no unit is given for {sorted(missing)}")
+        lengths = {name: len(values) for name, values in columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"table {table!r}: columns differ in length: {lengths}")
+    with create(path) as file:
+        for table, columns in tables.items():
+            for name, values in columns.items():
+                add_column(file, table, name, values, units[table][name])
+        file.attrs.update(attributes)
+        file.attrs["content_digest"] = content_digest(file)
+
+
+def add_column(file: h5py.File, table: str, name: str, values: NDArray, unit: str) -> None:
+    """Store one column, contiguous and uncompressed; text as UTF-8."""
+    group = file.require_group(table)
+    if values.dtype.kind in "UO":
+        values = values.astype(h5py.string_dtype())
+    group.create_dataset(name, data=values)
+    group[name].attrs["unit"] = unit
+
+
+def read(
+    path: str | Path,
+    table: str,
+    columns: Sequence[str] | None = None,
+    first: int = 0,
+    count: int | None = None,
+) -> dict[str, NDArray]:
+    """Read columns of one table, all of them by default, rows ``first ... first + count - 1``."""
+    with h5py.File(path) as file:
+        stop = None if count is None else first + count
+        return {
+            name: _text(file[table][name])[first:stop] for name in columns or sorted(file[table])
+        }
+
+
+def _text(column: h5py.Dataset) -> Any:
+    return column.asstr() if h5py.check_string_dtype(column.dtype) else column
+
+
+def attributes(path: str | Path) -> dict[str, Any]:
+    """Read the attributes of a file."""
+    with h5py.File(path) as file:
+        return dict(file.attrs)
+
+
+def units(path: str | Path) -> dict[str, dict[str, str]]:
+    """Read the unit of every column, ``units[table][column]``."""
+    with h5py.File(path) as file:
+        return {
+            table: {name: column.attrs["unit"] for name, column in group.items()}
+            for table, group in file.items()
+        }
+
+
+def content_digest(file: h5py.File) -> str:
+    """Return the SHA-256 of all columns in row order: what 'the same data' means.
+
+    It covers names, types, units and values, not the bytes of the container, so it does not
+    depend on the shards that the data were made in.
+    """
+    whole = hashlib.sha256()
+    for table in sorted(file):
+        for name in sorted(file[table]):
+            column = file[table][name]
+            part = hashlib.sha256()
+            for start in range(0, len(column), CHUNK):
+                values = column[start : start + CHUNK]
+                if values.dtype == object:
+                    for text in values:
+                        part.update(len(text).to_bytes(8, "little") + text)
+                else:
+                    part.update(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")))
+            kind = "text" if column.dtype == object else column.dtype.newbyteorder("<").str
+            header = f"{table}/{name}:{kind}:{column.shape}:{column.attrs['unit']}:"
+            whole.update(header.encode() + part.digest())
+    return whole.hexdigest()

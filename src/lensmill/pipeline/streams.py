@@ -1,0 +1,45 @@
+"""Random numbers that belong to a system, whatever shard it is made in."""
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMALLEST = 2.0**-54  # half a step of the generator: keeps inverse CDFs of open priors finite
+
+
+def uniforms(
+    seed: int, experiment: str, population: str, first: int, count: int, width: int
+) -> NDArray:
+    """Return the uniform numbers of systems ``first ... first + count - 1``.
+
+    The same for a system whatever shard it is in: ``width`` numbers of one counter-based stream
+    (Philox4x64: Salmon et al. 2011, SC '11) belong to each.
+
+    Parameters
+    ----------
+    seed : int
+        The seed of the configuration.
+    experiment, population : str
+        Key the stream, with the seed.
+    first, count : int
+        Range of system indices.
+    width : int
+        Numbers per system; a multiple of 4, the step of Philox.
+
+    Returns
+    -------
+    array, shape (count, width)
+        In (0, 1).
+
+    Raises
+    ------
+    ValueError
+        If ``width`` is not a multiple of 4.
+    """
+    if width % 4:
+        raise ValueError(f"width = {width} must be a multiple of 4, the step of Philox")
+    name = zlib.crc32(f"{experiment}/{population}".encode())
+    key = np.random.SeedSequence([seed, name]).generate_state(2, np.uint64)
+    stream = np.random.Philox(key=key).advance(first * width // 4)
+    return np.maximum(np.random.Generator(stream).random((count, width)), SMALLEST)
