@@ -1,0 +1,81 @@
+# make run    everything, from the prior to the Hubble constant, on this machine
+# make test   the tests (minutes); make test-all adds the slow ones; make lint the style
+# make help   the other targets
+#
+# Needs python3.11 and make, nothing else. Every target makes what it needs and a second call
+# does nothing that is done already.
+
+PYTHON ?= python3.11
+CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
+TEST_WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+
+# With it set, every import of TensorFlow would parse 4,000 files again.
+unexport PYTHONDONTWRITEBYTECODE
+# A package of the user's own must not shadow a locked one.
+export PYTHONNOUSERSITE := 1
+
+.PHONY: run dry-run figures report env test test-all lint format lock clean help
+.DELETE_ON_ERROR:
+
+run: $(VENV)/run.stamp  ## the whole workflow with the settings of config.yaml
+	$(BIN)/snakemake --cores $(CORES)
+
+dry-run: $(VENV)/run.stamp  ## what `make run` would do
+	$(BIN)/snakemake --cores $(CORES) --dry-run
+
+figures: $(VENV)/run.stamp  ## only the figures (and what they need, if it is missing)
+	$(BIN)/snakemake --cores $(CORES) figures
+
+report: $(VENV)/run.stamp  ## results/report.html: figures, captions, settings, run times
+	$(BIN)/snakemake --cores 1 --report results/report.html
+
+env: $(VENV)/run.stamp  ## the environment of the workflow, in .venv
+
+test: $(VENV)/dev.stamp  ## the tests
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
+
+test-all: $(VENV)/dev.stamp  ## the tests, the slow ones as well
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile -m "slow or not slow"
+
+lint: $(VENV)/dev.stamp  ## style of the code and of the workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/dev.stamp  ## rewrite the code in that style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+# uv is not in the lock, since only this target uses it: `pipx install uv` puts it on the PATH.
+lock:  ## requirements*.txt anew from requirements*.in, with hashes
+	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH: pipx install uv" >&2; exit 1; }
+	uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
+	uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 -c requirements.txt requirements-dev.in -o requirements-dev.txt
+
+clean:  ## remove what the workflow made; the environment stays
+	rm -rf results .snakemake .pytest_cache .ruff_cache
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamps lie inside the environment: whoever removes the one removes the others.
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not on the PATH; name yours with make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements.txt | $(BIN)/python
+	@echo "Installing requirements.txt into $(VENV): about 2 GB, a few minutes"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r requirements.txt
+	$(BIN)/python -m compileall -q src
+	touch $@
+
+# The second lock contains the first (tests/test_pins.py), so it stands for both.
+$(VENV)/dev.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
+	@echo "Installing requirements-dev.txt into $(VENV): about 2 GB, a few minutes"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m compileall -q src
+	touch $(VENV)/run.stamp $@
