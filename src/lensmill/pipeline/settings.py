@@ -1,0 +1,163 @@
+"""Settings: what exists, what is permitted, and what a population is made of.
+
+Imports only the standard library, since every job of a workflow reads the settings.
+"""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from math import log10
+from typing import Any
+
+# Kinds of priors and their parameters, see lensmill.pipeline.priors.
+PRIOR_PARAMETERS = {
+    "fixed": 1,
+    "uniform": 2,
+    "log_uniform": 2,
+    "normal": 2,
+    "truncated_normal": 4,
+    "lognormal": 2,
+    "truncated_lognormal": 4,
+}
+TAIL = 6  # an unbounded prior is judged by its values within this many standard deviations
+
+
+def refuse_unknown(settings: Any, schema: Mapping, where: str, root: Mapping | None = None) -> None:
+    """Raise if a key of ``settings`` is not a setting of ``schema``, at any depth.
+
+    Parameters
+    ----------
+    settings : mapping or value
+        What the user wrote, over the defaults.
+    schema : mapping
+        JSON schema; an object with ``properties`` lists its keys, one with
+        ``additionalProperties`` has names of the user's choice.
+    where : str
+        How the message names this place, e.g. ``experiments.time_delay``.
+
+    Raises
+    ------
+    ValueError
+        Naming the key and the nearest one that exists.
+    """
+    root = root or schema
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+    if not isinstance(settings, Mapping) or not ("properties" in schema or _free(schema)):
+        return
+    properties = schema.get("properties", {})
+    for key, value in settings.items():
+        if key in properties:
+            refuse_unknown(value, properties[key], f"{where}.{key}", root)
+        elif _free(schema):
+            refuse_unknown(value, schema["additionalProperties"], f"{where}.{key}", root)
+        else:
+            near = get_close_matches(str(key), properties, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(properties)}"
+            raise ValueError(f"{where}.{key} is not a setting; {hint}")
+
+
+def _free(schema: Mapping) -> bool:
+    return isinstance(schema.get("additionalProperties"), Mapping)
+
+
+def refuse_prior(prior: list, support: tuple[float, float], where: str) -> None:
+    """Raise if a prior is malformed or reaches beyond what its parameter can be.
+
+    Parameters
+    ----------
+    prior : list
+        Kind and parameters, e.g. ``[uniform, 0.5, 2.0]``.
+    support : tuple of float
+        Lowest and highest value that the parameter may take.
+    where : str
+        How the message names the prior.
+    """
+    kind, *p = prior
+    if kind not in PRIOR_PARAMETERS:
+        near = get_close_matches(str(kind), PRIOR_PARAMETERS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(PRIOR_PARAMETERS)}"
+        raise ValueError(f"{where}: {kind!r} is not a kind of prior; {hint}")
+    if len(p) != PRIOR_PARAMETERS[kind] or not all(isinstance(x, int | float) for x in p):
+        raise ValueError(
+            f"{where}: {prior} needs {PRIOR_PARAMETERS[kind]} numbers after {kind!r}"
+        )
+    if kind.endswith("normal") and p[1] <= 0:
+        raise ValueError(f"{where}: {prior} has a spread of {p[1]}; it must be above 0")
+    low, high = _reach(kind, p)
+    if kind != "fixed" and not low < high:
+        raise ValueError(f"{where}: {prior} is empty: {low} is not below {high}")
+    if low < support[0] or high > support[1]:
+        raise ValueError(
+            f"{where}: {prior} reaches from {low:g} to {high:g}, beyond the permitted "
+            f"{support[0]:g} to {support[1]:g}; use a narrower or a truncated prior"
+        )
+
+
+def _reach(kind: str, p: list[float]) -> tuple[float, float]:
+    match kind:
+        case "fixed":
+            return p[0], p[0]
+        case "normal":
+            return p[0] - TAIL * p[1], p[0] + TAIL * p[1]
+        case "lognormal":
+            if p[0] <= 0:
+                return p[0], p[0]
+            return 10 ** (log10(p[0]) - TAIL * p[1]), 10 ** (log10(p[0]) + TAIL * p[1])
+    return p[-2], p[-1]
+
+
+def check_experiment(settings: Mapping, schema: Mapping, where: str) -> None:
+    """Check what a schema cannot say: priors within their range, names that refer to others.
+
+    Raises
+    ------
+    ValueError
+        Naming the setting, what is wrong with it and what there is.
+    """
+    ranges = schema["$defs"]["prior_preset"]["properties"]
+    for place, key, prior in _priors(settings, where):
+        if "support" in ranges.get(key, {}):
+            refuse_prior(prior, ranges[key]["support"], place)
+    for name, population in settings["populations"].items():
+        place = f"{where}.populations.{name}"
+        if ("ingest" in population) == ("systems" in population):
+            raise ValueError(
+                f"{place} must either have 'ingest' (a file of real systems) or 'systems' (how "
+                f"many to simulate), with 'family' and 'prior'"
+            )
+        if "systems" in population:
+            _refer(population.get("prior"), settings["priors"], f"{place}.prior")
+    for name, network in settings["networks"].items():
+        place = f"{where}.networks.{name}"
+        simulated = {n: p for n, p in settings["populations"].items() if "systems" in p}
+        _refer(network["train_on"], simulated, f"{place}.train_on")
+        for other in network["test_on"]:
+            _refer(other, settings["populations"], f"{place}.test_on")
+        _refer(network["observation"], settings["observations"], f"{place}.observation")
+
+
+def _priors(settings: Mapping, where: str) -> Iterator[tuple[str, str, list]]:
+    """Yield place, parameter and prior of every preset and every override."""
+    for name, preset in settings["priors"].items():
+        for key, prior in preset.items():
+            yield f"{where}.priors.{name}.{key}", key, prior
+    for name, population in settings["populations"].items():
+        for key, prior in population.get("override", {}).items():
+            yield f"{where}.populations.{name}.override.{key}", key, prior
+
+
+def _refer(name: Any, to: Mapping, where: str) -> None:
+    if name not in to:
+        near = get_close_matches(str(name), to, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(to)}"
+        raise ValueError(f"{where}: {name!r} does not exist; {hint}")
+
+
+def population(settings: Mapping, name: str) -> dict[str, Any]:
+    """Return what fixes a simulated population's systems: its family and its whole prior.
+
+    The number of systems is left out: more of them change none of those there are.
+    """
+    chosen = settings["populations"][name]
+    prior = {**settings["priors"][chosen["prior"]], **chosen.get("override", {})}
+    return {"family": chosen["family"], "prior": prior}

@@ -1,0 +1,196 @@
+"""Shards: ranges of systems, one job and one file each, and their merging.
+
+How the systems are cut into shards changes no number of the merged data.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from lensmill.pipeline import logs, provenance, store
+from lensmill.pipeline.streams import uniforms
+
+log = logging.getLogger(__name__)
+
+BATCH = 1 << 16  # systems drawn at a time: bounds the memory of the steps in between
+
+# What must be equal in all shards of a population, and how a refusal names it.
+IDENTITY = {
+    "experiment": "experiment",
+    "population": "population",
+    "seed": "seed",
+    "settings": "settings",
+    "code": "digest of the code",
+}
+
+
+def simulate(
+    path: str,
+    simulator: Any,
+    experiment: str,
+    population: str,
+    seed: int,
+    first: int,
+    count: int,
+    settings: Mapping[str, Any],
+    code: str,
+) -> None:
+    """Draw systems ``first ... first + count - 1`` and write them to one shard.
+
+    Parameters
+    ----------
+    path : str
+        The shard's file.
+    simulator : module
+        ``simulate.py`` of the experiment: ``draw``, ``UNITS``, ``WIDTH`` and ``ROWS_OF`` (columns
+        that hold row numbers of another table).
+    experiment, population, seed
+        Key the random numbers.
+    first, count : int
+        Range of system indices.
+    settings : mapping
+        The population's settings.
+    code : str
+        Digest of the simulator's code, kept for the merging.
+    """
+    parts = []
+    for start in logs.progress(range(first, first + count, BATCH), f"{population} from {first}"):
+        size = min(BATCH, first + count - start)
+        numbers = uniforms(seed, experiment, population, start, size, simulator.WIDTH)
+        parts.append(simulator.draw(start, numbers, settings))
+    tables = _join(parts, simulator.ROWS_OF)
+    if len(tables["systems"]["index"]) != count:
+        raise ValueError(
+            f"{experiment}/{population}: {count} systems were asked for and "
+            f"{len(tables['systems']['index'])} made"
+        )
+    facts = provenance.attributes(
+        settings, experiment=experiment, population=population, seed=seed, code=code
+    )
+    facts |= {"first": first, "last": first + count - 1, "rows_of": json.dumps(simulator.ROWS_OF)}
+    store.write(path, tables, simulator.UNITS, facts)
+    log.info("%s: %s", path, {name: len(next(iter(t.values()))) for name, t in tables.items()})
+
+
+def _join(parts: Sequence[store.Tables], rows_of: Mapping[str, str]) -> store.Tables:
+    """Concatenate tables; row numbers go on counting from part to part."""
+    before = dict.fromkeys(parts[0], 0)
+    for part in parts:
+        for column, target in rows_of.items():
+            table, name = column.split("/")
+            part[table][name] += before[target]
+        for table in before:
+            before[table] += len(next(iter(part[table].values())))
+    return {
+        table: {name: np.concatenate([part[table][name] for part in parts]) for name in columns}
+        for table, columns in parts[0].items()
+    }
+
+
+def merge(paths: Sequence[str], output: str, systems: int, **identity: Any) -> None:
+    """Join the shards of one population into one file, a piece at a time.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The shards, in order of index.
+    output : str
+        The merged file; its ``content_digest`` does not depend on the shards.
+    systems : int
+        Number of systems of the population.
+    **identity
+        What every shard must say of itself: ``experiment``, ``population``, ``seed``,
+        ``settings`` (a mapping) and ``code``.
+
+    Raises
+    ------
+    ValueError
+        If a shard is missing, unreadable, truncated, damaged, foreign, repeated or out of order;
+        the message names the file and the remedy.
+    """
+    identity["settings"] = json.dumps(identity["settings"], sort_keys=True)
+    rows = _check(paths, systems, identity)
+    with store.create(output) as merged:
+        with h5py.File(paths[0]) as shard:
+            for table, group in shard.items():
+                for name, column in group.items():
+                    shape = (rows[table], *column.shape[1:])
+                    merged.require_group(table).create_dataset(name, shape, column.dtype)
+                    merged[table][name].attrs["unit"] = column.attrs["unit"]
+            merged.attrs.update(shard.attrs)
+            rows_of = json.loads(shard.attrs["rows_of"])
+        filled = dict.fromkeys(rows, 0)
+        for path in logs.progress(paths, f"merge {identity['population']}"):
+            _append(merged, path, filled, rows_of)
+        merged.attrs["first"], merged.attrs["last"] = 0, systems - 1
+        merged.attrs["content_digest"] = store.content_digest(merged)
+    log.info("%s: %d shards, %s rows", output, len(paths), rows)
+
+
+def _append(
+    merged: h5py.File, path: str, filled: dict[str, int], rows_of: Mapping[str, str]
+) -> None:
+    """Copy the columns of one shard behind those that are there."""
+    with h5py.File(path) as shard:
+        length = {table: len(next(iter(group.values()))) for table, group in shard.items()}
+        for table, group in shard.items():
+            for name, column in group.items():
+                offset = filled[rows_of[f"{table}/{name}"]] if f"{table}/{name}" in rows_of else 0
+                for start in range(0, length[table], store.CHUNK):
+                    values = column[start : start + store.CHUNK]
+                    if offset:
+                        values += offset
+                    to = filled[table] + start
+                    merged[table][name][to : to + len(values)] = values
+        for table in filled:
+            filled[table] += length[table]
+
+
+def _check(paths: Sequence[str], systems: int, identity: Mapping[str, Any]) -> dict[str, int]:
+    """Refuse any shard that is not the next piece of this population; return rows by table."""
+    remedy = "delete it and run again: only that shard is made anew"
+    total: dict[str, int] = {}
+    expected_first = 0
+    for path in paths:
+        if not Path(path).is_file():
+            raise ValueError(f"shard {path} is missing; run again to make it")
+        try:
+            with h5py.File(path) as shard:
+                facts = dict(shard.attrs)
+                intact = store.content_digest(shard) == facts.get("content_digest")
+                lengths = {t: {len(c) for c in group.values()} for t, group in shard.items()}
+        except (OSError, KeyError, RuntimeError) as error:
+            raise ValueError(f"shard {path} cannot be read ({error}); {remedy}") from error
+        if not intact:
+            raise ValueError(f"shard {path} is damaged: its digest does not match; {remedy}")
+        for key, name in IDENTITY.items():
+            if facts.get(key) != identity[key]:
+                raise ValueError(
+                    f"shard {path} belongs elsewhere: its {name} is {facts.get(key)!r}, "
+                    f"not {identity[key]!r}; {remedy}"
+                )
+        first, last = int(facts["first"]), int(facts["last"])
+        if first != expected_first:
+            raise ValueError(
+                f"shard {path} holds systems {first} to {last} where {expected_first} comes next: "
+                f"a shard is missing, repeated or out of order"
+            )
+        if lengths["systems"] != {last - first + 1}:
+            raise ValueError(
+                f"shard {path} holds {lengths['systems']} rows for systems {first} to {last}; "
+                f"{remedy}"
+            )
+        expected_first = last + 1
+        for table, length in lengths.items():
+            total[table] = total.get(table, 0) + max(length)
+    if expected_first != systems:
+        raise ValueError(
+            f"the {len(paths)} shards hold {expected_first} of {systems} systems: the last shard "
+            f"is missing or too many are given"
+        )
+    return total

@@ -1,0 +1,61 @@
+"""Splits: which systems train a network, which choose its epoch and which judge it."""
+
+import logging
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensmill.pipeline import provenance, store
+
+log = logging.getLogger(__name__)
+
+NAMES = ("train", "validation", "test")
+
+
+def labels(key: str, stratum: NDArray, blocks: tuple[int, int, int]) -> NDArray:
+    """Return 0, 1 or 2 (train, validation, test) for systems in order of index.
+
+    Inside each stratum every run of ``sum(blocks)`` systems holds exactly ``blocks`` of each
+    kind, in an order that is a hash of the key, the stratum and the number of the run. Systems
+    that are added later change no label, and small strata are split as evenly as large ones.
+
+    Parameters
+    ----------
+    key : str
+        Names the population and the seed.
+    stratum : array, shape (n,)
+        Whole numbers, e.g. the number of images.
+    blocks : tuple of int
+        Train, validation and test systems in every run, e.g. ``(16, 2, 2)``.
+    """
+    size = sum(blocks)
+    template = np.repeat(np.arange(3, dtype=np.uint8), blocks)
+    split = np.empty(len(stratum), np.uint8)
+    for value in np.unique(stratum):
+        members = np.flatnonzero(stratum == value)
+        runs = -(-len(members) // size)
+        seed = zlib.crc32(f"{key}/{value}".encode())
+        # One row of random numbers a run, from the start of the stream: growth only adds rows.
+        order = np.random.Generator(np.random.Philox(seed)).random((runs, size)).argsort(axis=1)
+        split[members] = template[order].ravel()[: len(members)]
+    return split
+
+
+def write(dataset: str, output: str, stratify_by: str, blocks: tuple[int, int, int]) -> None:
+    """Split the systems of a data set and write ``index`` and ``split`` to ``output``."""
+    systems = store.read(dataset, "systems", ["index", stratify_by])
+    facts = store.attributes(dataset)
+    key = f"{facts['experiment']}/{facts['population']}/{facts['seed']}"
+    split = labels(key, systems[stratify_by], blocks)
+    store.write(
+        output,
+        {"systems": {"index": systems["index"], "split": split}},
+        {"systems": {"index": "", "split": ""}},
+        provenance.attributes(
+            {"stratify_by": stratify_by, "blocks": list(blocks)},
+            names=",".join(NAMES),
+            dataset=facts["content_digest"],
+        ),
+    )
+    log.info("%s: %s", output, dict(zip(NAMES, np.bincount(split, minlength=3), strict=True)))
