@@ -58,16 +58,16 @@ def distances(
 
     Parameters
     ----------
-    z_lens, z_source : array, shape (n,)
-        Redshifts, ``0 < z_lens < z_source <= 20``.
-    h0 : array, shape (n,)
+    z_lens, z_source : array
+        Redshifts, ``0 < z_lens < z_source <= 20``; all arguments broadcast.
+    h0 : array
         Hubble constant [km / (Mpc s)].
-    omega_m : array, shape (n,)
+    omega_m : array
         Matter density today in units of the critical density; the rest is Lambda.
 
     Returns
     -------
-    d_l, d_s, d_ls, d_dt : arrays, shape (n,)
+    d_l, d_s, d_ls, d_dt : arrays
         To the lens, to the source, from lens to source, and
         ``(1 + z_lens) * d_l * d_s / d_ls`` [Mpc].
 
@@ -76,16 +76,15 @@ def distances(
     ValueError
         Naming the first system outside these ranges.
     """
-    z_lens, z_source, h0, omega_m = (
-        np.ascontiguousarray(a, dtype=np.float64).ravel()
-        for a in np.broadcast_arrays(z_lens, z_source, h0, omega_m)
-    )
+    arrays = np.broadcast_arrays(z_lens, z_source, h0, omega_m)
+    shape = arrays[0].shape
+    z_lens, z_source, h0, omega_m = (np.ravel(a).astype(np.float64) for a in arrays)
     _refuse(~(z_lens > 0), z_lens, "z_lens", "above 0")
     _refuse(~(z_source > z_lens), z_source, "z_source", "above that of its lens")
     _refuse(~(z_source <= MAX_REDSHIFT), z_source, "z_source", f"at most {MAX_REDSHIFT:g}")
     _refuse(~((h0 > 0) & (h0 < np.inf)), h0, "h0", "positive and finite [km / (Mpc s)]")
     _refuse(~((omega_m >= 0) & (omega_m <= 1)), omega_m, "omega_m", "between 0 and 1")
-    return _distances(z_lens, z_source, h0, omega_m)
+    return tuple(d.reshape(shape) for d in _distances(z_lens, z_source, h0, omega_m))
 
 
 def time_delay(d_dt: ArrayLike, fermat_difference: ArrayLike) -> NDArray:

@@ -42,7 +42,8 @@ def isothermal_angular(theta_e, q, c, s):
     # atanh by log1p of a difference that does not cancel: 1 - z = (psi - eccentricity s) / psi
     return (
         scale * np.arctan(eccentricity * c / psi),
-        scale * 0.5 * np.log1p(2.0 * z / (1.0 - z)) if z >= 0
+        scale * 0.5 * np.log1p(2.0 * z / (1.0 - z))
+        if z >= 0
         else -scale * 0.5 * np.log1p(-2.0 * z / (1.0 + z)),
         k,
     )
