@@ -26,11 +26,18 @@ def sources(module: Path) -> set[Path]:
             continue
         found.add(path)
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE.name):
-                base = PACKAGE.parent.joinpath(*node.module.split("."))
+            if isinstance(node, ast.ImportFrom) and (base := _imported(node, path)):
                 to_read += [base.with_suffix(".py"), base / "__init__.py"]
                 to_read += [base / f"{alias.name}.py" for alias in node.names]
     return found
+
+
+def _imported(node: ast.ImportFrom, path: Path) -> Path | None:
+    """Return where ``from ... import`` leads to in this package, without its suffix."""
+    parts = (node.module or "").split(".") if node.module else []
+    if node.level:
+        return path.parents[node.level - 1].joinpath(*parts)
+    return PACKAGE.parent.joinpath(*parts) if parts and parts[0] == PACKAGE.name else None
 
 
 @functools.cache

@@ -78,15 +78,13 @@ def refuse_prior(prior: list, support: tuple[float, float], where: str) -> None:
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(PRIOR_PARAMETERS)}"
         raise ValueError(f"{where}: {kind!r} is not a kind of prior; {hint}")
     if len(p) != PRIOR_PARAMETERS[kind] or not all(isinstance(x, int | float) for x in p):
-        raise ValueError(
-            f"{where}: {prior} needs {PRIOR_PARAMETERS[kind]} numbers after {kind!r}"
-        )
+        raise ValueError(f"{where}: {prior} needs {PRIOR_PARAMETERS[kind]} numbers after {kind!r}")
     if kind.endswith("normal") and p[1] <= 0:
         raise ValueError(f"{where}: {prior} has a spread of {p[1]}; it must be above 0")
     low, high = _reach(kind, p)
     if kind != "fixed" and not low < high:
         raise ValueError(f"{where}: {prior} is empty: {low} is not below {high}")
-    if low < support[0] or high > support[1]:
+    if not (support[0] <= low and high <= support[1]):  # also refuses NaN
         raise ValueError(
             f"{where}: {prior} reaches from {low:g} to {high:g}, beyond the permitted "
             f"{support[0]:g} to {support[1]:g}; use a narrower or a truncated prior"

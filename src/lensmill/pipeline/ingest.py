@@ -1,0 +1,392 @@
+"""Ingest a table of real lensed quasars: CSV or ECSV in, the HDF5 tables of a population out.
+
+One row per image; the columns that describe the system may stand on its first row only. This is
+where outside data enter, so everything is checked here, once, and every fault is reported with
+its line, its column, its value, what is permitted and what to do.
+"""
+
+import csv
+import logging
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from astropy import units
+from astropy.table import meta as ecsv
+from numpy.typing import NDArray
+
+from lensmill.pipeline import store
+
+log = logging.getLogger(__name__)
+
+
+class Column(NamedTuple):
+    """One column of the input: which values it may hold."""
+
+    unit: str = ""
+    low: float = -np.inf  # permitted range, both ends included
+    high: float = np.inf
+    per: str = "system"  # "system": stands on the first row of a system; "image": on every row
+    required: bool = False
+    text: bool = False
+
+
+TINY = 1e-6  # what 'positive' means for errors and redshifts
+COLUMNS = {
+    "name": Column(per="image", required=True, text=True),
+    "image": Column(per="image", text=True),
+    "z_lens": Column("", TINY, 20, required=True),
+    "z_source": Column("", TINY, 20, required=True),
+    "lens_x": Column("arcsec", -60, 60),
+    "lens_y": Column("arcsec", -60, 60),
+    "lens_error": Column("arcsec", TINY, 1),
+    "x": Column("arcsec", -60, 60, per="image", required=True),
+    "y": Column("arcsec", -60, 60, per="image", required=True),
+    "position_error": Column("arcsec", TINY, 1, per="image", required=True),
+    "delay": Column("day", -1e4, 1e4, per="image", required=True),
+    "delay_error": Column("day", 0, 1e3, per="image", required=True),
+    "d_dt": Column("Mpc", 1, 1e6),
+    "d_dt_minus": Column("Mpc", 0, 1e6),
+    "d_dt_plus": Column("Mpc", 0, 1e6),
+    "h0": Column("km / (Mpc s)", 1, 1000),
+    "complex": Column(text=True),
+    "reference": Column(text=True),
+}
+
+UNITS = {
+    "systems": {
+        "index": "",
+        "name": "",
+        "z_lens": "",
+        "z_source": "",
+        "n_images": "",
+        "first_image": "",
+        "lens_x": "arcsec",
+        "lens_y": "arcsec",
+        "lens_known": "",
+        "lens_error": "arcsec",
+        "d_dt": "Mpc",
+        "d_dt_minus": "Mpc",
+        "d_dt_plus": "Mpc",
+        "d_dt_known": "",
+        "h0": "km / (Mpc s)",
+        "h0_known": "",
+        "complex": "",
+        "complex_reason": "",
+        "reference": "",
+    },
+    "images": {
+        "system": "",
+        "label": "",
+        "x": "arcsec",
+        "y": "arcsec",
+        "position_error": "arcsec",
+        "delay": "day",
+        "delay_error": "day",
+        "delay_measured": "",
+    },
+}
+
+# ASSUME: images whose measured order contradicts the order of the rows by less than this are
+# ordered by other knowledge (minima before saddles); a larger contradiction is a mistake.
+ORDER_SIGMA = 3.0
+
+
+class Row(NamedTuple):
+    """One image as it was read: blank cells are absent from ``cells``."""
+
+    line: int
+    cells: dict[str, float | str]
+
+
+def ingest(
+    path: str | Path, output: str | Path, attributes: Mapping[str, object] | None = None
+) -> None:
+    """Check a table of lensed quasars and store it as a population.
+
+    Parameters
+    ----------
+    path : path
+        CSV, or ECSV with units; the columns are those of ``COLUMNS``. Lines that start with
+        ``#`` are comments.
+    output : path
+        HDF5 file with the tables ``systems`` and ``images`` (see ``UNITS``). What is unknown
+        is 0 beside a flag that says so.
+    attributes : mapping, optional
+        Attributes of the file: where the data come from.
+
+    Raises
+    ------
+    ValueError
+        If anything is wrong with the table: one sentence per fault, all of them at once.
+    """
+    tables = parse(Path(path).read_text(encoding="utf-8-sig"), str(path))
+    store.write(output, tables, UNITS, {"source": Path(path).name, **(attributes or {})})
+    log.info(
+        "%s: %d systems, %d images",
+        path,
+        *(len(t["x" if i else "name"]) for i, t in enumerate(tables.values())),
+    )
+
+
+def parse(text: str, where: str = "table") -> store.Tables:
+    """Turn the text of a CSV or ECSV table into the tables ``systems`` and ``images``.
+
+    ``where`` names the table in the message of the ValueError that lists all its faults.
+    """
+    problems: list[str] = []
+    rows = list(_rows(text, problems))
+    systems = []
+    if not problems and not rows:
+        problems.append("it has no rows; see docs/own_lens.md for an example")
+    seen: dict[str, int] = {}
+    for name, group in groupby(rows, key=lambda row: row.cells.get("name")):
+        members = list(group)
+        if name is None:
+            problems += [_blank(row, "name") for row in members]
+        elif name in seen:
+            problems.append(
+                f"line {members[0].line}, column 'name': {name!r} has stood in line {seen[name]} "
+                "already; keep the rows of a system together, or give the other one another name"
+            )
+        else:
+            seen[name] = members[0].line
+            systems.append(_system(members, problems))
+    if problems:
+        count = f"{len(problems)} problem" + "s" * (len(problems) > 1)
+        raise ValueError(f"{where} refused, {count}:\n  " + "\n  ".join(problems))
+    return _tables(systems)
+
+
+def _rows(text: str, problems: list[str]) -> Iterator[Row]:
+    """Yield the rows of the table, converted; note what cannot be."""
+    lines = text.splitlines()
+    data = [(i, line) for i, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
+    if not data:
+        return
+    delimiter, scale = ",", {}
+    if lines[0].startswith("# %ECSV"):
+        header = ecsv.get_header_from_yaml([line[2:] for line in lines[1:] if line[:1] == "#"])
+        delimiter = header.get("delimiter", " ")
+        scale = _scales(header["datatype"], problems)
+    cells = csv.reader((line for _, line in data), delimiter=delimiter)
+    names = [name.strip() for name in next(cells)]
+    _check_names(names, data[0][0], problems)
+    if problems:
+        return
+    for (number, _), values in zip(data[1:], cells, strict=True):
+        if len(values) != len(names):
+            problems.append(
+                f"line {number}: {len(values)} cells, but the header names {len(names)} columns; "
+                "leave a cell empty where there is no value, and quote text that holds a comma"
+            )
+            continue
+        row = Row(number, {})
+        for name, value in zip(names, values, strict=True):
+            if value.strip():
+                converted = _convert(name, value.strip(), scale.get(name, 1.0), number, problems)
+                if converted is not None:
+                    row.cells[name] = converted
+        yield row
+
+
+def _scales(datatypes: list[dict], problems: list[str]) -> dict[str, float]:
+    """Factors from the units of an ECSV header to ours."""
+    scale = {}
+    for name, unit in ((c["name"], c.get("unit")) for c in datatypes):
+        if unit and name in COLUMNS:
+            ours = units.Unit(COLUMNS[name].unit)
+            try:
+                scale[name] = float(units.Unit(unit).to(ours))
+            except (units.UnitConversionError, ValueError):
+                problems.append(f"header, column {name!r}: unit {unit!r} is not one of {ours}")
+    return scale
+
+
+def _check_names(names: list[str], line: int, problems: list[str]) -> None:
+    missing = [n for n, column in COLUMNS.items() if column.required and n not in names]
+    for name in names:
+        if name not in COLUMNS:
+            near = get_close_matches(name, missing or COLUMNS, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(COLUMNS)}"
+            problems.append(f"line {line}: {name!r} is not a column; {hint}")
+        elif names.count(name) > 1:
+            problems.append(f"line {line}: column {name!r} occurs twice; remove one")
+    for name in missing:
+        unit = f" [{COLUMNS[name].unit}]" if COLUMNS[name].unit else ""
+        problems.append(f"line {line}: column {name!r}{unit} is missing")
+
+
+def _convert(
+    name: str, value: str, scale: float, line: int, problems: list[str]
+) -> float | str | None:
+    """Return the value of a cell in our unit, or note why it has none."""
+    column = COLUMNS[name]
+    if column.text:
+        return value
+    unit = f" {column.unit}" if column.unit else ""
+    permitted = f"permitted: {column.low:g} ... {column.high:g}{unit}"
+    try:
+        number = float(value) * scale
+    except ValueError:
+        problems.append(
+            f"line {line}, column {name!r}: {value!r} is not a number ({permitted}); "
+            "leave the cell empty if it is not known"
+        )
+        return None
+    if not column.low <= number <= column.high:  # also refuses nan
+        remedy = "an error (1 sigma) must be positive" if "error" in name else "check the unit"
+        problems.append(f"line {line}, column {name!r}: {number:g} ({permitted}); {remedy}")
+        return None
+    return number
+
+
+def _system(rows: list[Row], problems: list[str]) -> dict:
+    """Check the rows of one system and return its values, images under ``images``."""
+    first, name = rows[0], rows[0].cells["name"]
+    before = len(problems)
+    for row in rows:
+        for column, rule in COLUMNS.items():
+            value = row.cells.get(column)
+            if rule.per == "system" and value not in (None, first.cells.get(column)):
+                problems.append(
+                    f"line {row.line}, column {column!r}: {value!r} differs from the first row of "
+                    f"{name!r} (line {first.line}: {first.cells.get(column, 'empty')!r}); "
+                    "give it once"
+                )
+    for column in ("z_lens", "z_source"):
+        if column not in first.cells and not _noted(problems, first.line, column):
+            problems.append(_blank(first, column))
+    z_lens, z_source = (first.cells.get(c) for c in ("z_lens", "z_source"))
+    if z_lens and z_source and z_source <= z_lens:
+        problems.append(
+            f"line {first.line}, column 'z_source': {z_source:g} must be above z_lens = "
+            f"{z_lens:g}, the source lies behind the lens; are they swapped?"
+        )
+    for whole in (("lens_x", "lens_y", "lens_error"), ("d_dt", "d_dt_minus", "d_dt_plus")):
+        given = [c for c in whole if c in first.cells]
+        if 0 < len(given) < len(whole) and not any(_noted(problems, first.line, c) for c in whole):
+            problems.append(
+                f"line {first.line}: {name!r} has {', '.join(given)} but not "
+                f"{', '.join(c for c in whole if c not in given)}; give all of them or none"
+            )
+    if len(rows) < 2:
+        problems.append(
+            f"line {first.line}: {name!r} has one image; a delay needs two (one row per image, "
+            "the same name in each)"
+        )
+    images = [_image(row, row is first, problems) for row in rows]
+    if len(problems) == before:
+        _check_images(rows, images, problems)
+    return {**first.cells, "images": images}
+
+
+def _image(row: Row, first: bool, problems: list[str]) -> dict:
+    """Check one row and return its image; ``delay_measured`` says whether the delay counts."""
+    cells = row.cells
+    for column in ("x", "y", "position_error"):
+        if column not in cells and not _noted(problems, row.line, column):
+            problems.append(_blank(row, column))
+    delay, error = cells.get("delay"), cells.get("delay_error")
+    if first:
+        if delay:
+            problems.append(
+                f"line {row.line}, column 'delay': {delay:g} d; delays are counted from the first "
+                "row of a system (the first image to arrive), which must have 0 or nothing"
+            )
+        delay, error = 0.0, 0.0
+    elif delay is not None and not error and not _noted(problems, row.line, "delay_error"):
+        problems.append(
+            f"line {row.line}, column 'delay_error': {'empty' if error is None else 0}; a delay "
+            "needs a positive error (1 sigma), in days; leave both empty if it was not measured"
+        )
+    elif error is not None and delay is None and not _noted(problems, row.line, "delay"):
+        problems.append(
+            f"line {row.line}, column 'delay': empty beside delay_error = {error:g} d; leave both "
+            "empty if it was not measured"
+        )
+    measured = delay is not None
+    return {
+        "label": cells.get("image", ""),
+        "x": cells.get("x", 0.0),
+        "y": cells.get("y", 0.0),
+        "position_error": cells.get("position_error", 0.0),
+        "delay": delay if measured else 0.0,
+        "delay_error": error if measured and error else 0.0,
+        "delay_measured": measured,
+    }
+
+
+def _check_images(rows: list[Row], images: list[dict], problems: list[str]) -> None:
+    """Check that images are distinct and in order of arrival."""
+    for j, (row, image) in enumerate(zip(rows, images, strict=True)):
+        for other_row, other in zip(rows[:j], images[:j], strict=True):
+            if np.hypot(image["x"] - other["x"], image["y"] - other["y"]) < TINY:
+                problems.append(
+                    f"line {row.line}: the image is at the same place as that of line "
+                    f"{other_row.line} ({image['x']:g}, {image['y']:g} arcsec); remove one"
+                )
+            sigma = np.hypot(image["delay_error"], other["delay_error"])
+            both = image["delay_measured"] and other["delay_measured"]
+            if both and other["delay"] - image["delay"] > ORDER_SIGMA * sigma:
+                problems.append(
+                    f"line {row.line}, column 'delay': {image['delay']:g} d is before line "
+                    f"{other_row.line} ({other['delay']:g} d) by more than {ORDER_SIGMA:g} sigma; "
+                    "the rows of a system must be in order of arrival, later images positive"
+                )
+    if not any(image["delay_measured"] for image in images[1:]):
+        log.warning(
+            "%s has no measured delay: its distance cannot be inferred", rows[0].cells["name"]
+        )
+
+
+def _blank(row: Row, column: str) -> str:
+    return f"line {row.line}, column {column!r}: empty, but every system needs it"
+
+
+def _noted(problems: list[str], line: int, column: str) -> bool:
+    """Tell whether a cell is absent because it was refused already."""
+    return any(p.startswith(f"line {line}, column {column!r}") for p in problems)
+
+
+def _tables(systems: list[dict]) -> store.Tables:
+    counts = np.array([len(s["images"]) for s in systems])
+
+    def number(name: str) -> NDArray:
+        return np.array([s.get(name, 0.0) for s in systems], float)
+
+    def given(name: str) -> NDArray:
+        return np.array([name in s for s in systems], np.uint8)
+
+    def text(name: str) -> NDArray:
+        return np.array([s.get(name, "") for s in systems], dtype=object)
+
+    images = [image for s in systems for image in s["images"]]
+    return {
+        "systems": {
+            "index": np.arange(len(systems)),
+            "name": text("name"),
+            "n_images": counts,
+            "first_image": np.cumsum(counts) - counts,
+            **{n: number(n) for n in ("z_lens", "z_source", "lens_x", "lens_y", "lens_error")},
+            "lens_known": given("lens_x"),
+            **{n: number(n) for n in ("d_dt", "d_dt_minus", "d_dt_plus", "h0")},
+            "d_dt_known": given("d_dt"),
+            "h0_known": given("h0"),
+            "complex": given("complex"),
+            "complex_reason": text("complex"),
+            "reference": text("reference"),
+        },
+        "images": {
+            "system": np.repeat(np.arange(len(systems)), counts),
+            "label": np.array([image["label"] for image in images], dtype=object),
+            **{
+                n: np.array([image[n] for image in images], float)
+                for n in ("x", "y", "position_error", "delay", "delay_error")
+            },
+            "delay_measured": np.array([image["delay_measured"] for image in images], np.uint8),
+        },
+    }

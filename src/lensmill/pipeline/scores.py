@@ -1,0 +1,28 @@
+"""The scores of all networks on all populations, as one table."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+
+def tabulate(paths: Sequence[str], output: str) -> None:
+    """Write one row per network, population and target.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        Files ``scores.json``, each with ``network``, ``population``, ``images``, ``systems``,
+        ``mse_standardised`` and, by target, the scores.
+    output : str
+        A CSV file.
+    """
+    rows = []
+    for path in paths:
+        scores = json.loads(Path(path).read_text())
+        head = {key: scores[key] for key in ("network", "population", "images", "systems")}
+        for target, numbers in scores["targets"].items():
+            whole = {"mse_standardised_all_targets": scores["mse_standardised"]}
+            rows.append({**head, "target": target, **numbers, **whole})
+    pd.DataFrame(rows).to_csv(output, index=False)

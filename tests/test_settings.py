@@ -1,0 +1,90 @@
+"""What is not a setting, or not permitted, stops the run with a remedy."""
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from lensmill.pipeline import priors
+from lensmill.pipeline.settings import refuse_prior, refuse_unknown
+
+SCHEMA = {
+    "properties": {
+        "shard_size": {"type": "integer"},
+        "populations": {"additionalProperties": {"$ref": "#/$defs/population"}},
+    },
+    "$defs": {"population": {"properties": {"family": {}, "systems": {}}}},
+}
+
+
+def test_a_mistyped_key_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match=r"experiments\.e\.shard_siz is not .* 'shard_size'\?"):
+        refuse_unknown({"shard_siz": 3}, SCHEMA, "experiments.e")
+
+
+def test_a_mistyped_key_inside_a_name_of_the_users_choice_is_refused():
+    with pytest.raises(ValueError, match=r"e\.populations\.mine\.sytems .* 'systems'\?"):
+        refuse_unknown({"populations": {"mine": {"sytems": 3}}}, SCHEMA, "e")
+
+
+def test_names_of_the_users_choice_pass():
+    refuse_unknown({"populations": {"mine": {"systems": 3}}}, SCHEMA, "e")
+
+
+@pytest.mark.parametrize(
+    ("prior", "said"),
+    [
+        (["unifrom", 0, 1], "did you mean 'uniform'"),
+        (["uniform", 0], "needs 2 numbers"),
+        (["uniform", 0, "one"], "needs 2 numbers"),
+        (["uniform", 0.5, 0.5], "is empty"),
+        (["uniform", 0, 1.5], "beyond the permitted 0 to 1"),
+        (["normal", 0.5, 0.2], "use a narrower or a truncated prior"),
+        (["truncated_normal", 0.5, -1, 0, 1], "must be above 0"),
+        (["lognormal", 0.1, 0.3], "beyond the permitted 0 to 1"),
+        (["fixed", 2], "beyond the permitted"),
+        (["fixed", float("nan")], "beyond the permitted"),
+    ],
+)
+def test_a_bad_prior_is_refused_with_the_reason(prior, said):
+    with pytest.raises(ValueError, match=said):
+        refuse_prior(prior, (0, 1), "priors.p.q")
+
+
+PRIORS = [
+    ["uniform", -1.0, 2.0],
+    ["log_uniform", 0.1, 3.0],
+    ["normal", 2.0, 0.5],
+    ["truncated_normal", 0.3, 0.16, 0.0, 0.9],
+    ["lognormal", 0.05, 0.2],
+    ["truncated_lognormal", 0.7, 0.3, 0.3, 1.2],
+]
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=lambda p: p[0])
+def test_draws_follow_the_distribution_they_are_named_after(prior):
+    draws = priors.inverse_cdf(prior, np.random.default_rng(1).random(20_000))
+    assert kstest(draws, lambda x: priors.cdf(prior, x)).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=lambda p: p[0])
+def test_the_inverse_undoes_the_distribution(prior):
+    u = np.linspace(0.001, 0.999, 99)
+    assert priors.cdf(prior, priors.inverse_cdf(prior, u)) == pytest.approx(u, abs=1e-12)
+
+
+def test_a_lognormal_has_its_median_and_its_scatter_in_dex():
+    one_sigma = priors.inverse_cdf(["lognormal", 0.05, 0.2], [0.5, 0.8413447460685429])
+    assert one_sigma == pytest.approx([0.05, 0.05 * 10**0.2])
+
+
+def test_a_source_is_drawn_behind_its_lens():
+    lens = np.linspace(0.1, 2.0, 1000)
+    u = np.random.default_rng(1).random(1000)
+    source = priors.inverse_cdf(["truncated_lognormal", 2.4, 0.17, 0.3, 6.0], u, above=lens)
+    assert (source > lens).all()
+
+
+def test_a_prior_stays_finite_at_the_ends_of_the_unit_interval():
+    ends = np.array([2.0**-54, 1 - 2.0**-53])
+    for prior in PRIORS:
+        assert np.isfinite(priors.inverse_cdf(prior, ends)).all(), prior

@@ -1,0 +1,192 @@
+"""Names and look-ups shared by all rules; no science here."""
+
+import ast
+from math import ceil
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
+
+from lensmill import experiments
+from lensmill.pipeline import settings as checked
+from lensmill.pipeline.provenance import digest
+
+for name in config["run"]:
+    if name not in experiments.NAMES:
+        raise WorkflowError(
+            f"config.yaml asks to run {name!r}, which is not an experiment; the folders in "
+            f"src/lensmill/experiments are: {', '.join(experiments.NAMES)}."
+        )
+validate(config, ROOT / "workflow/schemas/config.schema.yaml")
+for name, chosen in config["experiments"].items():
+    if name not in experiments.NAMES:
+        raise WorkflowError(
+            f"experiments.{name} is not an experiment; there are: {', '.join(experiments.NAMES)}."
+        )
+    try:
+        checked.refuse_unknown(chosen, experiments.schema(name), f"experiments.{name}")
+        validate(chosen, ROOT / f"src/lensmill/experiments/{name}/schema.yaml")
+        checked.check_experiment(
+            chosen, experiments.schema(name), f"experiments.{name}"
+        )
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def named(section):
+    """List the names in a section of the settings of all experiments."""
+    return sorted({name for e in config["experiments"].values() for name in e[section]})
+
+
+def populations(kind):
+    """List the populations that are simulated (``systems``) or real (``ingest``)."""
+    return sorted(
+        name
+        for e in config["experiments"].values()
+        for name, population in e["populations"].items()
+        if kind in population
+    )
+
+
+def one_of(names):
+    """Return a regular expression that matches these names and nothing else."""
+    return "|".join(names) or "(?!)"
+
+
+wildcard_constraints:
+    experiment=one_of(config["experiments"]),
+    population=one_of(named("populations")),
+    network=one_of(named("networks")),
+    figure=one_of(named("figures")),
+    shard=r"\d{5}",
+
+
+def setting(*keys):
+    """Return an input function that looks up a setting of the job's experiment."""
+
+    def look_up(wildcards):
+        value = config["experiments"][wildcards.experiment]
+        for key in keys:
+            value = value[key.format(**wildcards)]
+        return value
+
+    return look_up
+
+
+def code(*modules):
+    """Return an input function: digest of library modules and what they import.
+
+    Given as a parameter, it reruns a step when its science code changes, which Snakemake cannot
+    see through a script's imports.
+    """
+    return lambda wildcards: digest(*(m.format(**wildcards) for m in modules))
+
+
+def resources(step, key):
+    """Return an input function for memory or time of a step, more at every new attempt."""
+    return lambda wildcards, attempt: attempt * setting("resources", step, key)(
+        wildcards
+    )
+
+
+def population_settings(wildcards):
+    """Return what fixes the systems of a simulated population."""
+    return checked.population(
+        config["experiments"][wildcards.experiment], wildcards.population
+    )
+
+
+def shard_range(wildcards):
+    """Return the index of the first system of a shard and the number of its systems."""
+    size = setting("shard_size")(wildcards)
+    first = int(wildcards.shard) * size
+    systems = setting("populations", "{population}", "systems")(wildcards)
+    return {"first": first, "count": min(size, systems - first)}
+
+
+def shards_of(wildcards):
+    """List the shard files of one population, in order."""
+    systems = setting("populations", "{population}", "systems")(wildcards)
+    n_shards = ceil(systems / setting("shard_size")(wildcards))
+    folder = f"results/{wildcards.experiment}/data/{wildcards.population}/shards"
+    return [f"{folder}/{shard:05d}.h5" for shard in range(n_shards)]
+
+
+def user_file(path):
+    """Find a file that the configuration names: here, else beside the Snakefile."""
+    return path if Path(path).exists() else str(ROOT / path)
+
+
+def is_simulated(experiment, population):
+    """Say whether a population is simulated; else it is ingested."""
+    return "systems" in config["experiments"][experiment]["populations"][population]
+
+
+def datasets_of(names):
+    """List the checks, and the splits of what is simulated, of all populations."""
+    return [
+        f"results/{e}/data/{p}/{file}"
+        for e in names
+        for p in config["experiments"][e]["populations"]
+        for file in ["checks.json"] + ["split.h5"] * is_simulated(e, p)
+    ]
+
+
+def scores_of(experiment):
+    """List the scores of every network on every population that it is tested on."""
+    return [
+        f"results/{experiment}/scores/{network}/{population}/scores.json"
+        for network, chosen in config["experiments"][experiment]["networks"].items()
+        for population in chosen["test_on"]
+    ]
+
+
+def tables_of(names):
+    """List the tables that sum up each experiment."""
+    return [
+        f"results/{e}/{table}"
+        for e in names
+        for table in config["experiments"][e]["tables"]
+    ]
+
+
+def figures_of(names):
+    """List every figure of the given experiments."""
+    return [
+        f"results/{name}/figures/{figure}.{suffix}"
+        for name in names
+        for figure in config["experiments"][name]["figures"]
+        for suffix in ("pdf", "png")
+    ]
+
+
+def figure_inputs(wildcards):
+    """Map the arguments of a figure to the result files that it declares."""
+    folder = f"results/{wildcards.experiment}"
+    return {
+        argument: (
+            [f"{folder}/{p}" for p in paths]
+            if isinstance(paths, list)
+            else f"{folder}/{paths}"
+        )
+        for argument, paths in setting("figures", "{figure}")(wildcards).items()
+    }
+
+
+def figure_caption(wildcards):
+    """Return the docstring of a figure's module: what the figure shows."""
+    source = (
+        f"src/lensmill/experiments/{wildcards.experiment}/figures/{wildcards.figure}.py"
+    )
+    return ast.get_docstring(ast.parse((ROOT / source).read_text()))
+
+
+def check_settings(wildcards):
+    """Return what a population should be: its prior and the expected fractions, if simulated."""
+    if not is_simulated(wildcards.experiment, wildcards.population):
+        return {}
+    expected = setting("expected_fractions")(wildcards).get(wildcards.population, {})
+    systems = setting("populations", "{population}", "systems")(wildcards)
+    return population_settings(wildcards) | {
+        "systems": systems,
+        "expected_fractions": expected,
+    }

@@ -1,0 +1,27 @@
+"""Draw the figures, one file each, from saved results only."""
+
+
+rule plot_figure:
+    """Draw one figure from the results it declares in its experiment's defaults."""
+    input:
+        unpack(figure_inputs),
+    output:
+        pdf="results/{experiment}/figures/{figure}.pdf",
+        png=report(
+            "results/{experiment}/figures/{figure}.png",
+            caption="../report/figure.rst",
+            category="{experiment}",
+            subcategory="figures",
+            labels={"figure": "{figure}"},
+        ),
+    log:
+        "results/{experiment}/logs/plot_figure/{figure}.log",
+    conda:
+        ROOT / "envs/figures.yaml"
+    params:
+        caption=figure_caption,
+        code=code(
+            "plotting/__init__.py", "experiments/{experiment}/figures/{figure}.py"
+        ),
+    script:
+        "../scripts/plot_figure.py"

@@ -1,0 +1,6 @@
+"""Rule export_dataset: a data set in, one of its tables out."""
+
+from lensmill.pipeline import export, logs
+
+logs.start(snakemake.log[0])
+export.export(snakemake.input[0], snakemake.output[0], table=snakemake.wildcards.table)

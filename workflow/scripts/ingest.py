@@ -1,0 +1,6 @@
+"""Rule ingest: a table of real systems in, a data set out."""
+
+from lensmill.pipeline import ingest, logs
+
+logs.start(snakemake.log[0])
+ingest.ingest(snakemake.input[0], snakemake.output[0], population=snakemake.wildcards.population)

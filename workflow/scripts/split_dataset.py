@@ -1,0 +1,6 @@
+"""Rule split_dataset: a checked data set in, the part of every system out."""
+
+from lensmill.pipeline import logs, splits
+
+logs.start(snakemake.log[0])
+splits.write(snakemake.input.dataset, snakemake.output[0], **snakemake.params.settings)
