@@ -7,6 +7,7 @@ its line, its column, its value, what is permitted and what to do.
 
 import csv
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import groupby
@@ -123,13 +124,16 @@ def ingest(
     ValueError
         If anything is wrong with the table: one sentence per fault, all of them at once.
     """
-    tables = parse(Path(path).read_text(encoding="utf-8-sig"), str(path))
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} refused: it is not UTF-8 text ({error}); export it as CSV"
+        ) from error
+    tables = parse(text, str(path))
     store.write(output, tables, UNITS, {"source": Path(path).name, **(attributes or {})})
-    log.info(
-        "%s: %d systems, %d images",
-        path,
-        *(len(t["x" if i else "name"]) for i, t in enumerate(tables.values())),
-    )
+    counts = len(tables["systems"]["index"]), len(tables["images"]["system"])
+    log.info("%s: %d systems with %d images ingested", path, *counts)
 
 
 def parse(text: str, where: str = "table") -> store.Tables:
@@ -157,6 +161,7 @@ def parse(text: str, where: str = "table") -> store.Tables:
             systems.append(_system(members, problems))
     if problems:
         count = f"{len(problems)} problem" + "s" * (len(problems) > 1)
+        problems.sort(key=_line)
         raise ValueError(f"{where} refused, {count}:\n  " + "\n  ".join(problems))
     return _tables(systems)
 
@@ -172,12 +177,13 @@ def _rows(text: str, problems: list[str]) -> Iterator[Row]:
         header = ecsv.get_header_from_yaml([line[2:] for line in lines[1:] if line[:1] == "#"])
         delimiter = header.get("delimiter", " ")
         scale = _scales(header["datatype"], problems)
-    cells = csv.reader((line for _, line in data), delimiter=delimiter)
+    cells = csv.reader([line for _, line in data], delimiter=delimiter)
     names = [name.strip() for name in next(cells)]
     _check_names(names, data[0][0], problems)
     if problems:
         return
-    for (number, _), values in zip(data[1:], cells, strict=True):
+    for values in cells:
+        number = data[cells.line_num - 1][0]
         if len(values) != len(names):
             problems.append(
                 f"line {number}: {len(values)} cells, but the header names {len(names)} columns; "
@@ -345,6 +351,11 @@ def _check_images(rows: list[Row], images: list[dict], problems: list[str]) -> N
 
 def _blank(row: Row, column: str) -> str:
     return f"line {row.line}, column {column!r}: empty, but every system needs it"
+
+
+def _line(problem: str) -> int:
+    number = re.match(r"line (\d+)", problem)
+    return int(number[1]) if number else 0
 
 
 def _noted(problems: list[str], line: int, column: str) -> bool:

@@ -1,0 +1,118 @@
+"""A table of lensed quasars is taken in whole, or refused with every reason."""
+
+import numpy as np
+import pytest
+
+from lensmill.pipeline import store
+from lensmill.pipeline.ingest import ingest, parse
+
+HEADER = "name,z_lens,z_source,lens_x,lens_y,lens_error,x,y,position_error,delay,delay_error\n"
+DOUBLE = HEADER + "mine,0.5,1.5,0,0,0.01,1.2,0.1,0.003,0,\nmine,,,,,,-0.6,0.1,0.003,31.5,1.5\n"
+QUAD = (
+    HEADER + "four,0.5,1.5,,,,1.2,0.1,0.003,,\nfour,,,,,,-1.1,0.1,0.003,,\n"
+    "four,,,,,,0.1,0.9,0.003,12,1\nfour,,,,,,0.1,-0.8,0.003,,\n"
+)
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(ValueError) as error:
+        parse(text, "mine.csv")
+    return str(error.value)
+
+
+def test_a_double_becomes_two_rows_of_one_system(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("# my lens\n" + DOUBLE)
+    ingest(path, tmp_path / "dataset.h5", {"population": "mine"})
+    systems = store.read(tmp_path / "dataset.h5", "systems")
+    images = store.read(tmp_path / "dataset.h5", "images")
+    assert systems["name"][0] == "mine"
+    assert systems["n_images"][0] == 2
+    assert systems["lens_known"][0] == 1
+    assert systems["d_dt_known"][0] == 0
+    assert images["x"].tolist() == [1.2, -0.6]
+    assert images["delay"].tolist() == [0, 31.5]
+    assert images["delay_error"].tolist() == [0, 1.5]
+    assert store.attributes(tmp_path / "dataset.h5")["population"] == "mine"
+
+
+def test_a_delay_that_was_not_measured_stays_empty():
+    tables = parse(QUAD)
+    assert tables["images"]["delay_measured"].tolist() == [1, 0, 1, 0]
+    assert np.isfinite(tables["images"]["delay"]).all()
+    assert tables["systems"]["lens_known"][0] == 0
+
+
+def test_units_of_an_ecsv_header_are_converted():
+    datatype = "".join(
+        f"# - {{name: {name}, {'unit: mas, ' if name in ('x', 'y') else ''}datatype: string}}\n"
+        for name in HEADER.strip().split(",")
+    )
+    rows = DOUBLE.replace("1.2,0.1", "1200,100").replace("-0.6,0.1", "-600,100")
+    header = f"# %ECSV 1.0\n# ---\n# datatype:\n{datatype}# delimiter: ','\n# schema: astropy-2.0\n"
+    images = parse(header + rows)["images"]
+    assert images["x"] == pytest.approx([1.2, -0.6])
+    assert images["y"] == pytest.approx([0.1, 0.1])
+    assert images["position_error"] == pytest.approx([0.003, 0.003])
+
+
+def test_an_angle_in_days_is_refused():
+    header = "# %ECSV 1.0\n# ---\n# datatype:\n# - {name: x, unit: d, datatype: float64}\n"
+    message = refusal(header + "# delimiter: ','\n# schema: astropy-2.0\n" + DOUBLE)
+    assert "column 'x': unit 'd' is not one of arcsec" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (DOUBLE.replace("0.5,1.5", "1.5,0.5"), r"line 2, column 'z_source': 0.5 must be above"),
+        (DOUBLE.replace("0.5,1.5", "0.5,25"), r"line 2, column 'z_source': 25 (permitted:"),
+        (DOUBLE.replace("0.5,1.5", "0.5,"), r"line 2, column 'z_source': empty"),
+        (DOUBLE.replace("31.5,1.5", "31.5,0"), r"line 3, column 'delay_error': 0; a delay needs"),
+        (DOUBLE.replace("31.5,1.5", "31.5,"), r"line 3, column 'delay_error': empty"),
+        (DOUBLE.replace("31.5,1.5", "31.5,-1"), r"line 3, column 'delay_error': -1 (permitted:"),
+        (DOUBLE.replace("31.5,1.5", ",1.5"), r"line 3, column 'delay': empty beside"),
+        (DOUBLE.replace("31.5,1.5", "-31.5,1.5"), "must be in order of arrival"),
+        (DOUBLE.replace("0.003,0,\n", "0.003,5,1\n"), r"line 2, column 'delay': 5 d; delays are"),
+        (DOUBLE.replace("1.2,0.1", "east,0.1"), r"line 2, column 'x': 'east' is not a number"),
+        (DOUBLE.replace("1.2,0.1", "nan,0.1"), r"line 2, column 'x': nan (permitted: -60 ... 60"),
+        (DOUBLE.replace("1.2,0.1", "-0.6,0.1"), "the same place as that of line 2"),
+        (DOUBLE.replace(",0,0,0.01,", ",0,0,,"), "has lens_x, lens_y but not lens_error"),
+        (HEADER + DOUBLE.splitlines()[1], "'mine' has one image; a delay needs two"),
+        (DOUBLE + QUAD.split("\n", 1)[1] + DOUBLE.split("\n", 1)[1], "'mine' has stood in line 2"),
+        (DOUBLE.replace("mine,,,", "mine,0.6,,"), r"line 3, column 'z_lens': 0.6 differs from"),
+        (DOUBLE.replace("mine,,,", ",,,"), r"line 3, column 'name': empty"),
+        (DOUBLE.replace("31.5,1.5", "31.5"), "line 3: 10 cells, but the header names 11 columns"),
+        (DOUBLE.replace("z_source", "zsource"), "'zsource' is not a column; did you mean 'z_s"),
+        (DOUBLE.replace("z_source", "z_lens"), "column 'z_lens' occurs twice"),
+        (HEADER, "it has no rows"),
+        ("", "it has no rows"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line_and_remedy(text, expected):
+    assert expected in refusal(text)
+
+
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_lines():
+    message = refusal(DOUBLE.replace("0.5,1.5", "0.5,0.3").replace("31.5,1.5", "31.5,"))
+    assert message.startswith("mine.csv refused, 2 problems:")
+    assert message.index("line 2") < message.index("line 3")
+
+
+def test_order_that_the_delays_cannot_tell_is_left_to_the_user():
+    # saddles after minima, although the measurement has them 1.7 sigma the other way round
+    close = QUAD.replace("-1.1,0.1,0.003,,", "-1.1,0.1,0.003,15,1.5")
+    assert parse(close)["images"]["delay"].tolist() == [0, 15, 12, 0]
+
+
+def test_a_refused_table_leaves_no_file(tmp_path):
+    (tmp_path / "bad.csv").write_text(DOUBLE.replace("0.5,1.5", "0.5,0.3"))
+    with pytest.raises(ValueError, match=r"bad\.csv refused, 1 problem"):
+        ingest(tmp_path / "bad.csv", tmp_path / "dataset.h5")
+    assert not (tmp_path / "dataset.h5").exists()
+
+
+def test_text_that_is_not_utf8_is_refused_by_name(tmp_path):
+    (tmp_path / "bad.csv").write_bytes(b"name,\xff\n")
+    with pytest.raises(ValueError, match=r"bad\.csv refused: it is not UTF-8 text"):
+        ingest(tmp_path / "bad.csv", tmp_path / "dataset.h5")
