@@ -1,5 +1,6 @@
 """Shards and their merging: how the systems are cut changes nothing."""
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -45,7 +46,7 @@ TOY = SimpleNamespace(
 def make(folder, edges, **changes):
     """Write the shards between these edges and return their paths."""
     paths = []
-    for first, end in zip(edges, edges[1:], strict=False):
+    for first, end in itertools.pairwise(edges):
         path = str(folder / f"{first:05d}.h5")
         shards.simulate(path, TOY, first=first, count=end - first, **(IDENTITY | changes))
         paths.append(path)
