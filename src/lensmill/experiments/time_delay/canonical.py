@@ -1,0 +1,246 @@
+"""Systems as the `canonical` networks see them, and their answers carried back to the sky.
+
+What goes in and what comes out does not change when a lens is turned, mirrored, moved, its images
+relabelled, or scaled (angles by s, delays by s^2). What comes out is the least that fixes an
+answer; the rest follows from the lens equation and the time-delay equation:
+
+    alpha_i = theta_i - beta
+    psi_i   = |alpha_i|^2 / 2 - tau_i,    tau_i = tau_1 + c dt_i / D_dt
+
+so a network gives ln D_dt, the source beta and the mean of psi over the images; where positions
+and delays are noisy, also the true ones, in units of their errors from the observed ones.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensmill.experiments.time_delay.observe import Observed, Truth
+from lensmill.learning import frames
+from lensmill.lensing.distances import distances, time_delay
+
+# Redshifts reach the network also as the D_dt they stand for in a fiducial universe; a network
+# learns the ratio of the true one to it, so the values here fix no answer.
+FIDUCIAL_H0 = 70.0  # km / (Mpc s)
+FIDUCIAL_OMEGA_M = 0.3
+
+DAYS_PER_MPC_ARCSEC2 = float(time_delay(1.0, 1.0))
+SMALLEST_RATIO = 1e-6  # of a delay to the longest one, where logarithms are taken
+SMALLEST_ERROR = 1e-6  # in the frame: no astrometry or clock is better
+
+
+class Arranged(NamedTuple):
+    """Observations in the canonical frame, images in its order."""
+
+    frame: frames.Frame
+    position: NDArray  # (n, k, 2)
+    position_error: NDArray  # (n, k)
+    delay: NDArray  # (n, k), in ``unit``; the first is 0
+    delay_error: NDArray  # (n, k), in ``unit``
+    measured: NDArray  # (n, k), bool
+    unit: NDArray  # (n,) the longest delay and its error, in quadrature [day]
+    ln_unit: NDArray  # (n,) ln of the D_dt [Mpc] at which that is tau = 1 in the frame
+
+
+class Answer(NamedTuple):
+    """Answers on the sky, rows in the order of the file; ``S`` draws or 1 each."""
+
+    ln_d_dt: NDArray  # (n, S), D_dt in Mpc
+    potential: NDArray  # (n, k, S) [arcsec^2]
+    deflection: NDArray  # (n, k, 2, S) [arcsec]
+
+
+def arranged(observed: Observed, use_delays: bool = True) -> Arranged:
+    """Bring observations to the canonical frame; without delays the frame ignores them too."""
+    measured = observed.delay_measured if use_delays else np.zeros_like(observed.delay_measured)
+    frame = frames.find(
+        observed.position,
+        observed.delay,
+        measured,
+        observed.lens_position,
+        observed.lens_known,
+    )
+    order, scale = frame.order, frame.scale
+    measured = frames.arrange(measured, order)
+    delay = frames.arrange(observed.delay, order)
+    delay_error = frames.arrange(observed.delay_error, order)
+    if use_delays:
+        # Noise can make another image than the observer's reference the first: their places swap,
+        # and with them the error of the delay between the two.
+        delay = np.where(measured, delay - delay[:, :1], 0.0)
+        rows, reference = np.arange(len(scale)), order.argmin(axis=1)
+        delay_error[rows, reference] = delay_error[:, 0]
+        delay_error[:, 0] = 0.0
+        # A delay lost in its noise is no unit: its error then sets the unit.
+        last = np.where(measured, delay, -1.0).argmax(axis=1)
+        unit = np.hypot(delay[rows, last], delay_error[rows, last])
+    else:
+        unit = np.ones(len(scale))
+    if not (unit > 0).all():
+        i = int(np.argmin(unit > 0))
+        raise ValueError(f"system {observed.index[i]} has no measured delay between its images")
+    return Arranged(
+        frame=frame,
+        position=frames.to_frame(observed.position, frame),
+        position_error=frames.arrange(observed.position_error, order) / scale[:, None],
+        delay=delay / unit[:, None],
+        delay_error=delay_error / unit[:, None],
+        measured=measured,
+        unit=unit,
+        ln_unit=np.log(unit / (DAYS_PER_MPC_ARCSEC2 * scale**2)),
+    )
+
+
+def feature_names(n_images: int, use_delays: bool, errors: bool) -> list[str]:
+    """Names of the columns that `features` returns."""
+    later = range(2, n_images + 1)
+    names = ["x1", *(f"{axis}{i}" for i in later for axis in "xy"), "z_lens", "z_source"]
+    names += ["ln_fiducial"]
+    if use_delays:
+        names += ["ln_unit_over_fiducial", *(f"delay{i}" for i in later)]
+        names += [f"ln_delay{i}" for i in later]
+    if errors:
+        names += [f"ln_position_error{i}" for i in range(1, n_images + 1)]
+        names += ["lens_known", "ln_lens_error"]
+        if use_delays:
+            names += [f"ln_delay_error{i}" for i in later] + [f"measured{i}" for i in later]
+    return names
+
+
+def features(
+    observed: Observed,
+    use_delays: bool = True,
+    errors: bool = False,
+    a: Arranged | None = None,
+) -> NDArray:
+    """Return what a network is given: (n, len(feature_names(...))), float64.
+
+    Parameters
+    ----------
+    observed : Observed
+        Two images or more; with ``use_delays`` at least one measured delay per system.
+    use_delays : bool
+        Without them a network cannot know D_dt better than its prior: the control.
+    errors : bool
+        Give the network the errors and what is missing; meaningless without noise.
+    a : Arranged, optional
+        ``arranged(observed, use_delays)``, where it is at hand.
+    """
+    a = a or arranged(observed, use_delays)
+    fiducial = _ln_fiducial(observed)
+    n = len(fiducial)
+    columns = [a.position[:, 0, :1], a.position[:, 1:].reshape(n, -1)]
+    columns += [observed.z_lens[:, None], observed.z_source[:, None], fiducial[:, None]]
+    measured = a.measured[:, 1:]
+    if use_delays:
+        ratio = np.where(measured, a.delay[:, 1:], 0.0)
+        logarithm = np.where(measured, np.log(np.maximum(ratio, SMALLEST_RATIO)), 0.0)
+        columns += [(a.ln_unit - fiducial)[:, None], ratio, logarithm]
+    if errors:
+        lens_error = np.where(observed.lens_known, observed.lens_error / a.frame.scale, 1.0)
+        columns += [_log(a.position_error), observed.lens_known[:, None], _log(lens_error)[:, None]]
+        if use_delays:
+            delay_error = np.where(measured, a.delay_error[:, 1:], 1.0)
+            columns += [_log(delay_error), measured]
+    return np.concatenate(columns, axis=1).astype(np.float64)
+
+
+def _log(error: NDArray) -> NDArray:
+    return np.log(np.maximum(error, SMALLEST_ERROR))
+
+
+def n_targets(n_images: int, use_delays: bool, errors: bool) -> int:
+    """Return the number of columns that `targets` returns."""
+    late = n_images - 1 if errors or not use_delays else 0
+    return 4 + (2 * n_images if errors else 0) + late
+
+
+def targets(
+    observed: Observed,
+    truth: Truth,
+    use_delays: bool = True,
+    errors: bool = False,
+    a: Arranged | None = None,
+) -> NDArray:
+    """Return what a network learns, in the frame of ``observed``: (n, n_targets), float64.
+
+    Columns: ln D_dt less its unit (the fiducial one without delays), beta (2), mean psi; with
+    ``errors`` the true positions (2 k) and later delays (k - 1) less the observed ones in units of
+    their errors. For a delay that is not measured, or not used, tau_i - tau_1 stands instead.
+    """
+    a = a or arranged(observed, use_delays)
+    n = len(a.unit)
+    scale = a.frame.scale
+    position = frames.to_frame(truth.position, a.frame)
+    deflection = frames.turn(truth.deflection / scale[:, None, None], a.frame.axes)
+    deflection = frames.arrange(deflection, a.frame.order)
+    potential = truth.potential / scale[:, None] ** 2
+    columns = [
+        (np.log(truth.d_dt) - _ln_zero(a, observed, use_delays))[:, None],
+        (position - deflection).mean(axis=1),
+        potential.mean(axis=1)[:, None],
+    ]
+    if errors:
+        moved = (position - a.position) / _position_error(a)[..., None]
+        columns += [moved.reshape(n, -1)]
+    if errors or not use_delays:
+        true = frames.arrange(truth.delay, a.frame.order)
+        true = (true - true[:, :1]) / a.unit[:, None]
+        fermat = true * (np.exp(a.ln_unit) / truth.d_dt)[:, None]
+        late = np.where(a.measured, (true - a.delay) / _delay_error(a), fermat)
+        columns += [late[:, 1:]]
+    return np.concatenate(columns, axis=1)
+
+
+def to_sky(
+    draws: NDArray, observed: Observed, use_delays: bool = True, errors: bool = False
+) -> Answer:
+    """Carry answers (n, S, n_targets), in the units of `targets`, back to the sky."""
+    a = arranged(observed, use_delays)
+    n, k = a.delay.shape
+    s = draws.shape[1]
+    ln_d_dt = draws[..., 0] + _ln_zero(a, observed, use_delays)[:, None]
+    beta, mean_potential = draws[:, :, None, 1:3], draws[:, :, None, 3]
+    position = a.position[:, None]
+    late = np.zeros((n, 1, k))
+    if errors:
+        moved = draws[..., 4 : 4 + 2 * k].reshape(n, s, k, 2)
+        position = position + moved * _position_error(a)[:, None, :, None]
+    if errors or not use_delays:
+        late = np.zeros((n, s, k))
+        late[..., 1:] = draws[..., -(k - 1) :]
+    delay = a.delay[:, None] + late * _delay_error(a)[:, None]
+    timed = delay * np.exp(a.ln_unit[:, None] - ln_d_dt)[..., None]
+    fermat = np.where(a.measured[:, None], timed, late)
+    deflection = position - beta
+    potential = 0.5 * (deflection**2).sum(axis=-1) - fermat
+    potential += mean_potential - potential.mean(axis=-1, keepdims=True)
+
+    scale = a.frame.scale
+    deflection = frames.turn_back(deflection, a.frame.axes) * scale[:, None, None, None]
+    potential = potential * scale[:, None, None] ** 2
+    return Answer(
+        ln_d_dt=ln_d_dt,
+        potential=frames.restore(potential.transpose(0, 2, 1), a.frame.order),
+        deflection=frames.restore(deflection.transpose(0, 2, 3, 1), a.frame.order),
+    )
+
+
+def _ln_zero(a: Arranged, observed: Observed, use_delays: bool) -> NDArray:
+    return a.ln_unit if use_delays else _ln_fiducial(observed)
+
+
+def _ln_fiducial(observed: Observed) -> NDArray:
+    d_dt = distances(observed.z_lens, observed.z_source, FIDUCIAL_H0, FIDUCIAL_OMEGA_M)[3]
+    return np.log(d_dt)
+
+
+def _position_error(a: Arranged) -> NDArray:
+    """Return the unit of a position's residual; where a position is exact the residual is 0."""
+    return np.maximum(a.position_error, SMALLEST_ERROR)
+
+
+def _delay_error(a: Arranged) -> NDArray:
+    """Return the unit of a measured delay's residual; where it is exact the residual is 0."""
+    return np.maximum(a.delay_error, SMALLEST_ERROR)

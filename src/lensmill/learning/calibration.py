@@ -1,0 +1,56 @@
+"""How good answers and their claimed errors are: scatter, bias, coverage and ranks, in numpy."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def robust_scatter(error: NDArray) -> float:
+    """Half the width of the central 68.27 % of the errors: the standard deviation of a Gaussian."""
+    low, high = np.percentile(error, [15.865, 84.135])
+    return float((high - low) / 2)
+
+
+def bias(error: NDArray) -> float:
+    """Median of the errors."""
+    return float(np.median(error))
+
+
+def ranks(samples: NDArray, truth: NDArray) -> NDArray:
+    """Fraction of the posterior below the truth: uniform over systems if it is calibrated.
+
+    Simulation-based calibration: Talts et al. (2018), arXiv:1804.06788.
+
+    Parameters
+    ----------
+    samples : array, shape (..., S)
+        Draws from the posterior along the last axis.
+    truth : array, shape (...)
+
+    Returns
+    -------
+    array, shape (...)
+        In (0, 1): the truth's place among the draws, counted in halves.
+    """
+    below = (samples < truth[..., None]).sum(axis=-1)
+    return (below + 0.5) / (samples.shape[-1] + 1)
+
+
+def coverage(rank: NDArray, level: float | NDArray) -> float | NDArray:
+    """Fraction of truths inside the central interval that claims ``level``.
+
+    Parameters
+    ----------
+    rank : array, shape (n,)
+        From `ranks`.
+    level : float or array
+        E.g. 0.68.
+    """
+    inside = np.sort(np.abs(2 * rank - 1))
+    found = np.searchsorted(inside, level, side="right") / len(inside)
+    return float(found) if np.ndim(level) == 0 else found
+
+
+def calibration_error(rank: NDArray) -> float:
+    """Mean distance of the coverage from what is claimed, over all levels."""
+    levels = np.linspace(0.005, 0.995, 100)
+    return float(np.abs(coverage(rank, levels) - levels).mean())

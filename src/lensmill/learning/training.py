@@ -1,0 +1,253 @@
+"""The training loop: reproducible, resumable, and quick for small networks.
+
+An epoch is a function of its number: which noise is drawn and in what order rows are seen comes
+from (seed, epoch), never from what ran before. So a run that was killed and resumed gives the same
+network, bit for bit, as one that was not, on the same machine with the same number of threads.
+"""
+
+import csv
+import io
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from lensmill.pipeline import logs
+
+log = logging.getLogger(__name__)
+
+Examples = tuple[NDArray, NDArray]
+
+
+class Epochs(keras.utils.PyDataset):
+    """Batches of one epoch after another; a ragged last batch is left out.
+
+    Parameters
+    ----------
+    draw : callable
+        ``draw(epoch)`` gives the features and targets of an epoch.
+    batch_size : int
+        Rows per batch.
+    seed : int
+        Keys the order of the rows, with the epoch.
+    repeats : int
+        Passes over the rows in one epoch: keeps epochs of small data sets from being all overhead.
+    """
+
+    def __init__(
+        self, draw: Callable[[int], Examples], batch_size: int, seed: int, repeats: int = 1
+    ):
+        super().__init__()
+        self.draw, self.seed, self.repeats = draw, seed, repeats
+        x, _ = draw(0)
+        self.batch_size = min(batch_size, len(x))
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        """Draw the rows of an epoch and their order."""
+        x, y = self.draw(epoch)
+        rng = np.random.Generator(np.random.Philox([self.seed, epoch]))
+        order = np.concatenate([rng.permutation(len(x)) for _ in range(self.repeats)])
+        self.x, self.y = x[order], y[order]
+
+    def __len__(self) -> int:
+        return len(self.x) // self.batch_size
+
+    def __getitem__(self, batch: int) -> Examples:
+        rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+        return self.x[rows], self.y[rows]
+
+
+class Keeper(keras.callbacks.Callback):
+    """Begin epochs, record them, keep the best weights, stop early, checkpoint and resume.
+
+    Keras' own callbacks for this forget, on resuming, the best epoch and the history.
+    """
+
+    def __init__(
+        self,
+        epochs: Epochs,
+        validation: Examples,
+        n_epochs: int,
+        patience: int,
+        checkpoint: Path,
+        identity: str,
+        every: float,
+    ):
+        super().__init__()
+        self.epochs, self.validation, self.n_epochs = epochs, validation, n_epochs
+        self.patience, self.checkpoint, self.every = patience, checkpoint, every
+        self.identity = identity
+        self.rows: list[dict[str, float]] = []
+        self.best: list[NDArray] = []
+        self.begun = self.saved = time.monotonic()
+
+    def on_train_begin(self, logs_=None):
+        self.bar = iter(logs.progress(range(self.n_epochs), "training", self.n_epochs))
+        self._resume()
+
+    def on_epoch_begin(self, epoch, logs_=None):
+        next(self.bar)
+        self.epochs.begin(epoch)
+        self.begun = time.monotonic()
+
+    def on_epoch_end(self, epoch, logs_=None):
+        loss = float(logs_["loss"])
+        judged = self.model.test_on_batch(*self.validation, return_dict=True)
+        val_loss = float(judged["loss"])
+        if not (np.isfinite(loss) and np.isfinite(val_loss)):
+            raise FloatingPointError(
+                f"epoch {epoch}: the loss is {loss}, on the validation set {val_loss}; "
+                "a smaller learning_rate may help"
+            )
+        self.rows.append(
+            {
+                "epoch": epoch,
+                "loss": loss,
+                "val_loss": val_loss,
+                "learning_rate": float(self.model.optimizer.learning_rate),
+                "seconds": round(time.monotonic() - self.begun, 3),
+            }
+        )
+        losses = [row["val_loss"] for row in self.rows]
+        best = int(np.argmin(losses))
+        if best == epoch:
+            self.best = self.model.get_weights()
+        if self.patience and epoch - best >= self.patience:
+            self.model.stop_training = True
+        if time.monotonic() - self.saved >= self.every:
+            self._save(epoch)
+
+    def _save(self, epoch: int) -> None:
+        """Write a checkpoint whole under a new name; only then forget the older ones."""
+        new = self.checkpoint / f"{epoch + 1:06d}"
+        part = self.checkpoint / f"{epoch + 1:06d}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        self.model.save_weights(part / "model.weights.h5")
+        np.savez(part / "best.npz", *self.best)
+        state = {"identity": self.identity, "rows": self.rows}
+        (part / "state.json").write_text(json.dumps(state))
+        part.rename(new)
+        for old in self.checkpoint.iterdir():
+            if old != new:
+                shutil.rmtree(old)
+        self.saved = time.monotonic()
+
+    def _resume(self) -> None:
+        for folder in sorted(self.checkpoint.glob("[0-9]*[0-9]"), reverse=True):
+            state = json.loads((folder / "state.json").read_text())
+            if state["identity"] != self.identity:
+                log.info("%s is of other settings or data: training starts afresh", folder)
+                shutil.rmtree(self.checkpoint)
+                return
+            self.model.load_weights(folder / "model.weights.h5")
+            with np.load(folder / "best.npz") as best:
+                self.best = [best[name] for name in best.files]
+            self.rows = state["rows"]
+            self.model._initial_epoch = len(self.rows)  # as keras.callbacks.BackupAndRestore does
+            log.info("resumed from %s", folder)
+            return
+
+
+def fit(
+    model: keras.Model,
+    loss: Any,
+    draw: Callable[[int], Examples],
+    validation: Examples,
+    settings: Mapping[str, Any],
+    seed: int,
+    checkpoint: str | Path,
+    identity: str,
+    tensorboard: str | Path | None = None,
+) -> list[dict[str, float]]:
+    """Train a model; afterwards it has the weights of its best epoch.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Built, not compiled.
+    loss : keras loss
+    draw : callable
+        ``draw(epoch)`` gives features and targets, float32.
+    validation : pair of array
+        Features and targets that judge every epoch.
+    settings : mapping
+        ``epochs``, ``batch_size``, ``repeats``, ``learning_rate``, ``weight_decay`` (AdamW),
+        ``schedule`` (``cosine`` after a short warm-up, or ``constant``), ``patience`` (epochs
+        without a better validation loss after which training ends; 0: never) and
+        ``checkpoint_seconds``.
+    seed : int
+        Keys the order of rows.
+    checkpoint : path
+        Folder for checkpoints, removed at the end.
+    identity : str
+        What a checkpoint must agree on to be resumed: a digest of settings and data.
+    tensorboard : path, optional
+        Folder for TensorBoard's event files.
+
+    Returns
+    -------
+    list of dict
+        The history: ``epoch``, ``loss``, ``val_loss``, ``learning_rate`` and ``seconds`` per epoch.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is not finite.
+    """
+    checkpoint = Path(checkpoint)
+    epochs = Epochs(draw, settings["batch_size"], seed, settings["repeats"])
+    steps = len(epochs) * settings["epochs"]
+    rate = settings["learning_rate"]
+    if settings["schedule"] == "cosine":
+        warm_up = steps // 20
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate * 1e-2, steps - warm_up, alpha=0.0, warmup_target=rate, warmup_steps=warm_up
+        )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings["weight_decay"], clipnorm=1.0)
+    model.compile(optimizer=optimizer, loss=loss, jit_compile="auto")
+    optimizer.build(model.trainable_variables)
+    keeper = Keeper(
+        epochs,
+        validation,
+        settings["epochs"],
+        settings["patience"],
+        checkpoint,
+        identity,
+        settings["checkpoint_seconds"],
+    )
+    callbacks: list[keras.callbacks.Callback] = [keeper]
+    if tensorboard is not None:
+        callbacks.append(keras.callbacks.TensorBoard(str(tensorboard), write_graph=False))
+    model.fit(epochs, epochs=settings["epochs"], callbacks=callbacks, verbose=0, shuffle=False)
+    model.set_weights(keeper.best)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    return keeper.rows
+
+
+def write_history(path: str | Path, rows: list[dict[str, float]]) -> None:
+    """Write the history as CSV, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    replace(path, lambda part: part.write_text(text.getvalue()))
+
+
+def replace(path: str | Path, write: Callable[[Path], Any]) -> None:
+    """Let ``write`` fill a file in the same folder that takes the name when it is complete."""
+    path = Path(path)
+    part = path.with_name(f".part.{path.name}")
+    try:
+        write(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
