@@ -24,7 +24,7 @@ def _comoving(z, omega_m):
     """Comoving distance in units of c / H0."""
     half = 0.5 * np.log1p(z)
     total = 0.0
-    for node, weight in zip(_NODES, _WEIGHTS):
+    for node, weight in zip(_NODES, _WEIGHTS):  # noqa: B905  (numba has no strict)
         a = np.exp(half * (node + 1.0))  # 1 + z'
         total += weight * a / np.sqrt(omega_m * a * a * a + 1.0 - omega_m)
     return half * total

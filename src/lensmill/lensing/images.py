@@ -1,6 +1,5 @@
 """What the solvers share: the words for a system and for an image, and the order of arrival."""
 
-import numpy as np
 from numba import njit
 
 OK = 0

@@ -13,7 +13,7 @@ so that the number of images in an interval is certified by bounds on the curvat
 import numpy as np
 from numba import njit
 
-from .images import CAUSTIC_DET_J, DEGENERATE, MAX_IMAGES, OK, ON_CAUSTIC, REFINED, arrange
+from .images import CAUSTIC_DET_J, DEGENERATE, MAX_IMAGES, OK, ON_CAUSTIC, REFINED
 from .profiles import isothermal_angular
 
 CELLS = 48
@@ -205,7 +205,7 @@ def solve_isothermal(theta_e, q, phi, g1, g2, kappa_ext, source_x, source_y, wor
         caustic = found == ON_CAUSTIC
         for k in range(n_roots):
             p = roots[k]
-            f, d1, _, r, c, s, a1, a2, kk = _values(p, lens)
+            f, d1, _, r, c, s, a1, a2, _ = _values(p, lens)
             if r <= 0.0:
                 outside += 1
                 continue

@@ -71,7 +71,7 @@ def _solve(first, row, systems, min_magnification, counts, status, flat, image_t
     for i in range(first, n):
         if row + MAX_IMAGES > flat.shape[1]:
             return i, row
-        theta_e, q, phi, slope, g1, g2, kappa, sx, sy = systems[:, i]
+        theta_e, q, phi, _, g1, g2, kappa, sx, sy = systems[:, i]
         found, state = solve_isothermal(theta_e, q, phi, g1, g2, kappa, sx, sy, work, stack, image)
         arrange(image, found, theta_e * theta_e + sx * sx + sy * sy, order)
         counts[2, i] = row

@@ -1,0 +1,191 @@
+"""Critical curves, caustics and the cut, and the areas they enclose.
+
+In polar coordinates about the lens the Jacobian of the lens equation is ``A - r**(s - 1) M(p)``
+with ``A = (1 - kappa_ext) I - Gamma`` and, along the radial and tangential directions,
+``M = [[s h, s t], [s t, 2 k - s h]]`` (see `profiles`). Its determinant is quadratic in
+``r**(s - 1)``, so critical curves are known in closed form at every polar angle.
+
+*The caustic* is the image of the outer (tangential) critical curve: two images more inside.
+*The cut* bounds the sources with a second image. A source that crosses it inwards gains
+
+- ``slope`` 2: a saddle that grows out of the centre (the cut proper, or pseudo-caustic);
+- ``slope`` below 2: a saddle and a central maximum (there the cut is the radial caustic);
+- ``slope`` above 2: nothing, for every source has a saddle near the centre. The curve given is
+  where that saddle has the magnification -1e-4, the faintest image kept by default: as the slope
+  goes to 2 from either side, the three curves become one.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from .profiles import MAX_TERMS, isothermal_angular, powerlaw_angular, series
+
+FAINTEST = 1e-4  # |magnification| on the cut for slope > 2
+_POINTS = 32  # on the half circle
+_COS = np.cos((np.arange(_POINTS) + 0.5) * np.pi / _POINTS)
+_SIN = np.sin((np.arange(_POINTS) + 0.5) * np.pi / _POINTS)
+
+
+class Curves(NamedTuple):
+    """Closed curves of one system, sky frame, relative to the lens; arrays of shape (points,)."""
+
+    critical_x: NDArray  # arcsec, tangential critical curve
+    critical_y: NDArray
+    caustic_x: NDArray  # arcsec
+    caustic_y: NDArray
+    cut_x: NDArray  # arcsec
+    cut_y: NDArray
+
+
+@njit(cache=True, error_model="numpy")
+def _curves(c, sn, theta_e, q, s, h1, h2, kappa_ext, terms, n_terms, out):
+    """Critical curve, caustic and cut in the direction ``(c, sn)``, in the frame of the lens.
+
+    ``out`` receives x and y of the critical curve, of the caustic and of the cut, then the
+    derivatives of caustic and cut by polar angle.
+    """
+    if s == 0.0:
+        a1, a2, k2 = isothermal_angular(theta_e, q, c, sn)
+    else:
+        a1, a2, k2 = powerlaw_angular(theta_e, q, s, c, sn, terms, n_terms)
+    h, t = c * a1 + sn * a2, c * a2 - sn * a1
+    # derivatives by p
+    dk2 = -(1.0 - s) * k2 * (1.0 - q * q) * sn * c / (q * q * c * c + sn * sn)
+    dh, dt = (1.0 + s) * t, k2 - (1.0 + s) * h
+    # A along e and e'
+    sheet = 1.0 - kappa_ext
+    cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
+    even, m = h1 * cc + h2 * ss, h1 * ss - h2 * cc
+    g, g2 = sheet - even, sheet + even
+    # det J = det - x trace + x^2 minor with x = r^(s - 1)
+    det = g * g2 - m * m
+    trace = g2 * s * h + g * (k2 - s * h) - 2.0 * m * s * t
+    minor = s * h * (k2 - s * h) - s * s * t * t
+    dg, dm = 2.0 * m, g2 - g
+    dtrace = (
+        -dg * s * h
+        + g2 * s * dh
+        + dg * (k2 - s * h)
+        + g * (dk2 - s * dh)
+        - 2.0 * s * (dm * t + m * dt)
+    )
+    dminor = s * dh * (k2 - s * h) + s * h * (dk2 - s * dh) - 2.0 * s * s * t * dt
+    for curve in range(2):
+        if curve == 1 and s == 0.0:
+            r = power = dr = 0.0
+            b1, b2, db1, db2 = -a1, -a2, k2 * sn, -k2 * c
+        else:
+            level = det + (1.0 / FAINTEST if curve == 1 and s < 0.0 else 0.0)
+            root = np.sqrt(max(trace * trace - 4.0 * level * minor, 0.0))
+            x = 2.0 * level / (trace + root)
+            if curve == 1 and s > 0.0:
+                x = (trace + root) / (2.0 * minor)
+                root = -root
+            r = np.exp(np.log(x) / (s - 1.0))
+            power = r * x  # r^s
+            dx = (dminor * x * x - dtrace * x) / root if root != 0.0 else 0.0
+            dr = r * dx / (x * (s - 1.0))
+            b1 = (sheet - h1) * r * c - h2 * r * sn - power * a1
+            b2 = -h2 * r * c + (sheet + h1) * r * sn - power * a2
+            # J (dr e + r e'), first along e and e'
+            along = (g - s * h * x) * dr + (m - s * t * x) * r
+            across = (m - s * t * x) * dr + (g2 - (k2 - s * h) * x) * r
+            db1, db2 = along * c - across * sn, along * sn + across * c
+        if curve == 0:
+            out[0], out[1] = r * c, r * sn
+        out[2 + 2 * curve], out[3 + 2 * curve] = b1, b2
+        out[6 + 2 * curve], out[7 + 2 * curve] = db1, db2
+
+
+@njit(cache=True, error_model="numpy")
+def _areas(theta_e, q, phi, slope, g1, g2, kappa_ext):
+    n = theta_e.size
+    areas = np.zeros((2, n))
+    terms = np.empty(MAX_TERMS)
+    out = np.empty(10)
+    for i in range(n):
+        s = 2.0 - slope[i]
+        n_terms = series(q[i], 1.0 - s, 1e-12, terms) if s != 0.0 else 0
+        c2, s2 = np.cos(2.0 * phi[i]), np.sin(2.0 * phi[i])
+        h1, h2 = c2 * g1[i] + s2 * g2[i], c2 * g2[i] - s2 * g1[i]
+        for j in range(_POINTS):  # the other half circle is its reflection in the origin
+            # steps that resolve the ends of both the long and the short axis
+            norm = np.sqrt(_COS[j] ** 2 + q[i] * _SIN[j] ** 2)
+            c, sn = _COS[j] / norm, np.sqrt(q[i]) * _SIN[j] / norm
+            weight = np.sqrt(q[i]) / norm**2
+            _curves(c, sn, theta_e[i], q[i], s, h1, h2, kappa_ext[i], terms, n_terms, out)
+            areas[0, i] += weight * (out[2] * out[7] - out[3] * out[6])
+            areas[1, i] += weight * (out[4] * out[9] - out[5] * out[8])
+    return np.abs(areas) * (np.pi / _POINTS)
+
+
+@njit(cache=True, error_model="numpy")
+def _points(theta_e, q, phi, s, g1, g2, kappa_ext, angles):
+    terms = np.empty(MAX_TERMS)
+    n_terms = series(q, 1.0 - s, 1e-17, terms) if s != 0.0 else 0
+    cp, sp = np.cos(phi), np.sin(phi)
+    c2, s2 = (cp - sp) * (cp + sp), 2.0 * sp * cp
+    h1, h2 = c2 * g1 + s2 * g2, c2 * g2 - s2 * g1
+    out = np.empty(10)
+    curves = np.empty((6, angles.size))
+    for j in range(angles.size):
+        _curves(
+            np.cos(angles[j]),
+            np.sin(angles[j]),
+            theta_e,
+            q,
+            s,
+            h1,
+            h2,
+            kappa_ext,
+            terms,
+            n_terms,
+            out,
+        )
+        for k in range(3):
+            x, y = out[2 * k], out[2 * k + 1]
+            curves[2 * k, j], curves[2 * k + 1, j] = cp * x - sp * y, sp * x + cp * y
+    return curves
+
+
+def areas(
+    theta_e: ArrayLike,
+    q: ArrayLike,
+    phi: ArrayLike,
+    slope: ArrayLike,
+    gamma1: ArrayLike,
+    gamma2: ArrayLike,
+    kappa_ext: ArrayLike,
+) -> tuple[NDArray, NDArray]:
+    """Areas inside the caustic and inside the cut [arcsec^2], arrays of shape (n,).
+
+    Arguments as `solver.solve`; what the cut means for each slope is said at the top of this
+    module. Where a caustic crosses itself, its lobes count with the sign of their orientation;
+    `cross_sections` gives the areas by number of images.
+    """
+    arguments = np.broadcast_arrays(theta_e, q, phi, slope, gamma1, gamma2, kappa_ext)
+    caustic, cut = _areas(*(np.ravel(a).astype(np.float64) for a in arguments))
+    return caustic, cut
+
+
+def curves(
+    theta_e: float,
+    q: float,
+    phi: float,
+    slope: float,
+    gamma1: float,
+    gamma2: float,
+    kappa_ext: float,
+    *,
+    points: int = 720,
+) -> Curves:
+    """Critical curve, caustic and cut of one system, closed (the last point is the first)."""
+    # even steps in the two angles that resolve the ends of the long and of the short axis
+    u = np.linspace(0.0, 2.0 * np.pi, points)
+    root = np.sqrt(q)
+    angles = np.arctan2(root * np.sin(u), np.cos(u))
+    numbers = (float(a) for a in (theta_e, q, phi, 2.0 - slope, gamma1, gamma2, kappa_ext))
+    return Curves(*_points(*numbers, angles))
