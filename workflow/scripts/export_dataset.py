@@ -3,4 +3,4 @@
 from lensmill.pipeline import export, logs
 
 logs.start(snakemake.log[0])
-export.export(snakemake.input[0], snakemake.output[0], table=snakemake.wildcards.table)
+export.export(snakemake.input[0], snakemake.output[0])

@@ -1,0 +1,104 @@
+"""Check a population of published systems; `ingest` has refused bad rows, this judges the whole."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensmill.pipeline import checks, store
+
+
+def check(dataset: str) -> dict[str, Any]:
+    """Check published systems; return ``statistics`` and ``checks``."""
+    columns = checks.Columns()
+    systems, images = store.read(dataset, "systems"), store.read(dataset, "images")
+    structure = checks.structure(dataset, len(systems["index"]))
+    for table, values in (("systems", systems), ("images", images)):
+        columns.add(table, values)
+    results = [*structure, columns.finite()]
+    if all(each["passed"] for each in results):
+        results += _systems(systems, images)
+    counts = np.bincount(systems["n_images"].clip(0))
+    return {
+        "statistics": {
+            **columns.numbers(),
+            "n_images": {str(n): int(count) for n, count in enumerate(counts) if count},
+        },
+        "checks": results,
+    }
+
+
+def _systems(systems: Mapping[str, NDArray], images: Mapping[str, NDArray]) -> list[dict[str, Any]]:
+    own = np.repeat(np.arange(len(systems["index"])), systems["n_images"])
+    first = systems["first_image"][own]
+    later = np.arange(len(own)) > first
+    measured = images["delay_measured"] == 1
+
+    rules = {
+        "the source lies behind the lens": (
+            "redshifts",
+            (systems["z_lens"] <= 0) | (systems["z_source"] <= systems["z_lens"]),
+        ),
+        "there are at least two images": ("images", systems["n_images"] < 2),
+        "a known lens position has a positive error": (
+            "lens errors",
+            (systems["lens_known"] == 1) & (systems["lens_error"] <= 0),
+        ),
+        "a known distance is positive, with positive errors": (
+            "distance errors",
+            (systems["d_dt_known"] == 1)
+            & (np.min([systems[f"d_dt{end}"] for end in ("", "_minus", "_plus")], axis=0) <= 0),
+        ),
+    }
+    wrong = [(name, rule, bad, systems["index"]) for rule, (name, bad) in rules.items()]
+    # errors of 3 sigma: some images are ordered by their parity against a noisy measurement
+    early = np.zeros(len(own), bool)
+    for i in np.flatnonzero(later & measured):
+        before = np.arange(first[i], i)
+        before = before[measured[before]]
+        error = np.hypot(images["delay_error"][i], images["delay_error"][before])
+        early[i] = np.any(images["delay"][i] < images["delay"][before] - 3 * error)
+    offset = np.hypot(
+        images["x"] - images["x"][first],
+        images["y"] - images["y"][first],
+    )
+    index = systems["index"][own]
+    wrong += [
+        (
+            "position errors",
+            "a position has a positive error",
+            images["position_error"] <= 0,
+            index,
+        ),
+        (
+            "delay errors",
+            "a measured delay has a positive error",
+            later & measured & (images["delay_error"] <= 0),
+            index,
+        ),
+        (
+            "first image",
+            "delays are counted from the first image",
+            ~later & ((images["delay"] != 0) | ~measured),
+            index,
+        ),
+        ("arrival order", "the order of rows agrees with the measured delays", early, index),
+        (
+            "separations",
+            "images are 0.05 to 60 arcsec apart",  # galaxies to clusters; else a unit is wrong
+            later & ((offset < 0.05) | (offset > 60)),
+            index,
+        ),
+    ]
+    results = []
+    for name, rule, bad, where in wrong:
+        test = checks.Wrong(name, rule)
+        test.add(bad, where)
+        results.append(test.outcome())
+    with_delay = np.bincount(own[later & measured], minlength=len(systems["index"])) > 0
+    without = ", ".join(systems["name"][~with_delay])
+    sentence = f"{int(with_delay.sum())} of {len(with_delay)} systems have a measured delay"
+    sentence += f"; without: {without}" if without else ""
+    results.append(checks.outcome("delays", with_delay.any(), int(with_delay.sum()), 1, sentence))
+    return results

@@ -1,0 +1,409 @@
+"""What every data set is checked for, a piece at a time, and what happens when a check fails.
+
+A check is a dict: ``name``, ``passed``, ``value``, ``limit``, ``sentence`` (with the numbers) and
+``flagged``. Two kinds:
+
+Exact checks (counts, residuals, signs) have no false alarms: their limits lie far above rounding.
+
+Statistical checks (a fraction, a distribution) are *flagged* beyond 3 sigma (p < 0.0027) and
+*fail* at p < 1e-6. Ten populations with twenty of them each would by chance flag one in every two
+runs, which a person can look at, and fail one run in 5,000, which keeps a failure worth the name.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom, kstwo
+
+from lensmill.pipeline import logs, store
+
+FAIL = 1e-6  # p-value of a statistical check below which a data set is refused
+FLAG = 0.0027  # that of 3 sigma
+BINS = 1 << 16  # of the distribution tests: 1.5e-5 is far below what 1e7 systems can show
+PIECE = 1 << 17  # systems read at a time: about 500 MB with their images
+SKETCH = 1024  # fingerprints kept to compare populations with each other
+
+
+def outcome(
+    name: str, passed: bool, value: Any, limit: Any, sentence: str, flagged: bool = False
+) -> dict[str, Any]:
+    """Return one check as it goes into ``checks.json``."""
+    return {
+        "name": name,
+        "passed": bool(passed),
+        "value": value,
+        "limit": limit,
+        "sentence": sentence,
+        "flagged": bool(flagged),
+    }
+
+
+def skipped(name: str, why: str) -> dict[str, Any]:
+    """Return a check that could not be made, which stops nothing."""
+    return outcome(name, True, None, None, f"skipped: {why}")
+
+
+def report(found: Mapping[str, Any], path: str | Path) -> None:
+    """Write what was found to ``path``, and raise if a check has failed.
+
+    Raises
+    ------
+    ValueError
+        With the sentences, and so the numbers, of all failed checks.
+    """
+    Path(path).write_text(json.dumps(found, indent=1) + "\n")
+    failed = [check["sentence"] for check in found["checks"] if not check["passed"]]
+    if failed:
+        raise ValueError(f"data set {found['population']!r} refused: {'; '.join(failed)}")
+
+
+def pieces(dataset: str | Path) -> Iterator[tuple[dict[str, NDArray], dict[str, NDArray]]]:
+    """Read systems with their images, piece by piece.
+
+    Yields
+    ------
+    systems, images : dict of array
+        Consecutive rows; all images of these systems, and no others, if the counts are right.
+    """
+    with h5py.File(dataset) as file:
+        n_systems = len(file["systems/index"])
+    first = 0
+    for start in logs.progress(range(0, n_systems, PIECE), "check"):
+        systems = store.read(dataset, "systems", first=start, count=PIECE)
+        count = int(systems["n_images"].sum())
+        yield systems, store.read(dataset, "images", first=first, count=count)
+        first += count
+
+
+def structure(dataset: str | Path, promised: int) -> list[dict[str, Any]]:
+    """Check that both tables belong together row by row; physics can wait until they do.
+
+    All ``promised`` systems are there and numbered through, ``n_images`` and ``first_image`` lead
+    to the rows of each, and every image names the system it is found by.
+    """
+    with h5py.File(dataset) as file:
+        rows = {table: len(next(iter(group.values()))) for table, group in file.items()}
+        counts = file["systems/n_images"][:]
+        index = file["systems/index"][:]
+        first = file["systems/first_image"][:]
+        wrong = {
+            "are not numbered through": int((index != np.arange(len(index))).sum()),
+            "do not start where the one before ends": int(
+                (first != np.cumsum(counts) - counts).sum()
+            ),
+            "have a negative number of images": int((counts < 0).sum()),
+        }
+        held = int(counts.sum())
+        if held == rows["images"] and not any(wrong.values()):
+            owner = np.repeat(index, counts)
+            wrong["own an image that names another"] = int(
+                sum(
+                    (
+                        file["images/system"][at : at + store.CHUNK] != owner[at : at + store.CHUNK]
+                    ).sum()
+                    for at in range(0, len(owner), store.CHUNK)
+                )
+            )
+    total = sum(wrong.values())
+    what = "; ".join(f"{count} systems {how}" for how, count in wrong.items() if count)
+    return [
+        outcome(
+            "systems in = systems out",
+            rows["systems"] == promised,
+            rows["systems"],
+            promised,
+            f"{rows['systems']} systems are there of {promised} that were made",
+        ),
+        outcome(
+            "images in = images out",
+            rows["images"] == held,
+            rows["images"],
+            held,
+            f"{rows['images']} images are there and the systems count {held}",
+        ),
+        outcome(
+            "rows belong together", not total, total, 0, what or "every image is with its system"
+        ),
+    ]
+
+
+@dataclass
+class Column:
+    """Statistics of one column of numbers, added up piece by piece."""
+
+    name: str
+    rows: int = 0
+    bad: int = 0
+    first_bad: int | None = None
+    low: float = np.inf
+    high: float = -np.inf
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, values: NDArray) -> None:
+        """Add the next rows."""
+        good = np.isfinite(values)
+        if not good.all():
+            self.bad += int((~good).sum())
+            if self.first_bad is None:
+                self.first_bad = self.rows + int(good.argmin())
+            values = values[good]
+        before = self.rows - self.bad + int((~good).sum())
+        self.rows += len(good)
+        if len(values) == 0:
+            return
+        self.low = min(self.low, float(values.min()))
+        self.high = max(self.high, float(values.max()))
+        mean = float(values.mean(dtype=float))
+        step, weight = mean - self.mean, len(values) / (before + len(values))
+        # Chan, Golub & LeVeque's way to join two sums of squares without cancellation
+        self.squares += float(((values - mean) ** 2).sum()) + step**2 * before * weight
+        self.mean += step * weight
+
+    def numbers(self) -> dict[str, float]:
+        """Return the statistics as they go into ``checks.json``."""
+        good = self.rows - self.bad
+        if good == 0:
+            return {}
+        sd = float(np.sqrt(self.squares / good))
+        return {"mean": self.mean, "sd": sd, "min": self.low, "max": self.high}
+
+
+@dataclass
+class Columns:
+    """Statistics of all columns of numbers of all tables, and whether they are finite."""
+
+    columns: dict[str, dict[str, Column]] = field(default_factory=dict)
+
+    def add(self, table: str, values: Mapping[str, NDArray]) -> None:
+        """Add the next rows of a table; text is passed over."""
+        known = self.columns.setdefault(table, {})
+        for name, column in values.items():
+            if column.dtype.kind in "fiu":
+                known.setdefault(name, Column(name)).add(column)
+
+    def numbers(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Return all statistics, by table and column."""
+        return {
+            table: {name: column.numbers() for name, column in columns.items()}
+            for table, columns in self.columns.items()
+        }
+
+    def finite(self) -> dict[str, Any]:
+        """Check that no value is NaN or infinite."""
+        bad = [c for columns in self.columns.values() for c in columns.values() if c.bad]
+        sentence = "; ".join(
+            f"{c.bad} of {c.rows} rows of {c.name!r} are not finite (first: row {c.first_bad})"
+            for c in bad
+        )
+        count = sum(c.bad for c in bad)
+        return outcome("finite", not bad, count, 0, sentence or "every value is finite")
+
+
+@dataclass
+class Worst:
+    """The largest value of what should be next to nothing, and the system it belongs to."""
+
+    name: str
+    what: str
+    limit: float
+    unit: str = ""
+    value: float = 0.0
+    system: int | None = None
+    beyond: int = 0
+    rows: int = 0
+
+    def add(self, values: NDArray, systems: NDArray) -> None:
+        """Add the next values, with the index of the system of each."""
+        self.rows += len(values)
+        values = np.where(np.isnan(values), np.inf, np.abs(values))
+        self.beyond += int((values > self.limit).sum())
+        if len(values) and (top := int(values.argmax())) >= 0 and values[top] > self.value:
+            self.value, self.system = float(values[top]), int(systems[top])
+
+    def outcome(self) -> dict[str, Any]:
+        """Compare the largest value with the limit."""
+        unit = f" {self.unit}" if self.unit else ""
+        sentence = f"{self.what} is at most {self.value:.2g}{unit} (limit {self.limit:g}{unit})"
+        if self.beyond:
+            sentence = (
+                f"{self.what} is up to {self.value:.3g}{unit} (system {self.system}), and beyond "
+                f"the limit of {self.limit:g}{unit} in {self.beyond} of {self.rows} rows"
+            )
+        # JSON has no infinity
+        value = self.value if np.isfinite(self.value) else None
+        return outcome(self.name, not self.beyond, value, self.limit, sentence)
+
+
+@dataclass
+class Wrong:
+    """How many rows break a rule that knows no exception, and the first of them."""
+
+    name: str
+    rule: str
+    count: int = 0
+    rows: int = 0
+    system: int | None = None
+
+    def add(self, wrong: NDArray, systems: NDArray) -> None:
+        """Add the next rows, with the index of the system of each."""
+        self.rows += len(wrong)
+        self.count += int(wrong.sum())
+        if self.system is None and wrong.any():
+            self.system = int(systems[int(wrong.argmax())])
+
+    def outcome(self) -> dict[str, Any]:
+        """Check that there are none."""
+        sentence = f"in all of {self.rows} rows {self.rule}"
+        if self.count:
+            sentence = (
+                f"in {self.count} of {self.rows} rows it is not true that {self.rule} "
+                f"(first: system {self.system})"
+            )
+        return outcome(self.name, not self.count, self.count, 0, sentence)
+
+
+@dataclass
+class Uniform:
+    """Kolmogorov-Smirnov test of numbers that should be uniform between 0 and 1.
+
+    From a histogram of 65,536 bins, so that memory does not grow with the number of systems; the
+    statistic at the edges of the bins misses at most the content of one bin.
+    """
+
+    name: str
+    what: str
+    counts: NDArray = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    outside: int = 0
+
+    def add(self, u: NDArray) -> None:
+        """Add the next numbers."""
+        inside = (u >= 0) & (u <= 1)
+        self.outside += int((~inside).sum())
+        bins = np.minimum((u[inside] * BINS).astype(np.int64), BINS - 1)
+        self.counts += np.bincount(bins, minlength=BINS)
+
+    def outcome(self) -> dict[str, Any]:
+        """Compare the distribution with the uniform one."""
+        n = int(self.counts.sum())
+        if self.outside:
+            sentence = f"{self.what}: {self.outside} of {n + self.outside} values lie outside it"
+            return outcome(self.name, False, self.outside, 0, sentence)
+        if n == 0:
+            return skipped(self.name, "no systems")
+        steps = np.cumsum(self.counts) / n - np.arange(1, BINS + 1) / BINS
+        distance = float(np.abs(steps).max())
+        p = float(kstwo.sf(distance, n))
+        sentence = f"{self.what}: largest distance of the distributions {distance:.2g}, p = {p:.2g}"
+        sentence += _verdict(p >= FAIL, p < FLAG)
+        return outcome(self.name, p >= FAIL, p, FAIL, sentence, p < FLAG)
+
+
+def fraction(
+    name: str, what: str, count: int, of: int, expected: float, error: float = 0.0
+) -> dict[str, Any]:
+    """Check a fraction against its expectation.
+
+    The p-value is that of the binomial distribution, for the expectation within 4 of its own
+    errors that fits best; the sentence gives the deviation in sigma.
+
+    Parameters
+    ----------
+    name, what : str
+        Of the check, and what is counted.
+    count, of : int
+        How many there are, of how many.
+    expected, error : float
+        Expected fraction and its own error (1 sigma).
+    """
+    low, high = max(expected - 4 * error, 0.0), min(expected + 4 * error, 1.0)
+    if count < low * of:
+        p = min(1.0, 2 * float(binom.cdf(count, of, low)))
+    elif count > high * of:
+        p = min(1.0, 2 * float(binom.sf(count - 1, of, high)))
+    else:
+        p = 1.0
+    sigma = float(np.hypot(np.sqrt(expected * (1 - expected) / of), error))
+    away = (count / of - expected) / sigma if sigma else 0.0
+    sentence = (
+        f"{what}: {count / of:.5f} where {expected:.4f} +- {sigma:.5f} is expected "
+        f"({away:+.1f} sigma)"
+    )
+    flagged = abs(away) > 3
+    return outcome(
+        name, p >= FAIL, count / of, expected, sentence + _verdict(p >= FAIL, flagged), flagged
+    )
+
+
+def _verdict(passed: bool, flagged: bool) -> str:
+    if not passed:
+        return "; chance does this less than once in a million times"
+    return "; beyond 3 sigma, look at it" if flagged else ""
+
+
+def fingerprints(columns: Sequence[NDArray]) -> NDArray:
+    """Return a 64-bit hash of every row; two in 10^7 different rows agree with p = 3e-6."""
+    value = np.full(len(columns[0]), 0x9E3779B97F4A7C15, np.uint64)
+    for column in columns:
+        value ^= np.ascontiguousarray(column, np.float64).view(np.uint64)
+        # the finalizer of splitmix64 (Steele, Lea & Flood 2014)
+        value ^= value >> np.uint64(30)
+        value *= np.uint64(0xBF58476D1CE4E5B9)
+        value ^= value >> np.uint64(27)
+        value *= np.uint64(0x94D049BB133111EB)
+        value ^= value >> np.uint64(31)
+        value += np.uint64(0x9E3779B97F4A7C15)
+    return value
+
+
+def duplicates(prints: NDArray) -> dict[str, Any]:
+    """Check that no row occurs twice, by the fingerprints of all rows in order."""
+    order = np.argsort(prints, kind="stable")
+    same = prints[order][1:] == prints[order][:-1]
+    sentence = "no system occurs twice"
+    if same.any():
+        at = int(same.argmax())
+        sentence = (
+            f"{int(same.sum())} of {len(prints)} systems are copies "
+            f"(first: {order[at + 1]} of {order[at]})"
+        )
+    return outcome("no duplicates", not same.any(), int(same.sum()), 0, sentence)
+
+
+def sketch(prints: NDArray) -> list[str]:
+    """Return the smallest fingerprints, by which `across` compares populations.
+
+    Two populations that have a share of their systems in common have that share of these in
+    common, so that a thousand of them show what 10^7 systems would.
+    """
+    keep = min(SKETCH, len(prints))
+    return [f"{value:016x}" for value in np.sort(np.partition(prints, keep - 1)[:keep])]
+
+
+def across(reports: Sequence[str | Path], output: str | Path) -> None:
+    """Check that no two populations have systems in common, by their ``checks.json``.
+
+    Raises
+    ------
+    ValueError
+        Naming the populations that do.
+    """
+    sketches = {}
+    for path in reports:
+        found = json.loads(Path(path).read_text())
+        sketches[found["population"]] = set(found["sketch"])
+    results = []
+    for one, other in combinations(sorted(sketches), 2):
+        common = len(sketches[one] & sketches[other])
+        sentence = f"{one!r} and {other!r} have {common or 'no'} systems in common"
+        if common:
+            sentence += f" of {len(sketches[one])} that were compared"
+        results.append(outcome(f"{one} is not {other}", not common, common, 0, sentence))
+    report({"population": ", ".join(sorted(sketches)), "checks": results}, output)
