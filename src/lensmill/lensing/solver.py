@@ -18,7 +18,9 @@ from .images import (
     SADDLE,
     arrange,
 )
-from .isothermal import MAX_CELLS, solve_isothermal
+from .isothermal import solve_isothermal
+from .powerlaw import MAX_CELLS, solve_powerlaw
+from .profiles import MAX_TERMS, series
 
 __all__ = [
     "DEGENERATE",
@@ -33,7 +35,7 @@ __all__ = [
     "solve",
 ]
 
-SLOPES = (2.0, 2.0)  # the range in which the completeness of the solver is tested
+SLOPES = (1.5, 2.5)  # the range in which the completeness of the solver is tested
 
 
 class Images(NamedTuple):
@@ -64,15 +66,37 @@ def _solve(first, row, systems, min_magnification, counts, status, flat, image_t
     Returns the number of the next system and of the next row.
     """
     n = systems.shape[1]
-    work = np.empty((7, MAX_CELLS))
+    work = np.empty((15, MAX_CELLS + 1))
+    terms = np.empty(MAX_TERMS)
     stack = np.empty((64, 8))
     image = np.empty((MAX_IMAGES, COLUMNS))
     order = np.empty(MAX_IMAGES, np.int64)
     for i in range(first, n):
         if row + MAX_IMAGES > flat.shape[1]:
             return i, row
-        theta_e, q, phi, _, g1, g2, kappa, sx, sy = systems[:, i]
-        found, state = solve_isothermal(theta_e, q, phi, g1, g2, kappa, sx, sy, work, stack, image)
+        theta_e, q, phi, slope, g1, g2, kappa, sx, sy = systems[:, i]
+        if slope == 2.0:
+            found, state = solve_isothermal(
+                theta_e, q, phi, g1, g2, kappa, sx, sy, work, stack, image
+            )
+        else:
+            terms_used = series(q, slope - 1.0, 1e-17, terms)
+            found, state = solve_powerlaw(
+                theta_e,
+                q,
+                phi,
+                2.0 - slope,
+                g1,
+                g2,
+                kappa,
+                sx,
+                sy,
+                terms,
+                terms_used,
+                work,
+                stack,
+                image,
+            )
         arrange(image, found, theta_e * theta_e + sx * sx + sy * sy, order)
         counts[2, i] = row
         for k in range(found):

@@ -1,0 +1,545 @@
+"""All images of elliptical power laws with shear, by searches in polar angle.
+
+With ``s = 2 - slope`` the deflection is ``r**s a(p)``. The components of the lens equation
+``A theta = beta + alpha`` along the radial and tangential unit vectors ``e`` and ``e'`` are
+
+    g r = D + R h,        F = E + R t - m r = 0,        R = r**s,
+
+with ``D, E = e.beta, e'.beta``, ``g, m = e.A e, e'.A e`` and ``h, t = e.a, e'.a`` (`profiles`). The
+first is solved for the radius at each angle, the images are the roots of ``F`` along the solution,
+and ``F`` and its derivatives follow from ``D' = E, E' = -D, h' = (1 + s) t, t' = 2 k - (1 + s) h``.
+Since ``g`` and ``h`` are positive,
+
+- ``s < 0`` (steep): one radius at every angle;
+- ``s > 0`` (shallow): one radius where ``D >= 0``; where ``D < 0`` an outer and an inner one if
+  ``T = D + (1 / s - 1) g r_t >= 0`` with ``r_t = (s h / g)**(1 / (1 - s))``, else none. The two
+  meet at a turning angle, where ``F`` is not smooth in ``p`` but is in ``v`` with
+  ``p = middle + half cos(v)``: one loop covers the outer branch (sin v > 0) and the inner one.
+  The inner branch ends in the centre, where ``D = 0`` and ``F = E``.
+
+The elimination of ``r**s`` used elsewhere is singular for the isothermal slope; this form is not.
+"""
+
+import numpy as np
+from numba import njit
+
+from .images import CAUSTIC_DET_J, DEGENERATE, MAX_IMAGES, OK, ON_CAUSTIC, REFINED
+from .profiles import powerlaw_angular
+
+CELLS = 48  # of a full circle
+MAX_CELLS = 8 * 96  # of a loop in the second attempt
+MAX_REFINEMENTS = 800
+MIN_WIDTH = 1e-10  # rad
+SAFETY = 2.0
+RESIDUAL = 1e-13  # of the length of the terms of the lens equation
+NEAR_TURN = 1e-4  # |sin v| below which derivatives are taken at a small distance
+
+CIRCLE, INNER, LOOP, TURN = 0, 1, 2, 3  # what is searched, see `_along`
+
+
+@njit(cache=True, error_model="numpy")
+def _radius(s, d, c, inner):
+    """Solve ``r = d + c r**s``; return r and ``r**s``.
+
+    Newton steps in ``log r`` on a concave function, from the side where they cannot overshoot.
+    """
+    log_c = np.log(c)
+    r = power = 0.0
+    if d >= 0.0:
+        x = np.log(d + c)
+        for _ in range(60):
+            power = np.exp(s * x)
+            total = d + c * power
+            step = (np.log(total) - x) / (1.0 - s * c * power / total)
+            x += step
+            if abs(step) < 1e-6:
+                power *= 1.0 + s * step * (1.0 + 0.5 * s * step)
+                break
+        return d + c * power, power
+    x = log_c / (1.0 - s)
+    if s < 0.0:
+        x = min(x, (np.log(-d) - log_c) / s)
+    else:
+        log_t = (np.log(s) + log_c) / (1.0 - s)
+        excess = max(d * np.exp(-log_t) + 1.0 / s - 1.0, 0.0)
+        z = np.sqrt(2.0 * excess / (1.0 - s))
+        if z == 0.0:
+            r = np.exp(log_t)
+            return r, (r - d) / c
+        if inner:
+            x = max(log_t - z - (1.0 + s) / 6.0 * z * z, (np.log(-d) - log_c) / s)
+        else:
+            x = min(x, log_t + z)
+    for _ in range(60):
+        r = np.exp(x)
+        step = -(s * x + log_c - np.log(r - d)) / (s - r / (r - d))
+        x += step
+        if abs(step) < 1e-6:
+            r *= 1.0 + step * (1.0 + 0.5 * step)
+            break
+    return r, (r - d) / c
+
+
+@njit(cache=True, error_model="numpy")
+def _turning(c, sn, h, t, k2, lens):
+    """T, T' and T'': whether the outer and inner radius exist, and where they meet."""
+    _, _, s, sheet, h1, h2, b1, b2, _ = lens
+    d, e = c * b1 + sn * b2, c * b2 - sn * b1
+    cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
+    even, m = h1 * cc + h2 * ss, h1 * ss - h2 * cc
+    g, g2 = sheet - even, sheet + even
+    threshold = (1.0 / s - 1.0) * g * np.exp(np.log(s * h / g) / (1.0 - s))
+    dh, dg = (1.0 + s) * t / h, 2.0 * m / g  # logarithmic
+    log1 = (dh - s * dg) / (1.0 - s)
+    ddh, ddg = (1.0 + s) * (k2 - (1.0 + s) * h) / h, 2.0 * (g2 - g) / g
+    log2 = (ddh - dh * dh - s * (ddg - dg * dg)) / (1.0 - s)
+    return d + threshold, e + threshold * log1, -d + threshold * (log1 * log1 + log2)
+
+
+@njit(cache=True, error_model="numpy")
+def _transverse(c, sn, h, t, k2, lens, inner):
+    """F, F' and F'' by polar angle, then r and ``r**s``."""
+    _, q, s, sheet, h1, h2, b1, b2, _ = lens
+    d, e = c * b1 + sn * b2, c * b2 - sn * b1
+    cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
+    even, m = h1 * cc + h2 * ss, h1 * ss - h2 * cc
+    g, g2 = sheet - even, sheet + even
+    r, power = _radius(s, d / g, h / g, inner)
+    f = e + power * t - m * r
+    n = 1.0 + s
+    dm, dt = g2 - g, k2 - n * h
+    ddt = -(1.0 - s) * k2 * (1.0 - q * q) * sn * c / (q * q * c * c + sn * sn) - n * n * t
+    stiffness = g * r - s * h * power
+    top = f - m * r + s * t * power
+    log1 = top / stiffness  # r' / r
+    r1, power1 = r * log1, s * power * log1
+    f1 = -d + power1 * t + power * dt - dm * r - m * r1
+    top1 = f1 - dm * r - m * r1 + s * (dt * power + t * power1)
+    stiffness1 = 2.0 * m * r + g * r1 - s * (n * t * power + h * power1)
+    log2 = (top1 - log1 * stiffness1) / stiffness
+    r2, power2 = r * (log2 + log1 * log1), s * power * (log2 + s * log1 * log1)
+    f2 = -e + power2 * t + 2.0 * power1 * dt + power * ddt + 4.0 * m * r - 2.0 * dm * r1 - m * r2
+    return f, f1, f2, r, power
+
+
+@njit(cache=True, error_model="numpy")
+def _centre(c, sn, h, t, k2, lens):
+    """F, F' and F'' at the end of the inner branch, where r = 0 and D = 0."""
+    s, b1, b2 = lens[2], lens[6], lens[7]
+    e = c * b2 - sn * b1
+    n = 1.0 + s
+    return e, -e * t / h, -e - 2.0 * e * (k2 - n * h) / h + 2.0 * n * e * (t / h) ** 2
+
+
+@njit(cache=True, error_model="numpy")
+def _along(kind, v, middle, half, c, sn, h, t, k2, lens):
+    """Value and derivatives by ``v`` of what is searched, given the deflection at its angle.
+
+    ``CIRCLE`` and ``INNER``: F of the outer or only, and of the inner radius, ``p = v``; ``LOOP``:
+    F on the closed branch, ``p = middle + half cos v``; ``TURN``: T, ``p = v``.
+    """
+    if kind == TURN:
+        f, f1, f2 = _turning(c, sn, h, t, k2, lens)
+        return f, f1, f2, 0.0, 0.0
+    if kind != LOOP:
+        return _transverse(c, sn, h, t, k2, lens, kind == INNER)
+    sv, cv = np.sin(v), np.cos(v)
+    f, f1, f2, r, power = _transverse(c, sn, h, t, k2, lens, sv < 0.0)
+    return f, -half * sv * f1, half * half * sv * sv * f2 - half * cv * f1, r, power
+
+
+@njit(cache=True, error_model="numpy")
+def _direction(kind, v, middle, half, lens, terms):
+    """Direction of ``v`` and the deflection there: c, sn, h, t, 2 k, then a."""
+    p = middle + half * np.cos(v) if kind == LOOP else v
+    c, sn = np.cos(p), np.sin(p)
+    a1, a2, k2 = powerlaw_angular(lens[0], lens[1], lens[2], c, sn, terms, lens[8])
+    return c, sn, c * a1 + sn * a2, c * a2 - sn * a1, k2
+
+
+@njit(cache=True, error_model="numpy")
+def _evaluate(kind, v, middle, half, lens, terms):
+    """`_along` at any ``v``; near a turning angle the derivatives of a point just beside it."""
+    c, sn, h, t, k2 = _direction(kind, v, middle, half, lens, terms)
+    f, f1, f2, _, _ = _along(kind, v, middle, half, c, sn, h, t, k2, lens)
+    if kind == LOOP and abs(np.sin(v)) < NEAR_TURN:
+        w = v + NEAR_TURN
+        c, sn, h, t, k2 = _direction(kind, w, middle, half, lens, terms)
+        _, f1, f2, _, _ = _along(kind, w, middle, half, c, sn, h, t, k2, lens)
+    return f, f1, f2
+
+
+@njit(cache=True, error_model="numpy")
+def _root(kind, a, b, fa, fb, middle, half, lens, terms):
+    """Root in ``[a, b]``, where the function is monotone and changes sign."""
+    rising = fb > fa
+    x = a - fa * (b - a) / (fb - fa)
+    if not (a <= x <= b):
+        x = 0.5 * (a + b)
+    for _ in range(80):
+        f, d1, d2 = _evaluate(kind, x, middle, half, lens, terms)
+        if f == 0.0:
+            break
+        if (f > 0.0) == rising:
+            b = x
+        else:
+            a = x
+        step = -2.0 * f * d1 / (2.0 * d1 * d1 - f * d2)  # Halley
+        new = x + step
+        if not (a <= new <= b):
+            new = 0.5 * (a + b)
+        if abs(new - x) <= 2e-16 * max(abs(x), 1.0) or b - a < 1e-15:
+            break
+        x = new
+        if abs(step) < 1e-6 and abs(f * d2) < 1e-3 * d1 * d1:
+            break
+    return x
+
+
+@njit(cache=True, error_model="numpy")
+def _isolate(kind, start, width, cells, middle, half, lens, terms, work, stack, roots):
+    """Find the roots on a stretch of ``cells`` cells, whose ``cells + 1`` nodes are in ``work``.
+
+    Returns the number of roots, written to ``roots``, and a status.
+    """
+    n_roots = 0
+    refinements = 0
+    status = OK
+    for cell in range(cells):
+        f0, f1 = work[0, cell], work[0, cell + 1]
+        d0, d1 = work[1, cell], work[1, cell + 1]
+        e0, e1 = work[2, cell], work[2, cell + 1]
+        w = width
+        a = start + cell * width
+        depth = 0
+        while True:
+            # bound on the third derivative from its mean, and from what the Taylor series misses
+            m3 = max(
+                abs(e1 - e0) / w + max(abs(d0), abs(d1)),
+                6.0 * abs(f1 - f0 - w * (d0 + 0.5 * w * e0)) / w**3,
+                6.0 * abs(f0 - f1 + w * (d1 - 0.5 * w * e1)) / w**3,
+            )
+            m2 = max(abs(e0), abs(e1)) + 0.5 * w * m3
+            crosses = (f0 >= 0.0) != (f1 >= 0.0)
+            monotone = d0 * d1 > 0.0 and min(abs(d0), abs(d1)) > SAFETY * 0.25 * w * w * m3
+            unresolved = not monotone and (
+                crosses or not min(abs(f0), abs(f1)) > SAFETY * 0.125 * w * w * m2
+            )
+            if unresolved and w < MIN_WIDTH:
+                status = ON_CAUSTIC
+                unresolved = False
+            if unresolved:
+                refinements += 1
+                if refinements > MAX_REFINEMENTS:
+                    return 0, DEGENERATE
+                w *= 0.5
+                fm, dm, em = _evaluate(kind, a + w, middle, half, lens, terms)
+                stack[depth, 0], stack[depth, 1] = a + w, w
+                stack[depth, 2], stack[depth, 3] = fm, f1
+                stack[depth, 4], stack[depth, 5] = dm, d1
+                stack[depth, 6], stack[depth, 7] = em, e1
+                depth += 1
+                f1, d1, e1 = fm, dm, em
+                continue
+            if crosses:
+                if n_roots == roots.size:
+                    return 0, DEGENERATE
+                roots[n_roots] = _root(kind, a, a + w, f0, f1, middle, half, lens, terms)
+                n_roots += 1
+            if depth == 0:
+                break
+            depth -= 1
+            a, w = stack[depth, 0], stack[depth, 1]
+            f0, f1 = stack[depth, 2], stack[depth, 3]
+            d0, d1 = stack[depth, 4], stack[depth, 5]
+            e0, e1 = stack[depth, 6], stack[depth, 7]
+    return n_roots, status
+
+
+@njit(cache=True, error_model="numpy")
+def _angular(n, lens, terms, work):
+    """Deflections at the ``n`` directions in rows 3 and 4 of ``work``: h, t, 2 k to rows 5-7."""
+    theta_e, q, s, n_terms = lens[0], lens[1], lens[2], lens[8]
+    cs, sn, h, t, k2 = work[3, :n], work[4, :n], work[5, :n], work[6, :n], work[7, :n]
+    re, im, c2, s2 = work[8, :n], work[9, :n], work[10, :n], work[11, :n]
+    last = terms[n_terms - 1]
+    for j in range(n):
+        x, y = q * cs[j], sn[j]
+        square = x * x + y * y
+        c2[j], s2[j] = (x - y) * (x + y) / square, 2.0 * x * y / square
+        re[j], im[j] = last, 0.0
+        k2[j] = square
+    for i in range(n_terms - 2, -1, -1):
+        term = terms[i]
+        for j in range(n):
+            x = re[j] * c2[j] - im[j] * s2[j] + term
+            im[j] = re[j] * s2[j] + im[j] * c2[j]
+            re[j] = x
+    b = theta_e * np.sqrt(q)
+    for j in range(n):
+        rho = np.sqrt(k2[j])
+        radial = np.exp(s * np.log(rho / b))
+        scale = 2.0 * b / (1.0 + q) * radial / rho
+        x, y = q * cs[j], sn[j]
+        a1 = scale * (re[j] * x - im[j] * y)
+        a2 = scale * (re[j] * y + im[j] * x)
+        h[j] = cs[j] * a1 + sn[j] * a2
+        t[j] = cs[j] * a2 - sn[j] * a1
+        k2[j] = (1.0 + s) * b / rho * radial
+
+
+@njit(cache=True, error_model="numpy")
+def _nodes(kind, start, width, cells, middle, half, lens, terms, work):
+    """Fill the nodes of a stretch: directions, deflections, then the function searched."""
+    for j in range(cells + 1):
+        v = start + j * width
+        p = middle + half * np.cos(v) if kind == LOOP else v
+        work[3, j], work[4, j] = np.cos(p), np.sin(p)
+    _angular(cells + 1, lens, terms, work)
+    for j in range(cells + 1):
+        v = start + j * width
+        if kind == LOOP and abs(np.sin(v)) < NEAR_TURN:
+            f, f1, f2 = _evaluate(kind, v, middle, half, lens, terms)
+        else:
+            f, f1, f2, _, _ = _along(
+                kind,
+                v,
+                middle,
+                half,
+                work[3, j],
+                work[4, j],
+                work[5, j],
+                work[6, j],
+                work[7, j],
+                lens,
+            )
+        work[0, j], work[1, j], work[2, j] = f, f1, f2
+
+
+@njit(cache=True, error_model="numpy")
+def _circle(kind, cells, lens, terms, work):
+    """Fill the nodes of a full circle: one quadrant of deflections, reflected."""
+    quarter = cells // 4
+    half = cells // 2
+    width = 2.0 * np.pi / cells
+    for j in range(quarter):
+        work[3, j], work[4, j] = np.cos((j + 0.5) * width), np.sin((j + 0.5) * width)
+    _angular(quarter, lens, terms, work)
+    for j in range(quarter):
+        c, sn, h, t, k2 = work[3, j], work[4, j], work[5, j], work[6, j], work[7, j]
+        for image in range(4):
+            if image == 0:
+                k, sc, ss = j, 1.0, 1.0
+            elif image == 1:
+                k, sc, ss = half - 1 - j, -1.0, 1.0
+            elif image == 2:
+                k, sc, ss = half + j, -1.0, -1.0
+            else:
+                k, sc, ss = cells - 1 - j, 1.0, -1.0
+            work[3, k], work[4, k] = sc * c, ss * sn
+            work[5, k], work[6, k], work[7, k] = h, sc * ss * t, k2
+    for k in range(cells):
+        f, f1, f2, _, _ = _along(
+            kind,
+            0.0,
+            0.0,
+            0.0,
+            work[3, k],
+            work[4, k],
+            work[5, k],
+            work[6, k],
+            work[7, k],
+            lens,
+        )
+        work[0, k], work[1, k], work[2, k] = f, f1, f2
+    for row in range(3):
+        work[row, cells] = work[row, 0]
+
+
+@njit(cache=True, error_model="numpy")
+def _polish(c, sn, r, lens, terms):
+    """Newton steps in the plane from ``r (c, sn)`` until the lens equation holds to rounding.
+
+    Returns position, direction, the deflection there (h, t, 2 k, ``r**s``) and the error left.
+    """
+    _, _, s, sheet, h1, h2, b1, b2, _ = lens
+    x, y = r * c, r * sn
+    best = np.inf
+    for _ in range(8):
+        a1, a2, k2 = powerlaw_angular(lens[0], lens[1], s, c, sn, terms, lens[8])
+        power = np.exp(s * np.log(r))
+        f1 = (sheet - h1) * x - h2 * y - power * a1 - b1
+        f2 = (sheet + h1) * y - h2 * x - power * a2 - b2
+        error = np.sqrt(f1 * f1 + f2 * f2)
+        if not error < best:
+            break
+        best = error
+        h, t = c * a1 + sn * a2, c * a2 - sn * a1
+        found = (x, y, r, c, sn, h, t, k2, power, error)
+        # J along e and e'
+        slope = power / r
+        cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
+        even, m = h1 * cc + h2 * ss, h1 * ss - h2 * cc
+        j11 = sheet - even - slope * s * h
+        j22 = sheet + even - slope * (k2 - s * h)
+        j12 = m - slope * s * t
+        along, across = c * f1 + sn * f2, c * f2 - sn * f1
+        det = j11 * j22 - j12 * j12
+        dr = (j22 * along - j12 * across) / det
+        dt = (j11 * across - j12 * along) / det
+        x -= dr * c - dt * sn
+        y -= dr * sn + dt * c
+        r = np.sqrt(x * x + y * y)
+        if not r > 0.0:
+            break
+        c, sn = x / r, y / r
+    return found
+
+
+@njit(cache=True, error_model="numpy")
+def _search(fine, lens, terms, work, stack, found):
+    """Find all candidates (c, sn, r): rows of ``found``. Returns their number and a status."""
+    s, b1, b2 = lens[2], lens[6], lens[7]
+    cells = CELLS * (8 if fine else 1)
+    roots = work[12, :MAX_IMAGES]
+    n = 0
+    status = OK
+    width = 2.0 * np.pi / cells
+    start = 0.5 * width
+    intervals = 0
+    ends = work[13]
+    if s > 0.0:
+        _circle(TURN, cells, lens, terms, work)
+        turns, state = _isolate(
+            TURN, start, width, cells, 0.0, 0.0, lens, terms, work, stack, ends[:MAX_IMAGES]
+        )
+        if state == DEGENERATE or turns % 2 == 1:
+            return 0, DEGENERATE
+        status = max(status, state)
+        intervals = turns // 2
+        if intervals > 0 and work[0, 0] >= 0.0:  # the first root ends an interval: rotate
+            first = ends[0]
+            for j in range(turns - 1):
+                ends[j] = ends[j + 1]
+            ends[turns - 1] = first + 2.0 * np.pi
+    towards = np.arctan2(b2, b1)  # polar angle of the source
+    stretches = 1 if s < 0.0 else (2 if intervals == 0 else intervals)
+    for stretch in range(stretches):
+        middle = half = 0.0
+        if intervals == 0 and stretch == 0:
+            kind = CIRCLE
+            _circle(kind, cells, lens, terms, work)
+        elif intervals == 0:
+            kind = INNER
+            cells //= 2
+            start, width = towards + 0.5 * np.pi, np.pi / cells
+            _nodes(kind, start, width, cells, 0.0, 0.0, lens, terms, work)
+        else:
+            kind = LOOP
+            low, high = ends[2 * stretch], ends[2 * stretch + 1]
+            middle, half = 0.5 * (low + high), 0.5 * (high - low)
+            offset = towards - middle
+            offset -= 2.0 * np.pi * np.round(offset / (2.0 * np.pi))
+            cells = CELLS * (12 if fine else 1) * 4 // 3
+            if abs(offset) < half:  # the source is in this interval: the loop ends in the centre
+                start = -np.arccos(min((offset + 0.5 * np.pi) / half, 1.0))
+                stop = 2.0 * np.pi - np.arccos(max((offset - 0.5 * np.pi) / half, -1.0))
+            else:
+                start, stop = 0.1, 0.1 + 2.0 * np.pi
+            width = (stop - start) / cells
+            _nodes(kind, start, width, cells, middle, half, lens, terms, work)
+        if kind == INNER or (kind == LOOP and start < 0.1):
+            for j in (0, cells):
+                f, f1, f2 = _centre(
+                    work[3, j], work[4, j], work[5, j], work[6, j], work[7, j], lens
+                )
+                # D = 0 there to rounding only: the exact value keeps the sign
+                f = np.sqrt(b1 * b1 + b2 * b2) * (-1.0 if j == 0 else 1.0)
+                if kind == LOOP:
+                    v = start + j * width
+                    dp, ddp = -half * np.sin(v), -half * np.cos(v)
+                    f1, f2 = f1 * dp, f2 * dp * dp + f1 * ddp
+                work[0, j], work[1, j], work[2, j] = f, f1, f2
+        count, state = _isolate(
+            kind, start, width, cells, middle, half, lens, terms, work, stack, roots
+        )
+        if state == DEGENERATE or n + count > MAX_IMAGES:
+            return 0, DEGENERATE
+        status = max(status, state)
+        for k in range(count):
+            c, sn, h, t, k2 = _direction(kind, roots[k], middle, half, lens, terms)
+            f, _, _, r, power = _along(kind, roots[k], middle, half, c, sn, h, t, k2, lens)
+            found[n, 0], found[n, 1], found[n, 2], found[n, 3] = c, sn, r, power
+            found[n, 4], found[n, 5], found[n, 6], found[n, 7] = h, t, k2, f
+            n += 1
+    return n, status
+
+
+@njit(cache=True, error_model="numpy")
+def solve_powerlaw(
+    theta_e, q, phi, s, g1, g2, kappa_ext, source_x, source_y, terms, n_terms, work, stack, image
+):
+    """Find the images of one system; fill the rows of ``image``, unordered.
+
+    Returns how many there are, and the status.
+    """
+    cp, sp = np.cos(phi), np.sin(phi)
+    c2, s2 = (cp - sp) * (cp + sp), 2.0 * sp * cp
+    # source and shear in the frame of the lens
+    b1, b2 = cp * source_x + sp * source_y, cp * source_y - sp * source_x
+    h1, h2 = c2 * g1 + s2 * g2, c2 * g2 - s2 * g1
+    sheet = 1.0 - kappa_ext
+    lens = (theta_e, q, s, sheet, h1, h2, b1, b2, n_terms)
+    found = work[14, : MAX_IMAGES * 8].reshape(MAX_IMAGES, 8)
+    n = 0
+    caustic = False
+    for attempt in range(2):
+        candidates, state = _search(attempt > 0, lens, terms, work, stack, found)
+        if state == DEGENERATE:
+            return 0, DEGENERATE
+        n = 0
+        parity = 0
+        accepted = True
+        caustic = state == ON_CAUSTIC
+        for k in range(candidates):
+            c, sn, r, power, h, t, k2, error = found[k]
+            x, y = r * c, r * sn
+            size = r + power * (h + abs(t))
+            if r > 0.0 and abs(error) > 1e-15 * size:
+                x, y, r, c, sn, h, t, k2, power, error = _polish(c, sn, r, lens, terms)
+            accepted = accepted and abs(error) <= RESIDUAL * size
+            cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
+            even, m = h1 * cc + h2 * ss, h1 * ss - h2 * cc
+            g, across = sheet - even, sheet + even
+            x1 = power / r
+            j11, j22, j12 = g - x1 * s * h, across - x1 * (k2 - s * h), m - x1 * s * t
+            trace, det_j = j11 + j22, j11 * j22 - j12 * j12
+            if r == 0.0:  # underflow in the centre: an image without light
+                trace, det_j = -np.inf, -np.inf if s < 0.0 else np.inf
+            parity += 1 if det_j > 0.0 else -1
+            caustic = caustic or abs(det_j) < CAUSTIC_DET_J
+            a1, a2 = power * (c * h - sn * t), power * (sn * h + c * t)
+            # total deflection and potential: shear and sheet included
+            t1 = a1 + (kappa_ext + h1) * x + h2 * y
+            t2 = a2 + h2 * x + (kappa_ext - h1) * y
+            psi = r * power * h / (1.0 + s) + 0.5 * (x * (t1 - a1) + y * (t2 - a2))
+            row = image[n]
+            row[0] = cp * x - sp * y
+            row[1] = sp * x + cp * y
+            row[2] = 1.0 / det_j
+            row[3] = 1.0 if det_j < 0.0 else (0.0 if trace > 0.0 else 2.0)
+            row[4] = psi
+            row[5] = cp * t1 - sp * t2
+            row[6] = sp * t1 + cp * t2
+            row[7] = 0.5 * (t1 * t1 + t2 * t2) - psi
+            row[8] = np.arctan2(sn, c)
+            n += 1
+        for k in range(n):  # two candidates must not have become one image
+            for j in range(k):
+                apart = np.hypot(image[k, 0] - image[j, 0], image[k, 1] - image[j, 1])
+                size = np.hypot(image[k, 0], image[k, 1])
+                if apart < 1e-10 * size and image[k, 2] * image[j, 2] > 0.0:
+                    accepted = False
+        if accepted and parity == (1 if s > 0.0 else 0):
+            return n, ON_CAUSTIC if caustic else (REFINED if attempt > 0 else OK)
+    return n, (ON_CAUSTIC if caustic else DEGENERATE)
