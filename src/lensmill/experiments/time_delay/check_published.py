@@ -45,10 +45,14 @@ def _systems(systems: Mapping[str, NDArray], images: Mapping[str, NDArray]) -> l
             "lens errors",
             (systems["lens_known"] == 1) & (systems["lens_error"] <= 0),
         ),
-        "a known distance is positive, with positive errors": (
-            "distance errors",
+        # mocks with a truth have a distance without an error
+        "a known distance is positive and its errors are not negative": (
+            "distances",
             (systems["d_dt_known"] == 1)
-            & (np.min([systems[f"d_dt{end}"] for end in ("", "_minus", "_plus")], axis=0) <= 0),
+            & (
+                (systems["d_dt"] <= 0)
+                | (np.minimum(systems["d_dt_minus"], systems["d_dt_plus"]) < 0)
+            ),
         ),
     }
     wrong = [(name, rule, bad, systems["index"]) for rule, (name, bad) in rules.items()]
