@@ -52,7 +52,7 @@ def _radius(s, d, c, inner):
             total = d + c * power
             step = (np.log(total) - x) / (1.0 - s * c * power / total)
             x += step
-            if abs(step) < 1e-6:
+            if abs(step) < 1e-8:
                 power *= 1.0 + s * step * (1.0 + 0.5 * s * step)
                 break
         return d + c * power, power
@@ -74,7 +74,7 @@ def _radius(s, d, c, inner):
         r = np.exp(x)
         step = -(s * x + log_c - np.log(r - d)) / (s - r / (r - d))
         x += step
-        if abs(step) < 1e-6:
+        if abs(step) < 1e-8:
             r *= 1.0 + step * (1.0 + 0.5 * step)
             break
     return r, (r - d) / c
@@ -514,7 +514,7 @@ def solve_powerlaw(
             x1 = power / r
             j11, j22, j12 = g - x1 * s * h, across - x1 * (k2 - s * h), m - x1 * s * t
             trace, det_j = j11 + j22, j11 * j22 - j12 * j12
-            if r == 0.0:  # underflow in the centre: an image without light
+            if not x1 < 1e100:  # r underflows: in the centre, an image without light
                 trace, det_j = -np.inf, -np.inf if s < 0.0 else np.inf
             parity += 1 if det_j > 0.0 else -1
             caustic = caustic or abs(det_j) < CAUSTIC_DET_J
