@@ -5,8 +5,8 @@ independent codes (astropy, lenstronomy); an arrow stands for an error that is s
 Middle left: probability that drawn parameters come from their prior (Kolmogorov-Smirnov); below the
 dotted line (3 sigma) a population is looked at, below the solid line it is refused. Bottom left:
 fractions of systems by number of images against those of a complete solver, in standard
-deviations. Right: rules that know no exception; a filled square means that no row breaks the rule, a
-cross that one does, an empty square that the rule was not tested.
+deviations. Right: rules that know no exception; filled square: no row breaks the rule, cross:
+one does, empty square: not tested.
 """
 
 import json
