@@ -56,9 +56,11 @@ def _radius(s, d, c, inner):
                 power *= 1.0 + s * step * (1.0 + 0.5 * s * step)
                 break
         return d + c * power, power
-    x = log_c / (1.0 - s)
+    # the root is between low and high
+    low, high = -np.inf, log_c / (1.0 - s)
     if s < 0.0:
-        x = min(x, (np.log(-d) - log_c) / s)
+        high = min(high, (np.log(-d) - log_c) / s)
+        x = high
     else:
         log_t = (np.log(s) + log_c) / (1.0 - s)
         excess = max(d * np.exp(-log_t) + 1.0 / s - 1.0, 0.0)
@@ -67,12 +69,17 @@ def _radius(s, d, c, inner):
             r = np.exp(log_t)
             return r, (r - d) / c
         if inner:
-            x = max(log_t - z - (1.0 + s) / 6.0 * z * z, (np.log(-d) - log_c) / s)
+            low, high = (np.log(-d) - log_c) / s, np.log(-d * s / (1.0 - s))  # the maximum
+            x = log_t - z - (1.0 + s) / 6.0 * z * z
+            if not low < x < high:
+                x = low
         else:
-            x = min(x, log_t + z)
+            low, high = log_t, min(high, log_t + z)
+            x = high
     for _ in range(60):
         r = np.exp(x)
-        step = -(s * x + log_c - np.log(r - d)) / (s - r / (r - d))
+        new = x - (s * x + log_c - np.log(r - d)) / (s - r / (r - d))
+        step = min(max(new, low), high) - x
         x += step
         if abs(step) < 1e-8:
             r *= 1.0 + step * (1.0 + 0.5 * step)
@@ -205,6 +212,7 @@ def _isolate(kind, start, width, cells, middle, half, lens, terms, work, stack, 
     n_roots = 0
     refinements = 0
     status = OK
+    noise = 1e-14 * (lens[0] + abs(lens[6]) + abs(lens[7]))
     for cell in range(cells):
         f0, f1 = work[0, cell], work[0, cell + 1]
         d0, d1 = work[1, cell], work[1, cell + 1]
@@ -214,11 +222,10 @@ def _isolate(kind, start, width, cells, middle, half, lens, terms, work, stack, 
         depth = 0
         while True:
             # bound on the third derivative from its mean, and from what the Taylor series misses
-            m3 = max(
-                abs(e1 - e0) / w + max(abs(d0), abs(d1)),
-                6.0 * abs(f1 - f0 - w * (d0 + 0.5 * w * e0)) / w**3,
-                6.0 * abs(f0 - f1 + w * (d1 - 0.5 * w * e1)) / w**3,
+            missed = max(
+                abs(f1 - f0 - w * (d0 + 0.5 * w * e0)), abs(f0 - f1 + w * (d1 - 0.5 * w * e1))
             )
+            m3 = max(abs(e1 - e0) / w + max(abs(d0), abs(d1)), 6.0 * (missed - noise) / w**3)
             m2 = max(abs(e0), abs(e1)) + 0.5 * w * m3
             crosses = (f0 >= 0.0) != (f1 >= 0.0)
             monotone = d0 * d1 > 0.0 and min(abs(d0), abs(d1)) > SAFETY * 0.25 * w * w * m3
