@@ -19,16 +19,18 @@ class Standardise(keras.layers.Layer):
     """
 
     def __init__(self, mean, scale, low, high, **options):
-        super().__init__(trainable=False, **options)
+        super().__init__(**options)
         self.columns = {"mean": mean, "scale": scale, "low": low, "high": high}
 
     def call(self, x):
+        """Return the standardised columns."""
         mean, scale, low, high = (
             ops.convert_to_tensor(np.asarray(column, "float32")) for column in self.columns.values()
         )
         return (ops.clip(x, low, high) - mean) / scale
 
     def get_config(self):
+        """Return what rebuilds this."""
         return {**super().get_config(), **self.columns}
 
 
@@ -44,14 +46,17 @@ class ResidualBlock(keras.layers.Layer):
         self.second = keras.layers.Dense(width, kernel_initializer="zeros")
 
     def build(self, shape):
+        """Make the weights."""
         self.first.build(shape)
         self.second.build((*shape[:-1], self.width))
         super().build(shape)
 
     def call(self, x):
+        """Add what the block has learned."""
         return x + self.second(ops.silu(self.first(ops.silu(x))))
 
     def get_config(self):
+        """Return what rebuilds this."""
         return {**super().get_config(), "width": self.width, "seed": self.seed}
 
 
@@ -79,6 +84,7 @@ class MixtureLoss(keras.losses.Loss):
         self.add = np.eye(n_targets, dtype="float32")[rows]
 
     def call(self, y_true, y_pred):
+        """Return the loss of each row."""
         k, t = self.n_components, self.n_targets
         p = len(self.add)
         ends = np.cumsum([k, k * t, k * t])
@@ -94,6 +100,7 @@ class MixtureLoss(keras.losses.Loss):
         return -ops.logsumexp(log_weight + ops.reshape(log_density, (-1, k)), axis=1)
 
     def get_config(self):
+        """Return what rebuilds this."""
         return {
             "name": self.name,
             "n_components": self.n_components,

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 Examples = tuple[NDArray, NDArray]
 
+ORDER, NOISE = 0, 1  # third numbers of a seed: what a stream of random numbers of an epoch is for
+
 
 class Epochs(keras.utils.PyDataset):
     """Batches of one epoch after another; a ragged last batch is left out.
@@ -46,21 +48,26 @@ class Epochs(keras.utils.PyDataset):
     ):
         super().__init__()
         self.draw, self.seed, self.repeats = draw, seed, repeats
-        x, _ = draw(0)
-        self.batch_size = min(batch_size, len(x))
+        self.epoch = -1
         self.begin(0)
+        self.batch_size = min(batch_size, len(self.x))
 
     def begin(self, epoch: int) -> None:
         """Draw the rows of an epoch and their order."""
+        if epoch == self.epoch:
+            return
+        self.epoch = epoch
         x, y = self.draw(epoch)
-        rng = np.random.Generator(np.random.Philox([self.seed, epoch]))
+        rng = np.random.Generator(np.random.Philox([self.seed, epoch, ORDER]))
         order = np.concatenate([rng.permutation(len(x)) for _ in range(self.repeats)])
         self.x, self.y = x[order], y[order]
 
     def __len__(self) -> int:
+        """Return the number of batches."""
         return len(self.x) // self.batch_size
 
     def __getitem__(self, batch: int) -> Examples:
+        """Return one batch."""
         rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         return self.x[rows], self.y[rows]
 
@@ -90,16 +97,20 @@ class Keeper(keras.callbacks.Callback):
         self.begun = self.saved = time.monotonic()
 
     def on_train_begin(self, logs_=None):
+        """Resume from a checkpoint, if there is one."""
         self.bar = iter(logs.progress(range(self.n_epochs), "training", self.n_epochs))
         self._resume()
 
     def on_epoch_begin(self, epoch, logs_=None):
+        """Draw the rows of the epoch."""
         next(self.bar)
         self.epochs.begin(epoch)
         self.begun = time.monotonic()
 
     def on_epoch_end(self, epoch, logs_=None):
+        """Judge the epoch, record it, and stop or save if it is time."""
         loss = float(logs_["loss"])
+        self.model.reset_metrics()
         judged = self.model.test_on_batch(*self.validation, return_dict=True)
         val_loss = float(judged["loss"])
         if not (np.isfinite(loss) and np.isfinite(val_loss)):
@@ -181,6 +192,7 @@ def fit(
         Features and targets that judge every epoch.
     settings : mapping
         ``epochs``, ``batch_size``, ``repeats``, ``learning_rate``, ``weight_decay`` (AdamW),
+        ``clip_norm`` (of the gradient; 0: none),
         ``schedule`` (``cosine`` after a short warm-up, or ``constant``), ``patience`` (epochs
         without a better validation loss after which training ends; 0: never) and
         ``checkpoint_seconds``.
@@ -212,7 +224,9 @@ def fit(
         rate = keras.optimizers.schedules.CosineDecay(
             rate * 1e-2, steps - warm_up, alpha=0.0, warmup_target=rate, warmup_steps=warm_up
         )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings["weight_decay"], clipnorm=1.0)
+    optimizer = keras.optimizers.AdamW(
+        rate, weight_decay=settings["weight_decay"], clipnorm=settings["clip_norm"] or None
+    )
     model.compile(optimizer=optimizer, loss=loss, jit_compile="auto")
     optimizer.build(model.trainable_variables)
     keeper = Keeper(

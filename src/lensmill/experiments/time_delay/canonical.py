@@ -66,10 +66,11 @@ def arranged(observed: Observed, use_delays: bool = True) -> Arranged:
     delay = frames.arrange(observed.delay, order)
     delay_error = frames.arrange(observed.delay_error, order)
     if use_delays:
-        # Noise can make another image than the observer's reference the first: their places swap,
-        # and with them the error of the delay between the two.
+        # Noise can make another image than the observer's reference, the one without an error,
+        # the first: their places swap, and with them the error of the delay between the two.
         delay = np.where(measured, delay - delay[:, :1], 0.0)
-        rows, reference = np.arange(len(scale)), order.argmin(axis=1)
+        rows = np.arange(len(scale))
+        reference = np.where(measured, delay_error, np.inf).argmin(axis=1)
         delay_error[rows, reference] = delay_error[:, 0]
         delay_error[:, 0] = 0.0
         # A delay lost in its noise is no unit: its error then sets the unit.

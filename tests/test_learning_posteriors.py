@@ -1,0 +1,77 @@
+"""Mixtures, and what is said about them."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lensmill.learning import calibration, posteriors
+
+
+def outputs(n, components, targets, seed=0):
+    size = components * (1 + targets + targets * (targets + 1) // 2)
+    return np.random.default_rng(seed).normal(0, 0.5, (n, size))
+
+
+def test_a_mixture_of_one_component_is_a_gaussian():
+    mixture = posteriors.unpack(outputs(5, 1, 3), 1, 3)
+    x = np.random.default_rng(1).normal(size=(5, 3))
+    for i in range(5):
+        factor = mixture.factor[i, 0]
+        covariance = np.linalg.inv(factor.T @ factor)
+        expected = stats.multivariate_normal(mixture.mean[i, 0], covariance).logpdf(x[i])
+        assert posteriors.log_density(mixture, x)[i] == pytest.approx(expected)
+
+
+def test_the_loss_is_minus_the_logarithm_of_the_density():
+    layers = pytest.importorskip("lensmill.learning.layers")
+    raw = outputs(20, 3, 4).astype(np.float32)
+    y = np.random.default_rng(2).normal(size=(20, 4)).astype(np.float32)
+    loss = np.asarray(layers.MixtureLoss(3, 4).call(y, raw))
+    density = posteriors.log_density(posteriors.unpack(raw, 3, 4), y)
+    assert loss + 2 * np.log(2 * np.pi) == pytest.approx(-density, rel=1e-4, abs=1e-4)
+
+
+def test_samples_have_the_mean_and_covariance_of_their_mixture():
+    mixture = posteriors.unpack(outputs(1, 3, 2), 3, 2)
+    draws = posteriors.sample(mixture, 200_000, np.random.default_rng(3))[0]
+    weight, mean = mixture.weight[0], mixture.mean[0]
+    centre = weight @ mean
+    covariances = [np.linalg.inv(f.T @ f) for f in mixture.factor[0]]
+    covariance = sum(
+        w * (c + np.outer(m - centre, m - centre))
+        for w, c, m in zip(weight, covariances, mean, strict=True)
+    )
+    assert draws.mean(axis=0) == pytest.approx(centre, abs=0.02)
+    assert np.cov(draws.T) == pytest.approx(covariance, rel=0.05, abs=0.02)
+
+
+def test_samples_are_the_same_for_the_same_generator():
+    mixture = posteriors.unpack(outputs(4, 2, 3), 2, 3)
+    once, again = (posteriors.sample(mixture, 10, np.random.default_rng(5)) for _ in range(2))
+    assert np.array_equal(once, again)
+
+
+def gaussian_ranks(claimed, n=4000):
+    rng = np.random.default_rng(7)
+    truth = rng.normal(size=n)
+    return calibration.ranks(rng.normal(0, claimed, (n, 400)), truth)
+
+
+def test_an_honest_gaussian_covers_what_it_claims():
+    rank = gaussian_ranks(1.0)
+    assert calibration.coverage(rank, 0.68) == pytest.approx(0.68, abs=0.02)
+    assert calibration.coverage(rank, 0.95) == pytest.approx(0.95, abs=0.01)
+    assert calibration.calibration_error(rank) < 0.012
+    assert stats.kstest(rank, "uniform").pvalue > 1e-3
+
+
+def test_errors_claimed_too_small_by_half_show_in_the_coverage():
+    # A central 68 % interval of half the width holds 38 % of a Gaussian.
+    assert calibration.coverage(gaussian_ranks(0.5), 0.6827) == pytest.approx(0.383, abs=0.02)
+
+
+def test_a_few_outliers_do_not_move_the_robust_scatter():
+    error = np.random.default_rng(8).normal(0.1, 2.0, 20_000)
+    error[:100] = 1e4
+    assert calibration.robust_scatter(error) == pytest.approx(2.0, rel=0.03)
+    assert calibration.bias(error) == pytest.approx(0.1, abs=0.06)
