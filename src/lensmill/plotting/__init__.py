@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 COLUMN = 3.39  # width of one column of the journal [inch]
 PAGE = 7.10  # width of the page [inch]
+STYLE = Path(__file__).with_name("paper.mplstyle")
 
 # Okabe & Ito's palette: told apart by the colour-blind, and in print.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#E69F00", "#009E73", "#CC79A7"
@@ -86,7 +87,7 @@ def save(plot: Callable[..., Figure], inputs: dict, outputs: Sequence[str]) -> N
         Files to write; the suffix says the format. Equal inputs give equal bytes.
     """
     arguments = {k: v if isinstance(v, str) else list(v) for k, v in inputs.items()}
-    with plt.style.context(["default", Path(__file__).with_name("paper.mplstyle")]):
+    with plt.style.context(["default", STYLE]):
         figure = plot(**arguments)
         for output in outputs:
             Path(output).parent.mkdir(parents=True, exist_ok=True)

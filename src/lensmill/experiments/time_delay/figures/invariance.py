@@ -1,0 +1,64 @@
+"""Turned, mirrored, moved, relabelled or scaled, a lens is the same lens: not to every network.
+
+The same test systems are shown to each network in other views, and its answers carried back. Shown
+is the largest relative change over all systems of the time-delay distance (top) and of the
+deflection at the images (bottom), against the view as it was. Networks in a canonical frame do not
+change beyond rounding (dotted: 1e-5); the dense network does, and training on turned copies, with
+their targets turned too, helps it with rotations only as far as it goes.
+"""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from lensmill import plotting
+
+FLOOR = 1e-9  # a change of exactly zero is drawn here
+LIMIT = 1e-5  # what we ask of the networks in a canonical frame
+VIEWS = {  # what the JSON calls it: label of the axis, factor to the label's unit
+    "rotation": ("rotation [deg]", 180 / np.pi),
+    "reflection": ("axis of reflection [deg]", 180 / np.pi),
+    "translation": ("translation [arcsec]", 1.0),
+    "relabelling": ("order of images, number", 1.0),
+    "scale": ("scale of the angles", 1.0),
+}
+CHANGES = {
+    "d_dt_change": r"$|\delta D_{\Delta t}| / D_{\Delta t}$",
+    "deflection_change": r"$|\delta \alpha| / \alpha$",
+}
+
+
+def plot(invariance: list[str]) -> Figure:
+    """Draw the files ``invariance.json`` of several networks."""
+    found = {plotting.network(path): json.loads(Path(path).read_text()) for path in invariance}
+    figure, axes = plt.subplots(
+        2, len(VIEWS), figsize=(plotting.PAGE, 3.4), sharex="col", sharey=True
+    )
+    for row, (change, text) in zip(axes, CHANGES.items(), strict=True):
+        row[0].set_ylabel(text)
+        for axis, (view, (_, unit)) in zip(row, VIEWS.items(), strict=True):
+            axis.axhline(LIMIT, color=plotting.BLACK, lw=0.6, ls=":")
+            for name, answers in found.items():
+                amount = unit * np.array(answers[view]["amount"])
+                values = np.clip(answers[view][change], FLOOR, 9.0)
+                axis.plot(
+                    amount,
+                    values,
+                    "o" if view == "relabelling" else "-",
+                    ms=2.4,
+                    color=plotting.colour(name),
+                    label=plotting.label(name),
+                )
+            axis.set(yscale="log", ylim=(FLOOR / 2, 10.0), yticks=10.0 ** np.arange(-9, 2, 2))
+            axis.yaxis.set_minor_locator(plt.NullLocator())
+    for axis, (view, (text, _)) in zip(axes[-1], VIEWS.items(), strict=True):
+        axis.set_xlabel(text)
+        if view == "scale":
+            axis.set(xscale="log", xticks=[0.5, 1, 2], xticklabels=["0.5", "1", "2"])
+            axis.xaxis.set_minor_locator(plt.NullLocator())
+    handles, texts = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, texts, loc="outside upper center", ncols=5)
+    return figure
