@@ -24,6 +24,7 @@ include: "workflow/rules/simulate.smk"
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/learn.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/cluster.smk"
 
 
 for rules_file in sorted(ROOT.glob("src/lensmill/experiments/*/rules.smk")):

@@ -1,0 +1,48 @@
+"""Runs on a cluster: what stays on the login node, and what is looked at before the first job."""
+
+from lensmill.pipeline import plan, queue
+
+
+# Seconds each; in the queue they would cost more than that. Without a cluster this has no effect.
+localrules:
+    ingest,
+    tabulate_scores,
+    plot_figure,
+
+
+def requested():
+    """List what every job of this run asks for."""
+    overwritten = workflow.resource_settings.overwrite_resources
+    return [
+        plan.Request(
+            step=job.rule.name,
+            local=job.is_local,
+            threads=job.threads,
+            mem_mb=job.resources.get("mem_mb", 0),
+            runtime=job.resources.get("runtime", 0),
+            gpu=job.resources.get("gpu", 0),
+            partition=job.resources.get("slurm_partition", ""),
+            account=job.resources.get("slurm_account", ""),
+            set_keys=frozenset(overwritten.get(job.rule.name, {})),
+        )
+        for job in workflow.dag.needrun_jobs()
+    ]
+
+
+def look_before_start():
+    """Refuse a start that would double or hang jobs; else say what the run asks for."""
+    try:
+        queue.refuse_second_start(Path.cwd())
+        if workflow.local_exec:
+            return
+        jobs = requested()
+        plan.refuse_impossible(jobs)
+    except RuntimeError as error:
+        raise WorkflowError(str(error)) from None
+    about = plan.populations(config["experiments"], config["run"])
+    about += plan.requests(jobs) + plan.warnings()
+    logger.info("\n".join(["What this run asks for:", *about]))
+
+
+onstart:
+    look_before_start()
