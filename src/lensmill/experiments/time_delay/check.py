@@ -352,19 +352,16 @@ def _redraw(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     worst = checks.Worst(
         "drawn again", "the relative change of any number of a system drawn again", 1e-9
     )
-    for i in _spaced(settings["systems"])[:: max(SAMPLE // REDRAWN, 1)]:
-        numbers = uniforms(*stream, int(i), 1, simulate.WIDTH)
-        again = simulate.draw(int(i), numbers, settings)
-        was = store.read(dataset, "systems", first=int(i), count=1)
-        rows = {"first": int(was["first_image"][0]), "count": int(was["n_images"][0])}
-        for table, recorded in (
-            ("systems", was),
-            ("images", store.read(dataset, "images", **rows)),
-        ):
+    rows = _spaced(settings["systems"])[:: max(SAMPLE // REDRAWN, 1)]
+    systems, images = checks.sample(dataset, rows)
+    for k, index in enumerate(rows.tolist()):
+        again = simulate.draw(index, uniforms(*stream, index, 1, simulate.WIDTH), settings)
+        one = {name: column[k : k + 1] for name, column in systems.items()}
+        for table, recorded in (("systems", one), ("images", images[k])):
             for name in recorded.keys() - {"first_image"}:
                 new, old = again[table][name], recorded[name]
                 change = np.inf
                 if len(new) == len(old):
                     change = np.max(np.abs(new - old) / np.maximum(np.abs(old), 1), initial=0)
-                worst.add(np.array([change], float), np.array([i]))
+                worst.add(np.array([change], float), np.array([index]))
     return worst.outcome()

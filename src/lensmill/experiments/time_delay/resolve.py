@@ -9,26 +9,21 @@ from astropy.cosmology import FlatLambdaCDM
 from numpy.typing import NDArray
 
 from lensmill.lensing.images import DEGENERATE, ON_CAUSTIC
-from lensmill.pipeline import checks, store
+from lensmill.pipeline import checks
 
 SAME_PLACE = 1e-6  # arcsec; lenstronomy accepts an image at 1e-8
 
 
-def outcomes(dataset: str, sample: NDArray, min_magnification: float) -> list[dict[str, Any]]:
-    """Check the systems in the rows ``sample`` of a data set.
+def outcomes(dataset: str, rows: NDArray, min_magnification: float) -> list[dict[str, Any]]:
+    """Check the systems in some rows of a data set.
 
     Images fainter than ``min_magnification`` are not expected in it.
     """
-    rows = [store.read(dataset, "systems", first=int(i), count=1) for i in sample]
-    systems = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    systems, images = checks.sample(dataset, rows)
     results = [_distances(systems)]
     if find_spec("lenstronomy") is None:
         why = "lenstronomy is not installed (make test installs it)"
         return [*results, checks.skipped("lenstronomy", why)]
-    images = [
-        store.read(dataset, "images", first=int(first), count=int(count))
-        for first, count in zip(systems["first_image"], systems["n_images"], strict=True)
-    ]
     return results + _lenstronomy(systems, images, min_magnification)
 
 
