@@ -23,7 +23,7 @@ def refusal(text: str) -> str:
 def test_a_double_becomes_two_rows_of_one_system(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("# my lens\n" + DOUBLE)
-    ingest(path, tmp_path / "dataset.h5", {"population": "mine"})
+    ingest(path, tmp_path / "dataset.h5", population="mine")
     systems = store.read(tmp_path / "dataset.h5", "systems")
     images = store.read(tmp_path / "dataset.h5", "images")
     assert systems["name"][0] == "mine"

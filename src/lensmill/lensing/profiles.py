@@ -203,3 +203,18 @@ def hessian(
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Second derivatives ``psi_xx, psi_yy, psi_xy`` of the potential; arguments as `potential`."""
     return _evaluate(3, 6, x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext)
+
+
+def fields(
+    x: ArrayLike,
+    y: ArrayLike,
+    theta_e: ArrayLike,
+    q: ArrayLike,
+    phi: ArrayLike,
+    slope: ArrayLike = 2.0,
+    gamma1: ArrayLike = 0.0,
+    gamma2: ArrayLike = 0.0,
+    kappa_ext: ArrayLike = 0.0,
+) -> tuple[NDArray, ...]:
+    """Potential, deflection (2) and Hessian (xx, yy, xy) in one pass; arguments as `potential`."""
+    return _evaluate(0, 6, x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext)

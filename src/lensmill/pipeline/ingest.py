@@ -8,7 +8,7 @@ its line, its column, its value, what is permitted and what to do.
 import csv
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import groupby
 from pathlib import Path
@@ -103,9 +103,7 @@ class Row(NamedTuple):
     cells: dict[str, float | str]
 
 
-def ingest(
-    path: str | Path, output: str | Path, attributes: Mapping[str, object] | None = None
-) -> None:
+def ingest(path: str | Path, output: str | Path, population: str = "") -> None:
     """Check a table of lensed quasars and store it as a population.
 
     Parameters
@@ -116,8 +114,8 @@ def ingest(
     output : path
         HDF5 file with the tables ``systems`` and ``images`` (see ``UNITS``). What is unknown
         is 0 beside a flag that says so.
-    attributes : mapping, optional
-        Attributes of the file: where the data come from.
+    population : str, optional
+        Its name, stored with the file.
 
     Raises
     ------
@@ -131,7 +129,7 @@ def ingest(
             f"{path} refused: it is not UTF-8 text ({error}); export it as CSV"
         ) from error
     tables = parse(text, str(path))
-    store.write(output, tables, UNITS, {"source": Path(path).name, **(attributes or {})})
+    store.write(output, tables, UNITS, {"source": Path(path).name, "population": population})
     counts = len(tables["systems"]["index"]), len(tables["images"]["system"])
     log.info("%s: %d systems with %d images ingested", path, *counts)
 

@@ -1,0 +1,313 @@
+"""Is a system one of those the network knows? Tests of real systems against the training family.
+
+An answer outside the family is worth nothing, and the network does not know. So the best member of
+the family is fitted to every system (`fit`), and what chi^2 is too much is decided by mocks of the
+family with the errors of the real systems: the rate of false alarms is set on one half of them and
+measured on the other. Beside it stands the power of the test, also measured: doubles have next to
+none. A second test asks whether the network's answer gives back the data.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy.table import QTable
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import chi2 as chi_squared
+
+from lensmill.experiments.time_delay import observe
+from lensmill.experiments.time_delay.fit import DAYS, Fit, fit
+from lensmill.experiments.time_delay.observe import Observed, select
+from lensmill.pipeline import store
+from lensmill.pipeline.logs import progress
+from lensmill.pipeline.streams import uniforms
+
+INSIDE = "inside the family"
+OUTSIDE = "outside the family: do not use"
+UNTESTABLE = "cannot be tested"
+
+LEAST_POWER = 0.2  # below this the test would hardly see anything and is not called one
+DISPLACEMENT = 0.2  # [arcsec] of one image, in random direction: the fault that defines power
+BATCH = 250  # mocks fitted at a time: a step of the progress bar
+
+UNITS = {
+    "power": "",
+    "chi2": "",
+    "dof": "",
+    "p_value": "",
+    "fit_d_dt": "Mpc",
+    "fit_error": "",
+    "theta_e": "arcsec",
+    "q": "",
+    "slope": "",
+    "shear": "",
+}
+
+
+class Calibration(NamedTuple):
+    """What mocks with one number of images say about the test and the fit."""
+
+    mocks: int  # in each half
+    threshold: float  # p-value below which a system is outside
+    false_alarms: float  # rate measured on the second half
+    power: float  # rate at which mocks with one image displaced are refused
+    bias: float  # median error of ln D_dt of the fit
+    scatter: float  # half the 16-84 % range of that error
+    coverage68: float | None  # of the error that the fit claims, where it can claim one
+
+
+def judge_family(
+    dataset: str,
+    mocks: str,
+    table: str,
+    summary: str,
+    prior: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    seed: int,
+) -> None:
+    """Fit the family to every system of a population and decide which systems are outside.
+
+    Parameters
+    ----------
+    dataset : path
+        The ingested population.
+    mocks : path
+        Simulated systems of the family.
+    table, summary : path
+        Written: one row per system (ECSV), and the calibration of the test (JSON).
+    prior : mapping
+        Prior of the family.
+    settings : mapping
+        ``mocks`` (number in each half, per number of images), ``starts`` (of the fit) and
+        ``false_alarm_rate``.
+    seed : int
+        Fixes the noise of the mocks.
+    """
+    systems = store.read(dataset, "systems", ["name", "n_images"])
+    rows: dict[int, dict[str, Any]] = {}
+    calibrations: dict[int, Calibration] = {}
+    for k in sorted(set(systems["n_images"].tolist())):
+        real, _ = observe.from_ingested(dataset, k)
+        if not len(real.index):
+            continue
+        calibration = calibrate(mocks, real, prior, settings, seed)
+        result = fit(real, prior, settings["starts"])
+        calibrations[k] = calibration
+        for i, columns in zip(real.index, _rows(result, calibration), strict=True):
+            rows[int(i)] = columns
+    written = sorted(rows)
+    columns: dict[str, Any] = {
+        "name": systems["name"][written],
+        "n_images": systems["n_images"][written],
+    }
+    for name in rows[written[0]]:
+        columns[name] = np.array([rows[i][name] for i in written])
+    write_table(table, columns, UNITS)
+    content = {
+        "false_alarm_rate": settings["false_alarm_rate"],
+        "displacement_arcsec": DISPLACEMENT,
+        "images": {str(k): c._asdict() for k, c in calibrations.items()},
+    }
+    Path(summary).write_text(json.dumps(content, indent=2))
+
+
+def calibrate(
+    mocks: str, real: Observed, prior: Mapping, settings: Mapping[str, Any], seed: int
+) -> Calibration:
+    """Set the threshold of the test on mocks like the real systems, and measure what it does."""
+    n, k = settings["mocks"], real.delay.shape[1]
+    exact, truth = observe.from_simulated(mocks, None, None, k)
+    if len(exact.index) < 2 * n:
+        raise ValueError(
+            f"{mocks} has {len(exact.index)} systems with {k} images, but the test of the family "
+            f"needs {2 * n}; make the population larger or hubble.mocks smaller"
+        )
+    first = np.arange(2 * n)
+    exact, truth = select(exact, first), select(truth, first)
+    u = uniforms(seed, "time_delay", f"family/{k}", 0, 2 * n, _width(k))
+    data = like(exact, real, u)
+    result = _fit_all(data, prior, settings["starts"], f"mocks with {k} images")
+    p = p_value(result)
+    threshold = float(np.quantile(p[:n], settings["false_alarm_rate"]))
+    some = np.arange(n, n + max(n // 4, 1))
+    moved = _fit_all(displace(select(data, some), u[some]), prior, settings["starts"], "power")
+    error = result.parameters[:, -1] - np.log(truth.d_dt)
+    low, middle, high = np.percentile(error, [16, 50, 84])
+    return Calibration(
+        mocks=n,
+        threshold=threshold,
+        false_alarms=float(np.mean(p[n:] < threshold)),
+        power=float(np.mean(p_value(moved) < threshold)),
+        bias=float(middle),
+        scatter=float((high - low) / 2),
+        coverage68=float(np.mean(np.abs(error) < result.ln_d_dt_error))
+        if (result.dof > 0).all()
+        else None,
+    )
+
+
+def like(exact: Observed, real: Observed, u: NDArray) -> Observed:
+    """Observe mocks as the real systems were observed.
+
+    Each mock takes the errors and the missing delays of a real system drawn at random; errors of
+    delays scale with the longest delay.
+
+    Parameters
+    ----------
+    exact, real : Observed
+        Mocks without noise and real systems, with the same number ``k`` of images.
+    u : array, shape (n, _width(k))
+        Uniform numbers in (0, 1).
+    """
+    n, k = exact.delay.shape
+    twin = select(real, (u[:, 0] * len(real.index)).astype(int))
+    noise = ndtri(u[:, 8 : 8 + 3 * k]).reshape(n, 3, k)
+    position = exact.position + twin.position_error[..., None] * np.moveaxis(noise[:, :2], 1, 2)
+    longest = np.maximum(twin.delay, twin.delay_error).max(axis=1)
+    scale = exact.delay[:, -1] / longest
+    delay_error = twin.delay_error * scale[:, None]
+    known = twin.lens_known
+    offset = twin.lens_error[:, None] * ndtri(u[:, 1:3])
+    return exact._replace(
+        position=position,
+        position_error=twin.position_error,
+        delay=np.where(twin.delay_measured, exact.delay + delay_error * noise[:, 2], 0.0),
+        delay_error=delay_error,
+        delay_measured=twin.delay_measured,
+        lens_position=np.where(known[:, None], exact.lens_position + offset, 0.0),
+        lens_error=twin.lens_error,
+        lens_known=known,
+    )
+
+
+def displace(data: Observed, u: NDArray) -> Observed:
+    """Move one image of every system by ``DISPLACEMENT``: systems that are no member."""
+    n, k = data.delay.shape
+    angle = 2 * np.pi * u[:, 4]
+    position = data.position.copy()
+    position[np.arange(n), (u[:, 3] * k).astype(int)] += DISPLACEMENT * np.stack(
+        [np.cos(angle), np.sin(angle)], axis=1
+    )
+    return data._replace(position=position)
+
+
+def _width(k: int) -> int:
+    return -(-(8 + 3 * k) // 4) * 4
+
+
+def _fit_all(data: Observed, prior: Mapping, starts: int, label: str) -> Fit:
+    """Fit in batches, with a progress bar."""
+    batches = range(0, len(data.delay), BATCH)
+    parts = [
+        fit(select(data, np.arange(b, min(b + BATCH, len(data.delay)))), prior, starts)
+        for b in progress(batches, f"fitting {label}")
+    ]
+    return Fit(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def p_value(result: Fit) -> NDArray:
+    """Probability of a larger chi^2 by chance.
+
+    Where data and priors do not outnumber the parameters it only ranks systems: the threshold,
+    which comes from mocks, gives it its meaning.
+    """
+    return chi_squared.sf(result.chi2, np.maximum(result.dof, 1))
+
+
+def _rows(result: Fit, calibration: Calibration) -> list[dict[str, Any]]:
+    """Describe the fits, one row per system."""
+    rows = []
+    testable = calibration.power >= LEAST_POWER
+    for p, r, d, f, e in zip(p_value(result), *result[1:3], *result[::3], strict=True):
+        outside = p < calibration.threshold
+        rows.append(
+            {
+                "verdict": OUTSIDE if outside else INSIDE if testable else UNTESTABLE,
+                "power": calibration.power,
+                "chi2": r,
+                "dof": d,
+                "p_value": p,
+                "fit_d_dt": np.exp(f[-1]) if d > 0 else np.nan,
+                "fit_error": e if d > 0 else np.nan,
+                "theta_e": np.exp(f[0]),
+                "q": 1 - np.hypot(f[1], f[2]),
+                "slope": f[3],
+                "shear": np.hypot(f[4], f[5]),
+            }
+        )
+    return rows
+
+
+class Predictive(NamedTuple):
+    """Whether a network's posterior gives back the data, per system."""
+
+    source_scatter: NDArray  # [arcsec] rms distance of the sources of the images from their mean
+    delay_misfit: NDArray  # largest |predicted - measured delay| in units of their joint error
+    p_value: NDArray  # of all differences together, with the posterior's covariance
+
+
+def posterior_predictive(
+    data: Observed, ln_d_dt: NDArray, potential: NDArray, deflection: NDArray
+) -> Predictive:
+    """Compare posterior samples with the data they were inferred from.
+
+    The images of one source must map back to one place, and the predicted delays must be the
+    measured ones, within the errors of the data and of the prediction.
+
+    Parameters
+    ----------
+    data : Observed
+        ``n`` systems of ``k`` images.
+    ln_d_dt : array, shape (n, S)
+        Samples of ln D_dt [Mpc].
+    potential : array, shape (n, k, S)
+        Samples of the potential [arcsec^2].
+    deflection : array, shape (n, k, 2, S)
+        Samples of the deflection [arcsec].
+    """
+    source = data.position[..., None] - deflection
+    fermat = (deflection**2).sum(axis=2) / 2 - potential
+    delay = DAYS * np.exp(ln_d_dt)[:, None] * (fermat - fermat[:, :1])
+    k = data.delay.shape[1]
+    scatter, misfit, p = [], [], []
+    for i in range(len(ln_d_dt)):
+        mean = source[i].mean(axis=-1)
+        scatter.append(np.sqrt(((mean - mean.mean(axis=0)) ** 2).sum(axis=1).mean()))
+        rows = 1 + np.flatnonzero(data.delay_measured[i, 1:])
+        difference = np.concatenate(
+            [(source[i, 1:] - source[i, :1]).reshape(2 * (k - 1), -1), delay[i, rows]]
+        )
+        expected = np.concatenate([np.zeros(2 * (k - 1)), data.delay[i, rows]])
+        # ASSUME: an astrometric error moves a source by as much as its image (in truth less)
+        moved = np.diag(data.position_error[i, 1:] ** 2) + data.position_error[i, 0] ** 2
+        covariance = np.cov(difference)
+        covariance[: 2 * (k - 1), : 2 * (k - 1)] += np.kron(moved, np.eye(2))
+        timed = np.arange(2 * (k - 1), len(expected))
+        covariance[timed, timed] += data.delay_error[i, rows] ** 2
+        miss = np.median(difference, axis=1) - expected
+        misfit.append(np.abs(miss[timed] / np.sqrt(covariance[timed, timed])).max(initial=0.0))
+        p.append(chi_squared.sf(miss @ np.linalg.pinv(covariance) @ miss, len(miss)))
+    return Predictive(np.array(scatter), np.array(misfit), np.array(p))
+
+
+def write_table(path: str, columns: Mapping[str, Any], units: Mapping[str, str]) -> None:
+    """Write a table that people read: ECSV with commas and units, numbers to four digits."""
+    table = QTable({name: _blank_nan(values) for name, values in columns.items()})
+    for name, unit in units.items():
+        if unit and name in table.colnames:
+            table[name].unit = unit
+    for name in table.colnames:
+        if table[name].dtype.kind == "f":
+            table[name].info.format = ".4g"
+    table.write(path, format="ascii.ecsv", delimiter=",", overwrite=True)
+
+
+def _blank_nan(values: Any) -> Any:
+    """Leave a cell empty where there is no number."""
+    values = np.asarray(values)
+    if values.dtype.kind == "f":
+        return np.ma.masked_invalid(values)
+    return values.astype(str) if values.dtype.kind == "O" else values
