@@ -79,3 +79,5 @@ $(VENV)/dev.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --compile --require-hashes -r requirements-dev.txt
 	$(BIN)/python -m compileall -q src
 	touch $(VENV)/run.stamp $@
+
+-include cluster.mk

@@ -1,0 +1,80 @@
+"""A real SLURM for these tests, a checkout to run in, and Snakemake started and ended cleanly.
+
+They run by `make test-slurm` (LENSMILL_TEST_SLURM=1): on the SLURM that is there when `sinfo`
+answers, else on one that slurm-local brings up and takes down again, else they are skipped.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from slurm_runs import ROOT, SLURM_LOCAL, Cluster, Run, answers
+
+
+def pytest_collection_modifyitems(items):
+    """Skip all of this unless it was asked for: it takes minutes and needs a SLURM."""
+    if os.environ.get("LENSMILL_TEST_SLURM") != "1":
+        for item in items:
+            if Path(item.fspath).is_relative_to(Path(__file__).parent):
+                item.add_marker(pytest.mark.skip(reason="needs a SLURM; run by make test-slurm"))
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """Return a SLURM that answers, or skip."""
+    if answers("sinfo") and answers("squeue"):
+        yield Cluster(None)
+        return
+    if not SLURM_LOCAL.exists():
+        pytest.skip(f"no SLURM answers here, and there is no slurm-local at {SLURM_LOCAL}")
+    if os.getuid() != 0:
+        pytest.skip("no SLURM answers here, and slurm-local needs root to start one")
+    # A socket's path has to be short, so not in pytest's folder.
+    folder = Path(f"/tmp/lensmill-slurm-{os.getpid()}") / "cluster"
+    folder.mkdir(parents=True)
+    ours = Cluster(folder)
+    try:
+        ours.start()
+        yield ours
+    finally:
+        ours.stop()
+        shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory):
+    """Copy the working tree, as git sees it, and add the toy experiment to it."""
+    folder = tmp_path_factory.mktemp("checkout")
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        source, target = ROOT / name, folder / name
+        if source.is_symlink() or source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target, follow_symlinks=False)
+    shutil.copytree(Path(__file__).parent / "toy", folder / "src/lensmill/experiments/toy")
+    return folder
+
+
+@pytest.fixture
+def run(cluster, checkout, tmp_path):
+    """Return a folder to run the workflow in; what is left of it ends with the test."""
+    ours = Run(checkout, tmp_path / "run")
+    try:
+        yield ours
+    finally:
+        ours.close()
+
+
+@pytest.fixture(scope="session")
+def straight(checkout, tmp_path_factory):
+    """Return what the toy experiment gives on this machine without a cluster, undisturbed."""
+    local = Run(checkout, tmp_path_factory.mktemp("straight") / "run")
+    local.toy(epochs=3)
+    local.succeed(executor="local")
+    return local.digests()

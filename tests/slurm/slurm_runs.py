@@ -1,0 +1,207 @@
+"""What the tests on a SLURM use: the cluster, and Snakemake started and ended cleanly in a folder."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+SLURM_LOCAL = Path(
+    os.environ.get("LENSMILL_SLURM_LOCAL", ROOT.parent / "shared" / "slurm" / "slurm-local")
+)
+# More cores than there are, so that a test has many jobs at once; partitions as in the README.
+SIZE = {
+    "SLURM_LOCAL_CPUS": "8",
+    "SLURM_LOCAL_MEM_MB": "64000",
+    "SLURM_LOCAL_MAIN_MAXTIME": "1-00:00:00",
+}
+
+
+def answers(*command: str) -> bool:
+    """Say whether a command is there, answers in time and succeeds."""
+    try:
+        return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+class Cluster:
+    """The SLURM that these tests use; ``folder`` is its own state if slurm-local made it."""
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder
+
+    def local(self, *verbs: str, **environment: str) -> None:
+        """Run a verb of slurm-local on this cluster, which may break it."""
+        if not self.folder:
+            pytest.skip("this SLURM is not ours to break; the test needs one by slurm-local")
+        command = [str(SLURM_LOCAL), *verbs, str(self.folder)]
+        # Daemons started here must outlive this call and hold none of its pipes.
+        with (self.folder.parent / "slurm-local.log").open("ab") as log:
+            subprocess.run(
+                command,
+                check=True,
+                env=os.environ | SIZE | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                timeout=300,
+            )
+
+    def start(self, **environment: str) -> None:
+        """Start, or start again with other settings."""
+        self.local("start", **environment)
+
+    def stop(self) -> None:
+        """Take it down."""
+        self.local("stop")
+
+    def history(self, since: str, *columns: str) -> list[list[str]]:
+        """Return what the accounting has on jobs since a time, requeued ones several times."""
+        command = ["sacct", "-D", "-X", "-n", "-P", f"--starttime={since}"]
+        answer = subprocess.run(
+            [*command, f"--format={','.join(columns)}"], capture_output=True, text=True, check=True
+        )
+        return [line.split("|") for line in answer.stdout.splitlines()]
+
+
+class Run:
+    """A folder in which a workflow runs, with a profile and settings of its own."""
+
+    def __init__(self, checkout: Path, folder: Path):
+        self.checkout, self.folder = checkout, folder
+        folder.mkdir(parents=True)
+        self.since = time.strftime("%Y-%m-%dT%H:%M:%S")
+        self.log = folder / "snakemake.out"
+        self.processes: list[subprocess.Popen] = []
+        self.profile()
+        self.settings()
+
+    def settings(self, run=("toy",), experiments=None, seed=5) -> None:
+        """Write the configuration, over the defaults."""
+        chosen = {"run": list(run), "seed": seed, "experiments": experiments or {}}
+        (self.folder / "settings.yaml").write_text(yaml.safe_dump(chosen))
+
+    def toy(self, systems=40, seconds=0.2, memory_mb=0, resources=None, **network) -> None:
+        """Choose the toy experiment's sizes."""
+        toy = {
+            "priors": {"dull": {"seconds": ["fixed", seconds], "memory_mb": ["fixed", memory_mb]}},
+            "populations": {"numbers": {"systems": systems}},
+            "networks": {"mean": network},
+            "resources": resources or {},
+        }
+        self.settings(experiments={"toy": toy})
+
+    def profile(self, drop=(), **changes) -> None:
+        """Write the project's profile with changes; underscores stand for hyphens."""
+        profile = yaml.safe_load((self.checkout / "profiles/slurm/config.yaml").read_text())
+        profile |= {"slurm-init-seconds-before-status-checks": 6, "latency-wait": 10}
+        profile |= {key.replace("_", "-"): value for key, value in changes.items()}
+        for key in drop:
+            profile.pop(key)
+        folder = self.folder / "profile"
+        folder.mkdir(exist_ok=True)
+        (folder / "config.yaml").write_text(yaml.safe_dump(profile))
+
+    def command(self, *arguments: str, executor="slurm") -> list[str]:
+        """Return the command line of Snakemake for this folder."""
+        where = ["--profile", str(self.folder / "profile")]
+        if executor == "local":
+            where = ["--cores", "2"]
+        return [
+            str(BIN / "snakemake"),
+            *("--snakefile", str(self.checkout / "Snakefile")),
+            *("--directory", str(self.folder)),
+            *("--configfile", str(self.folder / "settings.yaml")),
+            *where,
+            *arguments,
+        ]
+
+    def start(self, *arguments: str, executor="slurm") -> subprocess.Popen:
+        """Start Snakemake in a session of its own."""
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                self.command(*arguments, executor=executor),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def finish(self, process: subprocess.Popen, seconds: float = 240) -> int:
+        """Wait for Snakemake and return its exit status."""
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"Snakemake did not end in {seconds} s:\n{self.tail()}")
+
+    def __call__(self, *arguments: str, executor="slurm", seconds: float = 240) -> int:
+        """Run Snakemake to its end and return its exit status."""
+        return self.finish(self.start(*arguments, executor=executor), seconds)
+
+    def succeed(self, *arguments: str, executor="slurm", seconds: float = 240) -> None:
+        """Run Snakemake to its end; fail the test with its log if it fails."""
+        status = self(*arguments, executor=executor, seconds=seconds)
+        assert status == 0, self.tail()
+
+    def text(self) -> str:
+        """Return what Snakemake has said so far."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def tail(self, characters: int = 6000) -> str:
+        """Return the end of what Snakemake has said."""
+        return self.text()[-characters:]
+
+    def queue(self, states: str = "PENDING,RUNNING") -> list[str]:
+        """Return the numbers of this folder's jobs in the queue."""
+        command = ["squeue", "--noheader", f"--states={states}", "--format=%i|%Z"]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+        pairs = (line.split("|") for line in answer.splitlines() if "|" in line)
+        return [number for number, folder in pairs if folder == str(self.folder)]
+
+    def wait_until(self, condition, what: str, seconds: float = 90) -> None:
+        """Wait until a condition holds, for so long at most."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                pytest.fail(f"no {what} in {seconds} s:\n{self.tail()}")
+            time.sleep(0.3)
+
+    def starts(self, kind: str) -> list[str]:
+        """Return which shards or epochs of the toy experiment were begun, in order."""
+        return sorted(file.name.split(".")[1] for file in self.folder.glob(f"starts/{kind}.*"))
+
+    def digests(self) -> dict[str, str]:
+        """Return the content digests of the data, and the text of networks and scores."""
+        results = self.folder / "results"
+        found = {}
+        for file in sorted(results.rglob("*")):
+            name = str(file.relative_to(results))
+            if file.suffix == ".h5" and "shards" not in file.parts:
+                with h5py.File(file) as opened:
+                    found[name] = opened.attrs["content_digest"]
+            elif file.name == "scores.json":
+                found[name] = json.dumps(json.loads(file.read_text()), sort_keys=True)
+            elif file.name in ("model.keras", "history.csv") and "toy" in file.parts:
+                found[name] = file.read_text()
+        return found
+
+    def close(self) -> None:
+        """End what this run has started: Snakemake, then its jobs."""
+        for process in self.processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        if left := self.queue():
+            subprocess.run(["scancel", *left], capture_output=True, timeout=60)

@@ -1,0 +1,28 @@
+"""Uniform numbers, after so many seconds and with so many megabytes."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+WIDTH = 4
+UNITS = {"systems": {"index": "", "n_images": "", "value": ""}}
+ROWS_OF: dict[str, str] = {}
+
+
+def draw(first, uniforms, settings):
+    """Wait, take memory, and return the numbers; every start leaves a file behind."""
+    prior = settings["prior"]
+    starts = Path("starts")
+    starts.mkdir(exist_ok=True)
+    (starts / f"shard.{first:05d}.{os.getpid()}.{time.time_ns()}").touch()
+    ballast = np.ones(int(prior["memory_mb"][1]) << 17)
+    time.sleep(prior["seconds"][1])
+    return {
+        "systems": {
+            "index": first + np.arange(len(uniforms)),
+            "n_images": np.ones(len(uniforms), np.int64) + (len(ballast) < 0),
+            "value": uniforms[:, 0],
+        }
+    }
