@@ -19,6 +19,9 @@ for defaults in sorted(ROOT.glob("src/lensmill/experiments/*/defaults.yaml")):
 configfile: ROOT / "config.yaml"
 
 
+report: "workflow/report/workflow.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/ingest.smk"

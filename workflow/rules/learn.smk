@@ -25,15 +25,20 @@ def test_data(wildcards):
 
 
 def network_settings(wildcards):
-    """Return the settings of a network, with the measurement errors that it names."""
+    """Return what fixes a network, given its data; where it is tested changes nothing in it."""
     network = setting("networks", "{network}")(wildcards)
-    keep = {
+    return {
         key: value
         for key, value in network.items()
         if key not in ("train_on", "test_on")
     }
-    errors = setting("observations")(wildcards)[network["observation"]]
-    return keep | {"observation": errors}
+
+
+def network_observation(wildcards):
+    """Return the measurement errors that a network is trained with."""
+    return setting("observations")(wildcards)[
+        setting("networks", "{network}", "observation")(wildcards)
+    ]
 
 
 rule train_network:
@@ -56,9 +61,11 @@ rule train_network:
         runtime=resources("train_network", "runtime"),
     params:
         settings=network_settings,
+        observation=network_observation,
         seed=config["seed"],
-        # Outside the outputs: Snakemake clears those when a job starts again.
-        checkpoints="results/{experiment}/networks/{network}/checkpoints",
+        # No outputs: Snakemake would clear them when a killed job starts again.
+        checkpoint="results/{experiment}/networks/{network}/checkpoint",
+        tensorboard="results/{experiment}/networks/{network}/tensorboard",
         code=code("experiments/{experiment}/network.py"),
     script:
         "../scripts/train_network.py"
@@ -84,7 +91,7 @@ rule evaluate_network:
         mem_mb=resources("evaluate_network", "mem_mb"),
         runtime=resources("evaluate_network", "runtime"),
     params:
-        settings=network_settings,
+        settings=setting("evaluation"),
         seed=config["seed"],
         code=code("experiments/{experiment}/evaluate.py"),
     script:

@@ -4,16 +4,18 @@ from lensmill import experiments
 from lensmill.pipeline import logs
 
 logs.start(snakemake.log[0])
-experiments.load(snakemake.wildcards.experiment, "evaluate").evaluate(
-    model=snakemake.input.model,
-    training=snakemake.input.training,
-    dataset=snakemake.input.dataset,
-    split=snakemake.input.get("split"),
-    predictions=snakemake.output.predictions,
-    scores=snakemake.output.scores,
-    network=snakemake.wildcards.network,
-    population=snakemake.wildcards.population,
+job, files = snakemake.wildcards, snakemake.input
+experiments.load(job.experiment, "evaluate").evaluate(
+    model=files.model,
+    training=files.training,
+    dataset=files.dataset,
+    split=files.get("split"),
     settings=snakemake.params.settings,
     seed=snakemake.params.seed,
     threads=snakemake.threads,
+    predictions=snakemake.output.predictions,
+    scores=snakemake.output.scores,
+    name=job.network,
+    population=job.population,
+    experiment=job.experiment,
 )

@@ -4,15 +4,17 @@ from lensmill import experiments
 from lensmill.pipeline import logs
 
 logs.start(snakemake.log[0])
-network = experiments.load(snakemake.wildcards.experiment, "network")
-network.train(
+params, output = snakemake.params, snakemake.output
+experiments.load(snakemake.wildcards.experiment, "network").train(
     dataset=snakemake.input.dataset,
     split=snakemake.input.split,
-    model=snakemake.output.model,
-    history=snakemake.output.history,
-    training=snakemake.output.training,
-    checkpoints=snakemake.params.checkpoints,
-    settings=snakemake.params.settings,
-    seed=snakemake.params.seed,
+    settings=params.settings,
+    observation=params.observation,
+    seed=params.seed,
     threads=snakemake.threads,
+    model=output.model,
+    history=output.history,
+    training=output.training,
+    checkpoint=params.checkpoint,
+    tensorboard=params.tensorboard,
 )

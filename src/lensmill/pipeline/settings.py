@@ -112,10 +112,9 @@ def check_experiment(settings: Mapping, schema: Mapping, where: str) -> None:
     ValueError
         Naming the setting, what is wrong with it and what there is.
     """
-    ranges = schema["$defs"]["prior_preset"]["properties"]
-    for place, key, prior in _priors(settings, where):
-        if "support" in ranges.get(key, {}):
-            refuse_prior(prior, ranges[key]["support"], place)
+    for place, prior, about in _priors(settings, schema["$defs"], where):
+        if "support" in about:
+            refuse_prior(prior, about["support"], place)
     for name, population in settings["populations"].items():
         place = f"{where}.populations.{name}"
         if ("ingest" in population) == ("systems" in population):
@@ -134,14 +133,18 @@ def check_experiment(settings: Mapping, schema: Mapping, where: str) -> None:
         _refer(network["observation"], settings["observations"], f"{place}.observation")
 
 
-def _priors(settings: Mapping, where: str) -> Iterator[tuple[str, str, list]]:
-    """Yield place, parameter and prior of every preset and every override."""
-    for name, preset in settings["priors"].items():
-        for key, prior in preset.items():
-            yield f"{where}.priors.{name}.{key}", key, prior
-    for name, population in settings["populations"].items():
-        for key, prior in population.get("override", {}).items():
-            yield f"{where}.populations.{name}.override.{key}", key, prior
+def _priors(settings: Mapping, definitions: Mapping, where: str) -> Iterator[tuple]:
+    """Yield place, prior and schema of every prior of presets, overrides and observations."""
+    named = {
+        f"{where}.populations.{name}.override": population.get("override", {})
+        for name, population in settings["populations"].items()
+    }
+    named |= {f"{where}.priors.{name}": preset for name, preset in settings["priors"].items()}
+    observed = {f"{where}.observations.{name}": o for name, o in settings["observations"].items()}
+    for kind, groups in (("prior_preset", named), ("observation", observed)):
+        for place, priors in groups.items():
+            for key, prior in priors.items():
+                yield f"{place}.{key}", prior, definitions[kind]["properties"][key]
 
 
 def _refer(name: Any, to: Mapping, where: str) -> None:

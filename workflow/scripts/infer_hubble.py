@@ -1,0 +1,14 @@
+"""Rule infer_hubble: predictions for real systems in, distances and Hubble constants out."""
+
+from lensmill.experiments.time_delay import hubble
+from lensmill.pipeline import logs
+
+logs.start(snakemake.log[0])
+hubble.infer_hubble(
+    snakemake.input.dataset,
+    snakemake.input.family,
+    snakemake.input.predictions,
+    snakemake.output.table,
+    snakemake.output.summary,
+    prior=snakemake.params.prior,
+)
