@@ -26,7 +26,7 @@ from numba import njit
 from .images import CAUSTIC_DET_J, DEGENERATE, MAX_IMAGES, OK, ON_CAUSTIC, REFINED
 from .profiles import powerlaw_angular
 
-CELLS = 48  # of a full circle
+CELLS = 32  # of a full circle
 MAX_CELLS = 8 * 96  # of a loop in the second attempt
 MAX_REFINEMENTS = 800
 MIN_WIDTH = 1e-10  # rad
