@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lensmill.experiments.time_delay import isothermal
 from lensmill.experiments.time_delay.observe import Observed, Truth
 from lensmill.learning import frames
 from lensmill.lensing.distances import distances, time_delay
@@ -27,7 +28,17 @@ FIDUCIAL_OMEGA_M = 0.3
 
 DAYS_PER_MPC_ARCSEC2 = float(time_delay(1.0, 1.0))
 SMALLEST_RATIO = 1e-6  # of a delay to the longest one, where logarithms are taken
+DELAY_FLOOR = 0.01  # relative: no lens is isothermal to better than this
 SMALLEST_ERROR = 1e-6  # in the frame: no astrometry or clock is better
+
+
+class Guess(NamedTuple):
+    """An isothermal fit to the images, and its D_dt by the measured delays."""
+
+    lens: isothermal.Guess
+    ln_d_dt: NDArray  # (n,), D_dt in Mpc
+    ln_error: NDArray  # (n,) ln of the relative error that the delays alone give D_dt
+    residual: NDArray  # (n, k) of the delays, in units of their errors
 
 
 class Arranged(NamedTuple):
@@ -41,6 +52,7 @@ class Arranged(NamedTuple):
     measured: NDArray  # (n, k), bool
     unit: NDArray  # (n,) the longest delay and its error, in quadrature [day]
     ln_unit: NDArray  # (n,) ln of the D_dt [Mpc] at which that is tau = 1 in the frame
+    guesses: tuple[Guess, ...]  # round and elliptical, or none
 
 
 class Answer(NamedTuple):
@@ -51,7 +63,7 @@ class Answer(NamedTuple):
     deflection: NDArray  # (n, k, 2, S) [arcsec]
 
 
-def arranged(observed: Observed, use_delays: bool = True) -> Arranged:
+def arranged(observed: Observed, use_delays: bool = True, errors: bool = False) -> Arranged:
     """Bring observations to the canonical frame; without delays the frame ignores them too."""
     measured = observed.delay_measured if use_delays else np.zeros_like(observed.delay_measured)
     frame = frames.find(
@@ -81,16 +93,45 @@ def arranged(observed: Observed, use_delays: bool = True) -> Arranged:
     if not (unit > 0).all():
         i = int(np.argmin(unit > 0))
         raise ValueError(f"system {observed.index[i]} has no measured delay between its images")
+    position = frames.to_frame(observed.position, frame)
+    position_error = frames.arrange(observed.position_error, order) / scale[:, None]
+    delay, delay_error = delay / unit[:, None], delay_error / unit[:, None]
+    ln_unit = np.log(unit / (DAYS_PER_MPC_ARCSEC2 * scale**2))
+    guesses = []
+    for ellipticity in _guesses(position.shape[1], errors):
+        lens = isothermal.fit(position, position_error, ellipticity)
+        rate, error, residual = _rate(lens.fermat, delay, delay_error, measured)
+        guesses.append(Guess(lens, ln_unit + np.log(rate), np.log(error / rate), residual))
     return Arranged(
         frame=frame,
-        position=frames.to_frame(observed.position, frame),
-        position_error=frames.arrange(observed.position_error, order) / scale[:, None],
-        delay=delay / unit[:, None],
-        delay_error=delay_error / unit[:, None],
+        position=position,
+        position_error=position_error,
+        delay=delay,
+        delay_error=delay_error,
         measured=measured,
         unit=unit,
-        ln_unit=np.log(unit / (DAYS_PER_MPC_ARCSEC2 * scale**2)),
+        ln_unit=ln_unit,
+        guesses=tuple(guesses),
     )
+
+
+def _guesses(n_images: int, errors: bool) -> tuple[float, ...]:
+    """Return which fits are made; two images cannot disagree with one."""
+    return (isothermal.ROUND, isothermal.ELLIPTICAL) if errors and n_images > 2 else ()
+
+
+def _rate(
+    fermat: NDArray, delay: NDArray, error: NDArray, measured: NDArray
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Fit ``delay = rate * fermat``: the rate, kept positive, its error, and what is left over."""
+    error = np.hypot(error, DELAY_FLOOR)
+    weight = measured[:, 1:] / error[:, 1:] ** 2
+    norm = (weight * fermat[:, 1:] ** 2).sum(axis=1) + 1e-6
+    rate = (weight * fermat[:, 1:] * delay[:, 1:]).sum(axis=1) / norm
+    rate_error = 1 / np.sqrt(norm)
+    rate = 0.5 * (rate + np.hypot(rate, rate_error))
+    left = np.where(measured, (delay - rate[:, None] * fermat) / error, 0.0)
+    return rate, rate_error, left
 
 
 def feature_names(n_images: int, use_delays: bool, errors: bool) -> list[str]:
@@ -106,6 +147,13 @@ def feature_names(n_images: int, use_delays: bool, errors: bool) -> list[str]:
         names += ["lens_known", "ln_lens_error"]
         if use_delays:
             names += [f"ln_delay_error{i}" for i in later] + [f"measured{i}" for i in later]
+        for guess in ("round", "elliptical")[: len(_guesses(n_images, errors))]:
+            lens = ["theta_e", "gamma1", "gamma2", "beta_x", "beta_y", "a", "b"]
+            lens += [f"residual_{axis}{i}" for i in range(1, n_images + 1) for axis in "xy"]
+            lens += [f"fermat{i}" for i in later]
+            if use_delays:
+                lens += ["ln_over_fiducial", "ln_error", *(f"residual_delay{i}" for i in later)]
+            names += [f"{guess}_{name}" for name in lens]
     return names
 
 
@@ -126,9 +174,9 @@ def features(
     errors : bool
         Give the network the errors and what is missing; meaningless without noise.
     a : Arranged, optional
-        ``arranged(observed, use_delays)``, where it is at hand.
+        ``arranged(observed, use_delays, errors)``, where it is at hand.
     """
-    a = a or arranged(observed, use_delays)
+    a = a or arranged(observed, use_delays, errors)
     fiducial = _ln_fiducial(observed)
     n = len(fiducial)
     columns = [a.position[:, 0, :1], a.position[:, 1:].reshape(n, -1)]
@@ -144,6 +192,12 @@ def features(
         if use_delays:
             delay_error = np.where(measured, a.delay_error[:, 1:], 1.0)
             columns += [_log(delay_error), measured]
+        for guess in a.guesses:
+            residual = np.arcsinh(guess.lens.residual).reshape(n, -1)
+            columns += [guess.lens.parameters, residual, guess.lens.fermat[:, 1:]]
+            if use_delays:
+                columns += [(guess.ln_d_dt - fiducial)[:, None], guess.ln_error[:, None]]
+                columns += [np.arcsinh(guess.residual[:, 1:])]
     return np.concatenate(columns, axis=1).astype(np.float64)
 
 
@@ -166,11 +220,12 @@ def targets(
 ) -> NDArray:
     """Return what a network learns, in the frame of ``observed``: (n, n_targets), float64.
 
-    Columns: ln D_dt less its unit (the fiducial one without delays), beta (2), mean psi; with
-    ``errors`` the true positions (2 k) and later delays (k - 1) less the observed ones in units of
-    their errors. For a delay that is not measured, or not used, tau_i - tau_1 stands instead.
+    Columns: ln D_dt less that of the round guess, or its unit where there is none, or the fiducial
+    one without delays; beta (2); mean psi; with ``errors`` the true positions (2 k) and later
+    delays (k - 1) less the observed ones in units of their errors. For a delay that is not
+    measured, or not used, tau_i - tau_1 stands instead.
     """
-    a = a or arranged(observed, use_delays)
+    a = a or arranged(observed, use_delays, errors)
     n = len(a.unit)
     scale = a.frame.scale
     position = frames.to_frame(truth.position, a.frame)
@@ -198,7 +253,7 @@ def to_sky(
     draws: NDArray, observed: Observed, use_delays: bool = True, errors: bool = False
 ) -> Answer:
     """Carry answers (n, S, n_targets), in the units of `targets`, back to the sky."""
-    a = arranged(observed, use_delays)
+    a = arranged(observed, use_delays, errors)
     n, k = a.delay.shape
     s = draws.shape[1]
     ln_d_dt = draws[..., 0] + _ln_zero(a, observed, use_delays)[:, None]
@@ -229,7 +284,9 @@ def to_sky(
 
 
 def _ln_zero(a: Arranged, observed: Observed, use_delays: bool) -> NDArray:
-    return a.ln_unit if use_delays else _ln_fiducial(observed)
+    if not use_delays:
+        return _ln_fiducial(observed)
+    return a.guesses[0].ln_d_dt if a.guesses else a.ln_unit
 
 
 def _ln_fiducial(observed: Observed) -> NDArray:

@@ -83,41 +83,43 @@ def evaluate(
     threads: int,
     predictions: str,
     scores: str,
-    name: str,
+    network: str,
     population: str,
-    experiment: str = "time_delay",
 ) -> None:
     """Judge a network on the test systems of a population, or on all systems of an ingested one.
 
     Parameters
     ----------
     model, training : path
-        As `network.train` wrote them.
+        As `lensmill.experiments.time_delay.network.train` wrote them.
     dataset : path
         The population.
     split : path or None
         Its split, of which the test part is used; None for an ingested population.
     settings : mapping
         ``samples`` of the posterior drawn per system, ``stored_samples`` kept per system, and
-        ``stored_systems``, for how many simulated systems they are kept (all ingested ones).
+        ``stored_systems``, for how many simulated systems they are kept (all ingested ones); other
+        keys are left alone. What is left out is in ``network.DEFAULTS``.
     seed : int
         Fixes the noise of simulated systems, the same for all networks, and the draws.
     threads : int
         Threads of the backend.
     predictions, scores : path
         Written: tables ``systems``, ``images`` and ``samples`` (HDF5), and the scores (JSON).
-    name, population, experiment : str
-        Names of the network, the population and the experiment.
+    network, population : str
+        Names of the network and of the population.
     """
-    network = networks.load(model, training, threads)
-    record = network.training
+    settings = {**networks.DEFAULTS, **settings}
+    trained = networks.load(model, training, threads)
+    record = trained.training
     k, observation = record["images"], record["observation"]
+    known = store.attributes(dataset)
     if split is None:
         observed, truth = observe.from_ingested(dataset, k)
     else:
         observed, truth = observe.from_simulated(dataset, split, observe.TEST, k)
         if observation:
-            u = observe.noise_uniforms(seed, experiment, population, observed.index, k)
+            u = observe.noise_uniforms(seed, known["experiment"], population, observed.index, k)
             observed = observe.perturb(observed, observation, u)
     log.info("%d systems with %d images", len(observed.index), k)
 
@@ -129,7 +131,7 @@ def evaluate(
     for first in logs.progress(range(0, len(observed.index), SYSTEMS_AT_A_TIME), "evaluating"):
         rows = slice(first, first + SYSTEMS_AT_A_TIME)
         some = observe.select(observed, rows)
-        answer = networks.predict(network, some, draws, rng)
+        answer = networks.predict(trained, some, draws, rng)
         parts.append(_summary(answer, observe.select(truth, rows)))
         room = max(kept_systems - first, 0)
         if draws and room:
@@ -140,13 +142,15 @@ def evaluate(
     tables = _tables(observed, truth, summary)
     if kept:
         tables["samples"] = _samples(kept)
-    facts = {"network": name, "population": population, "experiment": experiment, "images": k}
+    facts = {"network": network, "population": population, "images": k}
     attributes = provenance.attributes(
-        dict(settings),
+        {key: settings[key] for key in ("samples", "stored_samples", "stored_systems")},
         **facts,
+        experiment=known["experiment"],
+        seed=seed,
         draws=draws,
         observation=json.dumps(observation, sort_keys=True),
-        dataset=store.attributes(dataset)["content_digest"],
+        dataset=known["content_digest"],
     )
     with store.create(predictions) as file:
         for table, columns in tables.items():
@@ -302,15 +306,14 @@ def invariance(
     seed: int,
     threads: int,
     output: str,
-    name: str,
+    network: str,
     population: str,
-    experiment: str = "time_delay",
 ) -> None:
     """Measure how the answers change when the same lenses are seen otherwise.
 
     Parameters
     ----------
-    model, training, dataset, split, seed, threads
+    model, training, dataset, split, seed, threads, network, population
         As in `evaluate`.
     settings : mapping
         ``invariance_systems``: test systems looked at.
@@ -320,17 +323,17 @@ def invariance(
         the first image carried back [arcsec] likewise, and the largest relative change of D_dt,
         ``d_dt_change``, and of carried-back deflections, ``deflection_change`` (of its modulus),
         against the system as it is, per amount.
-    name, population, experiment : str
-        As in `evaluate`.
     """
-    network = networks.load(model, training, threads)
-    k, observation = network.training["images"], network.training["observation"]
+    settings = {**networks.DEFAULTS, **settings}
+    trained = networks.load(model, training, threads)
+    k, observation = trained.training["images"], trained.training["observation"]
+    experiment = store.attributes(dataset)["experiment"]
     observed, _ = observe.from_simulated(dataset, split, observe.TEST, k)
     observed = observe.select(observed, slice(settings["invariance_systems"]))
     if observation:
         u = observe.noise_uniforms(seed, experiment, population, observed.index, k)
         observed = observe.perturb(observed, observation, u)
-    before = networks.predict(network, observed)
+    before = networks.predict(trained, observed)
     amounts = {
         "rotation": np.radians(np.arange(0, 361, 5)),
         "reflection": np.radians(np.arange(0, 181, 5)),
@@ -338,12 +341,12 @@ def invariance(
         "relabelling": np.arange(12),
         "scale": np.geomspace(0.5, 2, 21),
     }
-    found: dict[str, Any] = {"network": name, "population": population, "images": k}
+    found: dict[str, Any] = {"network": network, "population": population, "images": k}
     for kind, values in amounts.items():
         n, v = len(observed.index), len(values)
         views = [transforms.apply(kind, float(value), observed) for value in values]
         together = Observed(*(np.concatenate(columns) for columns in zip(*views, strict=True)))
-        answer = networks.predict(network, together)
+        answer = networks.predict(trained, together)
         d_dt = np.exp(answer.ln_d_dt[:, 0]).reshape(v, n)
         carried = np.stack(
             [

@@ -34,7 +34,7 @@ ROWS_AT_A_TIME = 8192
 
 DEFAULTS: dict[str, Any] = {
     "architecture": "canonical",
-    "observation": "none",
+    "observation": {},
     "augment": "none",
     "use_delays": True,
     "head": "point",
@@ -53,6 +53,11 @@ DEFAULTS: dict[str, Any] = {
     "checkpoint_seconds": 20,
     "tensorboard": True,
     "seed": 1,
+    # evaluation
+    "samples": 500,
+    "stored_samples": 500,
+    "stored_systems": 500,
+    "invariance_systems": 50,
 }
 
 
@@ -76,14 +81,12 @@ def train(
     dataset: str,
     split: str,
     settings: Mapping[str, Any],
-    observation: Mapping[str, Any],
     seed: int,
     threads: int,
     model: str,
     history: str,
     training: str,
-    checkpoint: str,
-    tensorboard: str | None = None,
+    checkpoints: str,
 ) -> None:
     """Train one network and write it, its history and what is to be known about it.
 
@@ -93,21 +96,19 @@ def train(
         Simulated systems and their split: it trains on the first part, the second chooses the
         epoch, the third is not looked at.
     settings : mapping
-        The network's settings; what is left out is in ``DEFAULTS``.
-    observation : mapping
-        The observation it is trained for (`observe.perturb`); empty for none. Drawn afresh in
-        every epoch.
+        The network's settings; what is left out is in ``DEFAULTS``. ``observation`` is itself a
+        mapping, the settings of `observe.perturb`, empty for none; noise is drawn afresh in every
+        epoch.
     seed : int
         With ``settings["seed"]`` it fixes every random number.
     threads : int
         Threads of the backend.
     model, history, training : path
         Written: the Keras model, the history as CSV, and a JSON file with settings, scaling,
-        number of weights, wall time, versions and threads.
-    checkpoint : path
+        number of weights, wall time, versions and threads. TensorBoard's event files go to a
+        folder ``tensorboard`` beside the history.
+    checkpoints : path
         Folder in which an interrupted training leaves its state, from which the same call goes on.
-    tensorboard : path, optional
-        Folder for TensorBoard's event files, if ``settings["tensorboard"]``.
     """
     begun = time.monotonic()
     limit_threads(threads)
@@ -116,6 +117,7 @@ def train(
     from lensmill.learning import training as loop
 
     settings = {**DEFAULTS, **settings}
+    observation = settings.pop("observation")
     seeds = [seed, settings["seed"]]
     keys = np.random.SeedSequence(seeds).generate_state(2)
     keras.utils.set_random_seed(int(keys[0]))
@@ -145,9 +147,9 @@ def train(
         _standardised(validation, scaling["targets"]),
         {**settings, **details},
         int(keys[1]),
-        checkpoint,
+        checkpoints,
         hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest(),
-        tensorboard if settings["tensorboard"] else None,
+        Path(history).parent / "tensorboard" if settings["tensorboard"] else None,
     )
 
     record = {
@@ -263,7 +265,7 @@ def _examples(
     if settings["architecture"] == "dense":
         return sky.features(observed), sky.targets(truth)
     options = (settings["use_delays"], bool(observation))
-    a = canonical.arranged(observed, settings["use_delays"])
+    a = canonical.arranged(observed, *options)
     return canonical.features(observed, *options, a), canonical.targets(
         observed, truth, *options, a
     )
