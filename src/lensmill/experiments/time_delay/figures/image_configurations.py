@@ -41,7 +41,7 @@ def plot(dataset: str) -> Figure:
         sharey=True,
         squeeze=False,
     )
-    for axis in axes.flat[len(chosen) :]:
+    for axis in axes.flat[len(chosen) :]:  # a small population has not got every kind
         axis.set_axis_off()
     for axis, (name, row) in zip(axes.flat, chosen.items(), strict=False):
         _draw(axis, name, {k: v[row] for k, v in systems.items()}, images)

@@ -1,0 +1,78 @@
+"""The Hubble constant from real lensed quasars: of each system, and of all together.
+
+Medians and 68 % intervals of the networks trained on the survey population. Filled circles: systems
+that the family of lenses reproduces; half filled: systems that the test could hardly have failed
+(doubles above all); open and red: outside the family, do not use. A dagger marks systems known to
+be more complex than one galaxy with shear. Below the line: all together, without the complex
+ones, and without those that are outside the family too. Grey: the prior's range. Bands, for
+orientation: Planck Collaboration (2020) and Riess et al. (2022). This shows the chain at work on
+real data, not a measurement to quote: the errors leave out the mass-sheet degeneracy, companions
+and lines of sight, and a mean slope of real lenses that differs from the prior's shifts all systems
+together.
+"""
+
+import json
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from astropy.table import Table, vstack
+from matplotlib.figure import Figure
+
+from lensmill import plotting
+
+FILL = {"inside": "full", "cannot": "left", "outside": "none"}  # by the first word of the verdict
+REFERENCES = {  # name: value, error [km / (Mpc s)]
+    "Planck": (67.4, 0.5, plotting.SKY),  # Planck Collaboration 2020, A&A 641, A6
+    "Cepheids": (73.04, 1.04, plotting.ORANGE),  # Riess et al. 2022, ApJ 934, L7
+}
+COMBINED = {
+    "all": "all",
+    "without_complex": r"without $\dagger$",
+    "without_complex_and_outside": r"without $\dagger$ and outside",
+}
+RANGE = (0.0, 180.0)  # shown [km / (Mpc s)]
+
+
+def plot(systems: list[str], summary: str) -> Figure:
+    """Draw the tables ``systems.ecsv`` and the combined values in ``summary`` (hubble.json)."""
+    tables = [Table.read(path) for path in systems]
+    table = vstack(tables, metadata_conflicts="silent") if len(tables) > 1 else tables[0]
+    table = table[~np.ma.getmaskarray(np.ma.asarray(table["h0"]))]
+    table = table[np.lexsort((table["name"], -table["n_images"]))]
+    found = json.loads(Path(summary).read_text())
+    n = len(table)
+    figure, axis = plt.subplots(figsize=(plotting.COLUMN * 1.25, 1.1 + 0.155 * n))
+    for name, (value, error, colour) in REFERENCES.items():
+        axis.axvspan(value - error, value + error, color=colour, alpha=0.6, lw=0, zorder=0)
+        side, shift = ("right", -1) if value < 70 else ("left", 1)
+        place = value + shift * 2
+        axis.text(place, -1.1, name, fontsize=6.5, color="k", ha=side, va="center")
+    low, high = found["prior"]["h0"][1], found["prior"]["h0"][-1]
+    axis.axvspan(low, high, color=plotting.LIGHT, alpha=0.4, lw=0, zorder=-1)
+    for row, system in enumerate(table):
+        verdict = str(system["verdict"]).split(" ")[0]
+        colour = plotting.VERMILION if verdict == "outside" else plotting.BLUE
+        axis.plot([system["h0_low68"], system["h0_high68"]], [row, row], color=colour, lw=1.0)
+        style = {"fillstyle": FILL.get(verdict, "full"), "markerfacecoloralt": "w"}
+        axis.plot(system["h0"], row, "o", color=colour, ms=4.2, mew=0.8, **style)
+    shown = {name: found["combined"][name] for name in COMBINED}
+    places = [n + 0.6 + i for i in range(len(shown))]
+    for row, values in zip(places, shown.values(), strict=True):
+        if values["h0"] is not None:
+            ends = [values["h0_low68"], values["h0_high68"]]
+            axis.plot(ends, [row, row], color=plotting.BLACK, lw=2.0)
+            axis.plot(values["h0"], row, "s", color=plotting.BLACK, ms=4)
+            up, down = ends[1] - values["h0"], values["h0"] - ends[0]
+            text = f"{values['h0']:.1f}$^{{+{up:.1f}}}_{{-{down:.1f}}}$"
+            axis.text(RANGE[1] - 4, row, text, ha="right", va="center")
+    axis.axhline(n - 0.2, color=plotting.BLACK, lw=0.6)
+    axis.axhline(np.count_nonzero(table["n_images"] > 2) - 0.5, color=plotting.GREY, lw=0.5)
+    names = [str(s["name"]) + (r" $\dagger$" if s["complex"] else "") for s in table]
+    texts = [f"{text} ({len(shown[name]['systems'])})" for name, text in COMBINED.items()]
+    axis.set_yticks([*range(n), *places], names + texts)
+    axis.tick_params(axis="y", length=0)
+    axis.set(
+        xlabel=r"$H_0$ [km s$^{-1}$ Mpc$^{-1}$]", xlim=RANGE, ylim=(n + len(shown) + 0.2, -1.7)
+    )
+    return figure

@@ -1,0 +1,105 @@
+"""Time-delay distances of real lensed quasars: predicted, fitted and published.
+
+Left, with 68 % intervals: circles are the networks trained on the survey population; filled if the
+family of lenses reproduces the system, half filled if the test could hardly have failed it (doubles
+above all), open and red if no member of the family reproduces its positions and delays: do not use.
+Diamonds: classical fit of the same family. Squares: published distances, from models of the lens
+with far more data. Right: probability of the classical fit. A dagger marks systems that are known
+to be more complex than one galaxy with shear. The errors include those of positions and delays and
+the spread of slope, shape, shear and external convergence in the training population; they do not
+include the mass-sheet degeneracy, companions or what is known of the line of sight.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from astropy.table import Table, vstack
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lensmill import plotting
+
+SMALLEST = 1e-6  # probabilities below are drawn there
+FILL = {"inside": "full", "cannot": "left", "outside": "none"}  # by the first word of the verdict
+
+
+def plot(systems: list[str]) -> Figure:
+    """Draw the systems in the tables ``systems.ecsv``."""
+    tables = [Table.read(path) for path in systems]
+    table = vstack(tables, metadata_conflicts="silent") if len(tables) > 1 else tables[0]
+    table = table[np.lexsort((table["name"], -table["n_images"]))]
+    figure, (left, right) = plt.subplots(
+        1,
+        2,
+        figsize=(plotting.PAGE, 0.9 + 0.2 * len(table)),
+        width_ratios=[3.2, 1],
+        sharey=True,
+    )
+    for row, system in enumerate(table):
+        _distances(left, row, system)
+        verdict = str(system["verdict"]).split(" ")[0]
+        if verdict in ("inside", "outside") or (verdict == "cannot" and system["n_images"] > 2):
+            place = max(float(system["p_value"]), SMALLEST)
+            marker = "<" if place == SMALLEST else "o"
+            right.plot(place, row, marker, **_style(verdict))
+    doubles = np.count_nonzero(table["n_images"] > 2) - 0.5
+    for axis in (left, right):
+        axis.axhline(doubles, color=plotting.GREY, lw=0.5)
+    names = [str(s["name"]) + (r" $\dagger$" if s["complex"] else "") for s in table]
+    left.set_yticks(range(len(table)), names)
+    left.set(
+        xscale="log",
+        xlabel=r"$D_{\Delta t}$ [Mpc]",
+        xlim=(500, 30000),
+        ylim=(len(table) - 0.4, -0.6),
+    )
+    left.set_xticks([500, 1000, 2000, 5000, 10000, 20000])
+    left.set_xticklabels(["500", "1000", "2000", "5000", "10000", "20000"])
+    left.xaxis.set_minor_locator(plt.NullLocator())
+    right.set(xscale="log", xlabel="probability of the fit", xlim=(SMALLEST / 3, 2))
+    right.set_xticks([1e-6, 1e-4, 1e-2, 1])
+    for axis in (left, right):
+        axis.tick_params(axis="y", length=0)
+        axis.grid(axis="y", color=plotting.LIGHT, lw=0.3)
+    figure.legend(handles=_legend(), loc="outside upper center", ncols=5, columnspacing=1.2)
+    return figure
+
+
+def _distances(axis, row, system):
+    """Draw the predicted, the fitted and the published distance of one system."""
+    verdict = str(system["verdict"]).split(" ")[0]
+    if not np.ma.is_masked(system["d_dt"]):
+        ends = float(system["d_dt_low68"]), float(system["d_dt_high68"])
+        style = _style(verdict)
+        axis.plot(ends, [row - 0.22] * 2, color=style["color"], lw=1.0)
+        axis.plot(float(system["d_dt"]), row - 0.22, "o", **style)
+    if not np.ma.is_masked(system["fit_d_dt"]):
+        fit, width = float(system["fit_d_dt"]), float(system["fit_error"])
+        ends = fit * np.exp([-width, width])
+        axis.plot(ends, [row + 0.04] * 2, color=plotting.GREY, lw=0.7)
+        axis.plot(fit, row + 0.04, "D", color=plotting.GREY, ms=2.4)
+    if not np.ma.is_masked(system["d_dt_published"]):
+        value = float(system["d_dt_published"])
+        ends = value - system["d_dt_published_minus"], value + system["d_dt_published_plus"]
+        axis.plot(ends, [row + 0.27] * 2, color=plotting.BLACK, lw=0.9)
+        axis.plot(value, row + 0.27, "s", color=plotting.BLACK, ms=3.0)
+
+
+def _style(verdict):
+    """Return the look of a prediction by what the test of the family says."""
+    colour = plotting.VERMILION if verdict == "outside" else plotting.BLUE
+    fill = FILL.get(verdict, "full")
+    return {"color": colour, "fillstyle": fill, "ms": 4.2, "mew": 0.8, "markerfacecoloralt": "w"}
+
+
+def _legend():
+    texts = {
+        "inside": "network, family reproduces it",
+        "cannot": "not testable",
+        "outside": "outside the family",
+    }
+    handles = [Line2D([], [], marker="o", label=t, **_style(v)) for v, t in texts.items()]
+    return [
+        *handles,
+        Line2D([], [], marker="D", color=plotting.GREY, ms=2.6, lw=0.7, label="classical fit"),
+        Line2D([], [], marker="s", color=plotting.BLACK, ms=3.2, lw=0.9, label="published"),
+    ]
