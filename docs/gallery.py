@@ -1,0 +1,19 @@
+"""Shrink the figures of the last run for the README: results/*/figures/*.png into docs/images/.
+
+python docs/gallery.py
+"""
+
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+WIDTH = 1000  # pixels; a README shows no more
+COLOURS = 64  # of a palette: line drawings need few, and the files are a third as large
+
+for path in sorted((ROOT / "results").glob("*/figures/*.png")):
+    image = Image.open(path).convert("RGB")
+    scale = min(1.0, WIDTH / image.width)
+    image = image.resize((int(image.width * scale), int(image.height * scale)), Image.LANCZOS)
+    small = image.quantize(COLOURS, dither=Image.Dither.NONE)
+    small.save(ROOT / "docs/images" / path.name, optimize=True)
