@@ -9,7 +9,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 1000  # pixels; a README shows no more
-COLOURS = 64  # of a palette: line drawings need few, and the files are a third as large
+COLOURS = 256  # of a palette: enough for line drawings, and the files are half as large
 
 for path in sorted((ROOT / "results").glob("*/figures/*.png")):
     image = Image.open(path).convert("RGB")

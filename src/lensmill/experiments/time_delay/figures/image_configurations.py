@@ -18,7 +18,7 @@ from lensmill.lensing import caustics
 from lensmill.pipeline import store
 
 SHAPE = ("theta_e", "q", "phi", "slope", "gamma1", "gamma2", "kappa_ext")
-REACH = 3.2  # half width of a panel [arcsec]
+REACH = 3.6  # half width of a panel [arcsec]
 AREA = 22.0  # of the dot of an image that is not magnified [points^2]
 SYSTEMS = 200_000  # read from the start of the file: enough for the rarest kind
 
@@ -57,7 +57,7 @@ def _choose(systems, images):
     """Pick the row of one typical system of every kind there is."""
     n, first = systems["n_images"], systems["first_image"]
     radius = np.hypot(images["x"], images["y"])
-    inside = np.maximum.reduceat(radius, first[n > 0]) < REACH - 0.75
+    inside = np.maximum.reduceat(radius, first[n > 0]) < REACH - 0.8
     seen = np.zeros(n.size, bool)
     seen[n > 0] = inside
     shear = np.hypot(systems["gamma1"], systems["gamma2"])
