@@ -189,7 +189,7 @@ def _compare(systems, first, count, x, y, cut):
     for i in range(n):
         total = _images(systems[:, i], terms, values, roots, found)
         for k in range(total):
-            if abs(found[k, 2]) < cut:
+            if not abs(found[k, 2]) > cut:  # so faint that its Jacobian overflows, too
                 continue
             expected[i] += 1
             near = False

@@ -32,6 +32,8 @@ MAX_REFINEMENTS = 800
 MIN_WIDTH = 1e-10  # rad
 SAFETY = 2.0
 RESIDUAL = 1e-13  # of the length of the terms of the lens equation
+TINY = 1e-100  # arcsec; below, the square of the Jacobian overflows
+TWINS = 1e-8  # of the radius; images of one parity closer than this are one
 NEAR_TURN = 1e-4  # |sin v| below which derivatives are taken at a small distance
 
 CIRCLE, INNER, LOOP, TURN = 0, 1, 2, 3  # what is searched, see `_along`
@@ -170,7 +172,7 @@ def _evaluate(kind, v, middle, half, lens, terms):
     c, sn, h, t, k2 = _direction(kind, v, middle, half, lens, terms)
     f, f1, f2, _, _ = _along(kind, v, middle, half, c, sn, h, t, k2, lens)
     if kind == LOOP and abs(np.sin(v)) < NEAR_TURN:
-        w = v + NEAR_TURN
+        w = v + (NEAR_TURN if np.sin(v) * np.cos(v) > 0.0 else -NEAR_TURN)
         c, sn, h, t, k2 = _direction(kind, w, middle, half, lens, terms)
         _, f1, f2, _, _ = _along(kind, w, middle, half, c, sn, h, t, k2, lens)
     return f, f1, f2
@@ -498,6 +500,7 @@ def solve_powerlaw(
     sheet = 1.0 - kappa_ext
     lens = (theta_e, q, s, sheet, h1, h2, b1, b2, n_terms)
     found = work[14, : MAX_IMAGES * 8].reshape(MAX_IMAGES, 8)
+    placed = work[13, : MAX_IMAGES * 3].reshape(MAX_IMAGES, 3)
     n = 0
     caustic = False
     for attempt in range(2):
@@ -512,17 +515,24 @@ def solve_powerlaw(
             c, sn, r, power, h, t, k2, error = found[k]
             x, y = r * c, r * sn
             size = r + power * (h + abs(t))
-            if r > 0.0 and abs(error) > 1e-15 * size:
+            if r > TINY and abs(error) > 1e-15 * size:
                 x, y, r, c, sn, h, t, k2, power, error = _polish(c, sn, r, lens, terms)
-            accepted = accepted and abs(error) <= RESIDUAL * size
+            accepted = accepted and (r <= TINY or abs(error) <= RESIDUAL * size)
             cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
             even, m = h1 * cc + h2 * ss, h1 * ss - h2 * cc
             g, across = sheet - even, sheet + even
             x1 = power / r
             j11, j22, j12 = g - x1 * s * h, across - x1 * (k2 - s * h), m - x1 * s * t
             trace, det_j = j11 + j22, j11 * j22 - j12 * j12
-            if not x1 < 1e100:  # r underflows: in the centre, an image without light
+            if r <= TINY:  # in the centre, an image without light
                 trace, det_j = -np.inf, -np.inf if s < 0.0 else np.inf
+            twin = False  # rounding at a turning angle can show one image twice
+            for j in range(n):
+                apart = np.hypot(placed[j, 0] - x, placed[j, 1] - y)
+                twin |= apart < TWINS * r and placed[j, 2] * det_j > 0.0
+            if twin:
+                continue
+            placed[n, 0], placed[n, 1], placed[n, 2] = x, y, det_j
             parity += 1 if det_j > 0.0 else -1
             caustic = caustic or abs(det_j) < CAUSTIC_DET_J
             a1, a2 = power * (c * h - sn * t), power * (sn * h + c * t)
@@ -541,12 +551,6 @@ def solve_powerlaw(
             row[7] = 0.5 * (t1 * t1 + t2 * t2) - psi
             row[8] = np.arctan2(sn, c)
             n += 1
-        for k in range(n):  # two candidates must not have become one image
-            for j in range(k):
-                apart = np.hypot(image[k, 0] - image[j, 0], image[k, 1] - image[j, 1])
-                size = np.hypot(image[k, 0], image[k, 1])
-                if apart < 1e-10 * size and image[k, 2] * image[j, 2] > 0.0:
-                    accepted = False
         if accepted and parity == (1 if s > 0.0 else 0):
             return n, ON_CAUSTIC if caustic else (REFINED if attempt > 0 else OK)
     return n, (ON_CAUSTIC if caustic else DEGENERATE)
