@@ -22,7 +22,7 @@ def outcomes(dataset: str, rows: NDArray, min_magnification: float) -> list[dict
     systems, images = checks.sample(dataset, rows)
     results = [_distances(systems)]
     if find_spec("lenstronomy") is None:
-        why = "lenstronomy is not installed (make test installs it)"
+        why = "lenstronomy is not installed"
         return [*results, checks.skipped("lenstronomy", why)]
     return results + _lenstronomy(systems, images, min_magnification)
 
