@@ -1,4 +1,4 @@
-"""What the tests on a SLURM use: the cluster, and Snakemake started and ended cleanly in a folder."""
+"""What the tests on a SLURM use: the cluster, and Snakemake started and ended cleanly."""
 
 import json
 import os

@@ -68,7 +68,7 @@ def python() -> Iterator[Finding]:
                 kind,
                 "standard library",
                 (
-                    f"{name} cannot be imported ({error}): this Python was built without {package}, "
+                    f"{name} cannot be imported ({error}): this Python lacks {package}, "
                     "or its library is not on this node; use another Python (module load, conda)"
                 ),
             )

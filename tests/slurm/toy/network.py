@@ -9,10 +9,10 @@ from pathlib import Path
 from lensmill.pipeline import store
 
 
-def train(dataset, model, history, training, settings, seed, **others):
+def train(dataset, model, history, training, settings, seed, checkpoint, **_):
     """Go on from the last epoch that was saved."""
     value = float(store.read(dataset, "systems", ["value"])["value"].sum())
-    saved = Path(others.get("checkpoints") or others["checkpoint"])
+    saved = Path(checkpoint)
     saved.mkdir(parents=True, exist_ok=True)
     state = saved / "state.json"
     rows = json.loads(state.read_text()) if state.exists() else []

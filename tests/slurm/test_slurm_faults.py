@@ -1,0 +1,306 @@
+"""A cluster may fail in all these ways, and nothing is lost, doubled or changed.
+
+Each test looks at files, digests and the states in SLURM's accounting, not at what Snakemake says.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from slurm_runs import Run
+
+DATA = "results/toy/data/numbers/split.h5"
+MODEL = "results/toy/networks/mean/model.keras"
+
+
+def data(digests):
+    """Keep the digests of the data."""
+    return {name: digest for name, digest in digests.items() if "/data/" in name}
+
+
+def states(run, cluster, *wanted):
+    """Return the states that jobs of a run went through, or what is wanted if nobody recorded."""
+    if not cluster.folder:
+        return set(wanted)
+    return {state.split()[0] for state, _ in cluster.history(run.since, "state", "jobid")}
+
+
+def of(run, cluster, rule, *columns):
+    """Return columns of the accounting for the jobs of one rule."""
+    rows = cluster.history(run.since, "comment", *columns)
+    return [row[1:] for row in rows if row[0].startswith(f"rule_{rule}")]
+
+
+def running(run, number):
+    """Return a condition: so many jobs of the run are running."""
+    return lambda: len(run.queue("RUNNING")) >= number
+
+
+def ask_queue(run, verb, seconds=120):
+    """Call the command behind `make status` and `make resume`."""
+    return subprocess.run(
+        [sys.executable, "-m", "lensmill.pipeline.queue", verb],
+        cwd=run.folder,
+        env=os.environ | {"PYTHONPATH": str(run.checkout / "src")},
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+
+
+# ---- refused before the first job ---------------------------------------------------------------
+
+
+def refused(run, *words):
+    assert run() == 1
+    for word in words:
+        assert word in run.text()
+    assert not run.queue("all")
+    assert not run.starts("shard")
+
+
+def test_a_partition_that_does_not_exist_is_refused_by_the_line_of_the_profile(run):
+    resources = {"slurm_partition": "mian", "mem_mb": 700, "runtime": 2}
+    run.profile(default_resources=resources)
+    refused(run, "default-resources: slurm_partition: 'mian' is not a partition", "mean 'main'?")
+
+
+def test_a_partition_of_one_rule_is_refused_by_the_line_of_that_rule(run):
+    run.profile(set_resources={"train_network": {"slurm_partition": "gpus", "gpu": 1}})
+    refused(run, "set-resources: train_network: slurm_partition: 'gpus'", "did you mean 'gpu'?")
+
+
+def test_an_account_that_does_not_exist_is_refused_by_the_line_of_the_profile(run, cluster):
+    if not cluster.folder:
+        pytest.skip("whether this SLURM keeps accounts is not ours to say")
+    resources = {"slurm_account": "nobody", "slurm_partition": "main", "runtime": 2}
+    run.profile(default_resources=resources)
+    refused(run, "default-resources: slurm_account: 'nobody' is not an account", "testacct")
+
+
+def test_more_time_than_the_partition_gives_is_refused_with_the_setting(run, cluster):
+    if not cluster.folder:
+        pytest.skip("the limits of this SLURM's partitions are not known to the test")
+    run.toy(resources={"train_network": {"mem_mb": 700, "runtime": 100}})
+    refused(run, "train_network asks for 100 minutes", "resources.train_network.runtime")
+
+
+# ---- jobs that end badly ------------------------------------------------------------------------
+
+
+def test_cancelled_jobs_are_done_again(run, cluster, straight):
+    run.toy(seconds=10)
+    process = run.start(DATA)
+    run.wait_until(running(run, 3), "three running jobs")
+    victims = run.queue("RUNNING")[:2]
+    subprocess.run(["scancel", *victims], check=True)
+    assert run.finish(process) == 0, run.tail()
+    assert run.digests() == data(straight)
+    assert states(run, cluster, "CANCELLED") == {"CANCELLED", "COMPLETED"}
+    assert 4 < len(run.starts("shard")) <= 6
+
+
+def test_a_job_over_its_memory_gets_more_at_the_next_attempt(run, cluster, straight):
+    needs = {"mem_mb": 450, "runtime": 2}
+    run.toy(seconds=5, memory_mb=300, resources={"simulate_shard": needs})
+    run.succeed(DATA)
+    assert run.digests() == data(straight)
+    if cluster.folder:
+        asked = of(run, cluster, "simulate_shard", "reqmem", "state")
+        assert ["900M", "COMPLETED"] in asked
+        assert {state.split()[0] for memory, state in asked if memory == "450M"} <= {
+            "FAILED",
+            "OUT_OF_MEMORY",
+        }
+
+
+@pytest.mark.slow
+def test_a_job_over_its_time_gets_more_at_the_next_attempt(run, cluster):
+    run.toy(systems=10, seconds=75, resources={"simulate_shard": {"mem_mb": 700, "runtime": 1}})
+    run.succeed(DATA, seconds=500)
+    if cluster.folder:
+        asked = of(run, cluster, "simulate_shard", "timelimit", "state")
+        assert asked == [["00:01:00", "TIMEOUT"], ["00:02:00", "COMPLETED"]]
+
+
+def test_a_full_disk_leaves_no_broken_file_and_the_run_goes_on_when_there_is_room(
+    run, checkout, tmp_path
+):
+    results = run.folder / "results"
+    results.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(results)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        sizes = {"toy": {"shard_size": 40000, "populations": {"numbers": {"systems": 80000}}}}
+        run.settings(experiments=sizes)
+        run.profile(retries=0)
+        assert run(DATA) == 1
+        assert "No space left on device" in run.text()
+        assert not list(results.rglob("dataset.h5*"))
+        remount = ["mount", "-o", "remount,size=100m", str(results)]
+        subprocess.run(remount, check=True, capture_output=True)
+        run.succeed(DATA)
+        local = Run(checkout, tmp_path / "local")
+        local.settings(experiments=sizes)
+        local.succeed(DATA, executor="local")
+        assert run.digests() == local.digests() != {}
+    finally:
+        run.close()
+        subprocess.run(["umount", "-l", str(results)], check=True)
+
+
+# ---- Snakemake killed ---------------------------------------------------------------------------
+
+
+def test_after_a_kill_a_second_start_is_refused_and_resuming_does_nothing_twice(
+    run, straight, cluster
+):
+    run.toy(seconds=20)
+    process = run.start(DATA)
+    run.wait_until(running(run, 4), "four running jobs")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(run.queue()) == 4
+
+    assert run("--unlock") == 0
+    assert run(DATA) == 1  # beside the jobs that are still at work
+    assert "4 jobs of an earlier run" in run.text() and "make resume" in run.text()
+    shown = ask_queue(run, "status").stdout
+    assert "simulate_shard" in shown and "make resume" in shown
+    assert len(run.starts("shard")) == 4
+
+    assert ask_queue(run, "wait").returncode == 0  # what `make resume` does
+    assert run("--unlock") == 0
+    run.succeed(DATA)
+    assert run.digests() == data(straight)
+    assert run.starts("shard") == ["00000", "00010", "00020", "00030"]
+
+
+# ---- nodes, preemption, controller ---------------------------------------------------------------
+
+
+def test_a_preempted_training_goes_on_from_its_last_epoch(run, cluster, checkout, tmp_path):
+    if not cluster.folder:
+        pytest.skip("which partition preempts which on this SLURM is not known to the test")
+    on_c1 = {"slurm_partition": "main", "gpu": 0, "slurm_extra": "'--nodelist=c1'"}
+    run.profile(set_resources={"train_network": on_c1})
+    run.toy(epochs=12, seconds=2)
+    process = run.start(MODEL)
+    state = run.folder / "results/toy/networks/mean/checkpoint/state.json"
+    run.wait_until(lambda: state.exists() and state.read_text().count("[") > 3, "epoch 3", 180)
+    owner = ["sbatch", "--parsable", "-p", "nonpre", "--exclusive", "--output=/dev/null"]
+    subprocess.run([*owner, "--wrap", "sleep 3"], cwd=tmp_path, check=True, capture_output=True)
+    run.wait_until(lambda: run.queue("PENDING"), "requeued job")
+    training = run.queue("PENDING")[0]
+    # SLURM holds a requeued job for two minutes; its user may let it start at once.
+    run.wait_until(
+        lambda: (
+            subprocess.run(
+                ["scontrol", "update", f"jobid={training}", "starttime=now"], capture_output=True
+            ).returncode
+            == 0
+        ),
+        "job that may start",
+    )
+    assert run.finish(process, 400) == 0, run.tail()
+
+    local = Run(checkout, tmp_path / "local")
+    local.toy(epochs=12)
+    local.succeed(MODEL, executor="local")
+    assert (run.folder / MODEL).read_text() == (local.folder / MODEL).read_text()
+    began = run.starts("train")
+    assert len(began) == 2 and int(began[0]) == 0 and int(began[1]) >= 3
+    assert ["PREEMPTED"] in of(run, cluster, "train_network", "state")
+
+
+def test_without_an_accounting_database_the_run_is_the_same(run, cluster, straight):
+    cluster.start(SLURM_LOCAL_ACCT="0")
+    try:
+        run.toy(seconds=1)
+        run.succeed(DATA)
+        assert run.digests() == data(straight)
+    finally:
+        run.close()
+        cluster.start(SLURM_LOCAL_ACCT="1")
+
+
+@pytest.mark.slow
+def test_jobs_of_a_node_that_dies_start_again_when_it_is_back(run, cluster, straight):
+    run.profile(set_resources={"simulate_shard": {"slurm_extra": "'--nodelist=g1'"}})
+    run.toy(seconds=40)
+    process = run.start(DATA)
+    run.wait_until(running(run, 4), "four running jobs")
+    cluster.local("node-down", "g1")
+    try:
+        run.wait_until(lambda: "NODE_FAIL" in states(run, cluster), "failed node", 120)
+    finally:
+        cluster.local("node-up", "g1")
+    assert run.finish(process, 500) == 0, run.tail()
+    assert run.digests() == data(straight)
+
+
+def stop_controller(cluster):
+    number = int((cluster.folder / "run/slurmctld.pid").read_text())
+    os.kill(number, signal.SIGTERM)
+    while Path(f"/proc/{number}/stat").exists() and "Z" not in state_of(number):
+        time.sleep(0.2)
+
+
+def state_of(number):
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "Z"
+
+
+@pytest.mark.slow
+def test_the_run_goes_on_when_the_controller_was_away_for_two_minutes(run, cluster, straight):
+    if not cluster.folder:
+        pytest.skip("this SLURM is not ours to break; the test needs one by slurm-local")
+    run.toy(seconds=30)
+    process = run.start(DATA)
+    run.wait_until(running(run, 4), "four running jobs")
+    stop_controller(cluster)
+    try:
+        told = ask_queue(run, "status")
+        assert "go on running" in told.stdout + told.stderr
+        time.sleep(120)
+        assert process.poll() is None
+    finally:
+        log = (cluster.folder / "log/again.log").open("ab")
+        conf = str(cluster.folder / "etc/slurm.conf")
+        subprocess.run(["slurmctld", "-f", conf], check=True, stdout=log, stderr=log)
+    assert run.finish(process, 500) == 0, run.tail()
+    assert run.digests() == data(straight)
+    assert len(run.starts("shard")) == 4
+
+
+# ---- many jobs ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_of_two_hundred_jobs_none_is_lost(run, cluster, checkout, tmp_path, record_property):
+    local = Run(checkout, tmp_path / "local")
+    for each in (local, run):
+        each.toy(systems=2000, seconds=0)
+    begun = time.monotonic()
+    run.succeed("results/toy/data/numbers/dataset.h5", seconds=1500)
+    overhead = (time.monotonic() - begun) / 200
+    record_property("seconds_per_job", round(overhead, 2))
+    sys.stderr.write(f"\n200 jobs: {overhead:.2f} s each, nearly all of it overhead\n")
+    one = {
+        "toy": yaml.safe_load((local.folder / "settings.yaml").read_text())["experiments"]["toy"]
+    }
+    one["toy"]["shard_size"] = 2000  # in one piece
+    local.settings(experiments=one)
+    local.succeed("results/toy/data/numbers/dataset.h5", executor="local")
+    assert run.digests() == local.digests() != {}
+    assert len(run.starts("shard")) == 200
+    if cluster.folder:
+        assert of(run, cluster, "simulate_shard", "state") == [["COMPLETED"]] * 200
