@@ -31,6 +31,8 @@ def plot(doubles: list[str], quads: list[str]) -> Figure:
         for path in paths:
             table = store.read(path, "systems", ("d_dt_rank", "d_dt_known"))
             rank = table["d_dt_rank"][table["d_dt_known"] == 1]
+            if not rank.size:
+                continue  # a small run has no such systems to test on
             sizes.append(rank.size)
             colour = plotting.colour(plotting.population(path))
             inside = np.abs(2 * rank - 1)
@@ -39,7 +41,7 @@ def plot(doubles: list[str], quads: list[str]) -> Figure:
             zoom.plot(LEVELS, covered - LEVELS, color=colour)
             density, _ = np.histogram(rank, BINS, density=True)
             ranks.stairs(density, BINS, color=colour)
-        sigma = np.sqrt(LEVELS * (1 - LEVELS) / min(sizes))
+        sigma = np.sqrt(LEVELS * (1 - LEVELS) / min(sizes, default=1))
         zoom.fill_between(LEVELS, -1.96 * sigma, 1.96 * sigma, color=plotting.LIGHT, lw=0)
         whole.plot([0, 1], [0, 1], color=plotting.BLACK, lw=0.5)
         zoom.axhline(0, color=plotting.BLACK, lw=0.5)

@@ -17,7 +17,8 @@ from lensmill.pipeline import store
 
 BASELINE, CANONICAL = plotting.VERMILION, plotting.BLUE
 DOTS = 6000  # drawn per panel
-BINS = 12  # of the true value, each with the same number of predictions
+BINS = 12  # of the true value, each with the same number of predictions,
+FEWEST = 20  # and at least so many
 
 
 def plot(dense: list[str], canonical: list[str], control: list[str], distance: list[str]) -> Figure:
@@ -33,6 +34,8 @@ def plot(dense: list[str], canonical: list[str], control: list[str], distance: l
     for column, (text, (read, names, baseline, ours)) in enumerate(columns.items()):
         top, middle, bottom = axes[:, column]
         values = [read(paths, names) for paths in (baseline, ours)]
+        if not all(true.size for true, _ in values):
+            continue  # a small run has no such systems to test on
         low, high = np.percentile(values[1][0], [0.2, 99.8])
         pad = 0.06 * (high - low)
         limits = (low - pad, high + pad)
@@ -88,7 +91,7 @@ def _distance(paths, _):
 
 def _scatter(axis, true, error, colour):
     """Draw the width of the errors in bins of equal numbers of predictions."""
-    bins = np.array_split(np.argsort(true), BINS)
+    bins = np.array_split(np.argsort(true), np.clip(true.size // FEWEST, 1, BINS))
     centres = [np.median(true[rows]) for rows in bins]
     axis.plot(centres, [_half_width(error[rows]) for rows in bins], "o-", ms=2.5, color=colour)
 

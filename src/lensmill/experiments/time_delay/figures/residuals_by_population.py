@@ -67,13 +67,15 @@ def _image_errors(path):
 def _tail(axis, errors, **style):
     ordered = np.sort(errors)
     step = max(1, ordered.size // 2000)
-    share = 1.0 - np.arange(ordered.size) / ordered.size
+    share = 1.0 - np.arange(ordered.size) / max(1, ordered.size)
     axis.plot(np.maximum(ordered[::step], 1e-12), share[::step], **style)
 
 
 def _distance(axis, path):
     table = store.read(path, "systems", ("d_dt", "d_dt_median"))
     error = np.log(table["d_dt_median"] / table["d_dt"])
+    if not error.size:
+        return  # a small run has no such systems to test on
     density, _ = np.histogram(np.clip(error, BINS[0], BINS[-1]), BINS)
     colour = plotting.colour(plotting.population(path))
     axis.stairs(density / error.size, BINS, color=colour)
