@@ -1,5 +1,4 @@
-# make run    everything, from the prior to the Hubble constant, on this machine;
-#             make run PROFILE=profiles/slurm sends the same to a cluster
+# make run    everything, from the prior to the Hubble constant, on this machine
 # make test   the tests (minutes); make test-all adds the slow ones; make lint the style
 # make help   the other targets
 #
@@ -11,47 +10,26 @@ CORES ?= $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)
 TEST_WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
-SNAKEMAKE = $(BIN)/snakemake $(if $(PROFILE),--profile $(PROFILE),--cores $(CORES))
-TOOL = PYTHONPATH=src $(BIN)/python -m lensmill.pipeline
-BUNDLE ?= lensmill-run.tar.gz
 
 # With it set, every import of TensorFlow would parse 4,000 files again.
 unexport PYTHONDONTWRITEBYTECODE
 # A package of the user's own must not shadow a locked one.
 export PYTHONNOUSERSITE := 1
 
-.PHONY: run dry-run figures report status resume doctor archive verify env
-.PHONY: test test-all test-slurm lint format lock clean help
+.PHONY: run dry-run figures report env test test-all lint format lock clean help
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole workflow with the settings of config.yaml
-	$(SNAKEMAKE)
+	$(BIN)/snakemake --cores $(CORES)
 
 dry-run: $(VENV)/run.stamp  ## what `make run` would do
-	$(SNAKEMAKE) --dry-run
+	$(BIN)/snakemake --cores $(CORES) --dry-run
 
 figures: $(VENV)/run.stamp  ## only the figures (and what they need, if it is missing)
-	$(SNAKEMAKE) figures
+	$(BIN)/snakemake --cores $(CORES) figures
 
 report: $(VENV)/run.stamp  ## results/report.html: figures, captions, settings, run times
 	$(BIN)/snakemake --cores 1 --report results/report.html
-
-status: $(VENV)/run.stamp  ## how far the run in this folder is, and its jobs in the queue
-	$(TOOL).queue status
-
-resume: $(VENV)/run.stamp  ## go on after Snakemake was killed, once its jobs in the queue have ended
-	$(TOOL).queue wait
-	$(BIN)/snakemake --cores 1 --unlock
-	$(SNAKEMAKE) --rerun-incomplete
-
-doctor: $(VENV)/run.stamp  ## what is wrong with this machine for the workflow
-	$(TOOL).doctor
-
-archive: $(VENV)/run.stamp  ## one file with what others need to reproduce the run: BUNDLE=...
-	$(TOOL).archive make $(BUNDLE)
-
-verify: $(VENV)/run.stamp  ## compare this run with the one in BUNDLE=...
-	$(TOOL).archive verify $(BUNDLE)
 
 env: $(VENV)/run.stamp  ## the environment of the workflow, in .venv
 
@@ -60,9 +38,6 @@ test: $(VENV)/dev.stamp  ## the tests
 
 test-all: $(VENV)/dev.stamp  ## the tests, the slow ones as well
 	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile -m "slow or not slow"
-
-test-slurm: $(VENV)/dev.stamp  ## the tests on a real SLURM (minutes)
-	LENSMILL_TEST_SLURM=1 $(BIN)/python -m pytest tests/slurm
 
 lint: $(VENV)/dev.stamp  ## style of the code and of the workflow
 	$(BIN)/ruff check .
