@@ -4,43 +4,6 @@ Writes: results/{experiment}/networks/{network}/, results/{experiment}/scores/
 """
 
 
-def training_data(wildcards):
-    """Name the data set, its split and its checks that a network trains on."""
-    population = setting("networks", "{network}", "train_on")(wildcards)
-    folder = f"results/{wildcards.experiment}/data/{population}"
-    return {
-        "dataset": f"{folder}/dataset.h5",
-        "split": f"{folder}/split.h5",
-        "checks": f"{folder}/checks.json",
-    }
-
-
-def test_data(wildcards):
-    """Name the data set, and the split of a simulated one, that a network is judged by."""
-    folder = f"results/{wildcards.experiment}/data/{wildcards.population}"
-    files = {"dataset": f"{folder}/dataset.h5", "checks": f"{folder}/checks.json"}
-    if is_simulated(wildcards.experiment, wildcards.population):
-        files["split"] = f"{folder}/split.h5"
-    return files
-
-
-def network_settings(wildcards):
-    """Return what fixes a network, given its data; where it is tested changes nothing in it."""
-    network = setting("networks", "{network}")(wildcards)
-    return {
-        key: value
-        for key, value in network.items()
-        if key not in ("train_on", "test_on")
-    }
-
-
-def network_observation(wildcards):
-    """Return the measurement errors that a network is trained with."""
-    return setting("observations")(wildcards)[
-        setting("networks", "{network}", "observation")(wildcards)
-    ]
-
-
 rule train_network:
     """Train one network; a killed job goes on from its last epoch."""
     input:
