@@ -144,6 +144,8 @@ class Keeper(keras.callbacks.Callback):
         part.mkdir(parents=True)
         self.model.save_weights(part / "model.weights.h5")
         np.savez(part / "best.npz", *self.best)
+        states = [keras.ops.convert_to_numpy(state) for state in self._random_states()]
+        np.savez(part / "random.npz", *states)
         state = {"identity": self.identity, "rows": self.rows}
         (part / "state.json").write_text(json.dumps(state))
         part.rename(new)
@@ -151,6 +153,11 @@ class Keeper(keras.callbacks.Callback):
             if old != new:
                 shutil.rmtree(old)
         self.saved = time.monotonic()
+
+    def _random_states(self) -> list[keras.Variable]:
+        """Return the states of the model's random generators (dropout), which weights leave out."""
+        weights = {id(weight) for weight in self.model.weights}
+        return [state for state in self.model.variables if id(state) not in weights]
 
     def _resume(self) -> None:
         for folder in sorted(self.checkpoint.glob("[0-9]*[0-9]"), reverse=True):
@@ -162,6 +169,9 @@ class Keeper(keras.callbacks.Callback):
             self.model.load_weights(folder / "model.weights.h5")
             with np.load(folder / "best.npz") as best:
                 self.best = [best[name] for name in best.files]
+            with np.load(folder / "random.npz") as states:
+                for variable, name in zip(self._random_states(), states.files, strict=True):
+                    variable.assign(states[name])
             self.rows = state["rows"]
             self.model._initial_epoch = len(self.rows)  # as keras.callbacks.BackupAndRestore does
             log.info("resumed from %s", folder)

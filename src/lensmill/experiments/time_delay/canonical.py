@@ -27,18 +27,9 @@ FIDUCIAL_H0 = 70.0  # km / (Mpc s)
 FIDUCIAL_OMEGA_M = 0.3
 
 DAYS_PER_MPC_ARCSEC2 = float(time_delay(1.0, 1.0))
+BLUR = 0.2  # in units of an observation's error: makes posteriors of residuals 2 % wider
 SMALLEST_RATIO = 1e-6  # of a delay to the longest one, where logarithms are taken
-DELAY_FLOOR = 0.01  # relative: no lens is isothermal to better than this
 SMALLEST_ERROR = 1e-6  # in the frame: no astrometry or clock is better
-
-
-class Guess(NamedTuple):
-    """An isothermal fit to the images, and its D_dt by the measured delays."""
-
-    lens: isothermal.Guess
-    ln_d_dt: NDArray  # (n,), D_dt in Mpc
-    ln_error: NDArray  # (n,) ln of the relative error that the delays alone give D_dt
-    residual: NDArray  # (n, k) of the delays, in units of their errors
 
 
 class Arranged(NamedTuple):
@@ -52,7 +43,7 @@ class Arranged(NamedTuple):
     measured: NDArray  # (n, k), bool
     unit: NDArray  # (n,) the longest delay and its error, in quadrature [day]
     ln_unit: NDArray  # (n,) ln of the D_dt [Mpc] at which that is tau = 1 in the frame
-    guesses: tuple[Guess, ...]  # round and elliptical, or none
+    guesses: tuple[isothermal.Guess, ...]  # round and elliptical, or none
 
 
 class Answer(NamedTuple):
@@ -97,11 +88,10 @@ def arranged(observed: Observed, use_delays: bool = True, errors: bool = False) 
     position_error = frames.arrange(observed.position_error, order) / scale[:, None]
     delay, delay_error = delay / unit[:, None], delay_error / unit[:, None]
     ln_unit = np.log(unit / (DAYS_PER_MPC_ARCSEC2 * scale**2))
-    guesses = []
-    for ellipticity in _guesses(position.shape[1], errors):
-        lens = isothermal.fit(position, position_error, ellipticity)
-        rate, error, residual = _rate(lens.fermat, delay, delay_error, measured)
-        guesses.append(Guess(lens, ln_unit + np.log(rate), np.log(error / rate), residual))
+    guesses = tuple(
+        isothermal.fit(position, position_error, delay, delay_error, measured, ellipticity)
+        for ellipticity in _guesses(position.shape[1], errors)
+    )
     return Arranged(
         frame=frame,
         position=position,
@@ -111,27 +101,13 @@ def arranged(observed: Observed, use_delays: bool = True, errors: bool = False) 
         measured=measured,
         unit=unit,
         ln_unit=ln_unit,
-        guesses=tuple(guesses),
+        guesses=guesses,
     )
 
 
 def _guesses(n_images: int, errors: bool) -> tuple[float, ...]:
     """Return which fits are made; two images cannot disagree with one."""
     return (isothermal.ROUND, isothermal.ELLIPTICAL) if errors and n_images > 2 else ()
-
-
-def _rate(
-    fermat: NDArray, delay: NDArray, error: NDArray, measured: NDArray
-) -> tuple[NDArray, NDArray, NDArray]:
-    """Fit ``delay = rate * fermat``: the rate, kept positive, its error, and what is left over."""
-    error = np.hypot(error, DELAY_FLOOR)
-    weight = measured[:, 1:] / error[:, 1:] ** 2
-    norm = (weight * fermat[:, 1:] ** 2).sum(axis=1) + 1e-6
-    rate = (weight * fermat[:, 1:] * delay[:, 1:]).sum(axis=1) / norm
-    rate_error = 1 / np.sqrt(norm)
-    rate = 0.5 * (rate + np.hypot(rate, rate_error))
-    left = np.where(measured, (delay - rate[:, None] * fermat) / error, 0.0)
-    return rate, rate_error, left
 
 
 def feature_names(n_images: int, use_delays: bool, errors: bool) -> list[str]:
@@ -193,11 +169,12 @@ def features(
             delay_error = np.where(measured, a.delay_error[:, 1:], 1.0)
             columns += [_log(delay_error), measured]
         for guess in a.guesses:
-            residual = np.arcsinh(guess.lens.residual).reshape(n, -1)
-            columns += [guess.lens.parameters, residual, guess.lens.fermat[:, 1:]]
+            residual = np.arcsinh(guess.residual).reshape(n, -1)
+            columns += [guess.parameters, residual, guess.fermat[:, 1:]]
             if use_delays:
-                columns += [(guess.ln_d_dt - fiducial)[:, None], guess.ln_error[:, None]]
-                columns += [np.arcsinh(guess.residual[:, 1:])]
+                ln_d_dt = a.ln_unit + guess.ln_rate
+                columns += [(ln_d_dt - fiducial)[:, None], np.log(guess.ln_rate_error)[:, None]]
+                columns += [np.arcsinh(guess.delay_residual[:, 1:])]
     return np.concatenate(columns, axis=1).astype(np.float64)
 
 
@@ -249,6 +226,17 @@ def targets(
     return np.concatenate(columns, axis=1)
 
 
+def blurred(y: NDArray, a: Arranged, rng: np.random.Generator) -> NDArray:
+    """Blur the residuals among the targets a little, as training with errors needs.
+
+    The family has fewer parameters than there are targets, so some directions in their space have
+    no width at all; a network would spend all its effort on ever higher densities there.
+    """
+    n, k = a.delay.shape
+    residuals = [np.zeros((n, 4)), np.ones((n, 2 * k)), a.measured[:, 1:]]
+    return y + BLUR * np.concatenate(residuals, axis=1) * rng.standard_normal(y.shape)
+
+
 def to_sky(
     draws: NDArray, observed: Observed, use_delays: bool = True, errors: bool = False
 ) -> Answer:
@@ -286,7 +274,7 @@ def to_sky(
 def _ln_zero(a: Arranged, observed: Observed, use_delays: bool) -> NDArray:
     if not use_delays:
         return _ln_fiducial(observed)
-    return a.guesses[0].ln_d_dt if a.guesses else a.ln_unit
+    return a.ln_unit + a.guesses[0].ln_rate if a.guesses else a.ln_unit
 
 
 def _ln_fiducial(observed: Observed) -> NDArray:

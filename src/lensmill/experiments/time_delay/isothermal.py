@@ -4,9 +4,10 @@ Its potential, with r and t the polar coordinates of an image,
 
     psi = r (theta_E + a cos 2t + b sin 2t) + (gamma_1 (x^2 - y^2) + 2 gamma_2 x y) / 2,
 
-is linear in what is unknown, and so is the lens equation: a weighted least-squares fit is one small
-linear system per lens. What it leaves over, in units of the errors, shows a network differences of
-milliarcseconds that it would not see in positions.
+is linear in what is unknown, and so is the lens equation: a weighted least-squares fit to the
+images is one small linear system per lens, and one more step fits the measured delays too. What the
+fit leaves over, in units of the errors, shows a network differences of milliarcseconds that it
+would not see in positions.
 """
 
 from typing import NamedTuple
@@ -18,19 +19,31 @@ from numpy.typing import NDArray
 CENTRE = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 WIDTH = np.array([0.3, 0.1, 0.1, 1.0, 1.0])  # theta_E, gamma_1, gamma_2, beta_x, beta_y
 ROUND, ELLIPTICAL = 1e-4, 0.07  # of a and b: none, or those of galaxies with q = 0.6
+RATE_WIDTH = 1.0  # of ln(delay / Fermat potential), about the value that the images alone give
 FLOOR = 1e-3  # error of positions in the frame; no galaxy follows the fit to better than this
+DELAY_FLOOR = 0.01  # error of delays, likewise
 SMALLEST_STRETCH = 0.05  # inverse magnifications below this count as this
 
 
 class Guess(NamedTuple):
-    """Fits of ``n`` systems with ``k`` images, in the units of the positions."""
+    """Fits of ``n`` systems with ``k`` images, in the units of the positions and delays."""
 
     parameters: NDArray  # (n, 7): theta_E, gamma_1, gamma_2, beta_x, beta_y, a, b
     residual: NDArray  # (n, k, 2), in units of the errors, in the image plane
     fermat: NDArray  # (n, k), after the first image
+    ln_rate: NDArray  # (n,) ln(delay / fermat), which is proportional to D_dt
+    ln_rate_error: NDArray  # (n,) its formal error
+    delay_residual: NDArray  # (n, k), in units of the errors
 
 
-def fit(position: NDArray, error: NDArray, ellipticity: float) -> Guess:
+def fit(
+    position: NDArray,
+    error: NDArray,
+    delay: NDArray,
+    delay_error: NDArray,
+    measured: NDArray,
+    ellipticity: float,
+) -> Guess:
     """Fit each system.
 
     Parameters
@@ -39,6 +52,10 @@ def fit(position: NDArray, error: NDArray, ellipticity: float) -> Guess:
         Images, the lens at the origin, mean distance 1.
     error : array, shape (n, k)
         Of each coordinate.
+    delay, delay_error : array, shape (n, k)
+        After the first image; in any unit.
+    measured : array of bool, shape (n, k)
+        Delays to fit; the first row does not count.
     ellipticity : float
         Width of the prior of a and b, e.g. ``ROUND`` or ``ELLIPTICAL``.
     """
@@ -63,15 +80,55 @@ def fit(position: NDArray, error: NDArray, ellipticity: float) -> Guess:
     # Errors belong to the image plane: a second pass undoes the magnification of the first guess.
     inverse = _inverse_jacobian(x, y, radius, cos2, sin2, CENTRE + first)
     found = _solve((inverse @ rows) * weight[..., None], _times(inverse, data) * weight, prior)
-    residual = _times(inverse, data - (rows @ found[:, None, :, None])[..., 0]) * weight
 
-    parameters = CENTRE + found
-    theta_e, gamma1, gamma2, _, _, a, b = parameters.T[..., None]
-    off = position - parameters[:, None, 3:5]
-    potential = radius * (theta_e + a * cos2 + b * sin2)
-    potential += gamma1 * (x**2 - y**2) / 2 + gamma2 * x * y
-    fermat = 0.5 * (off**2).sum(axis=-1) - potential
-    return Guess(parameters, residual, fermat - fermat[:, :1])
+    def fermat(parameters: NDArray) -> NDArray:
+        theta_e, gamma1, gamma2, _, _, a, b = parameters.T[..., None]
+        off = position - parameters[:, None, 3:5]
+        potential = radius * (theta_e + a * cos2 + b * sin2)
+        potential += gamma1 * (x**2 - y**2) / 2 + gamma2 * x * y
+        tau = 0.5 * (off**2).sum(axis=-1) - potential
+        return tau - tau[:, :1]
+
+    tau = fermat(CENTRE + found)
+    delay_error = np.hypot(delay_error, DELAY_FLOOR)
+    clock = np.where(measured, 1.0 / delay_error, 0.0)
+    clock[:, 0] = 0.0
+    norm = ((clock * tau) ** 2).sum(axis=1) + 1e-6
+    rate = (clock**2 * tau * delay).sum(axis=1) / norm
+    rate = 0.5 * (rate + np.sqrt(rate**2 + 1 / norm))  # kept positive
+
+    # One Gauss-Newton step in all unknowns, of which the last is the logarithm of the rate.
+    off = position - (CENTRE + found)[:, None, 3:5]
+    shear = [-(x**2 - y**2) / 2, -x * y]
+    shape = [-radius * cos2, -radius * sin2]
+    slopes = np.stack([-radius, *shear, -off[..., 0], -off[..., 1], *shape, tau], axis=-1)
+    slopes[..., :7] -= slopes[:, :1, :7]
+    n = len(position)
+    images = np.concatenate([(inverse @ rows) * weight[..., None], np.zeros((*x.shape, 2, 1))], -1)
+    design = np.concatenate(
+        [images.reshape(n, -1, 8), (clock * rate[:, None])[..., None] * slopes], axis=1
+    )
+    left = _times(inverse, data - _times(rows, found[:, None])) * weight
+    late = clock * (delay - rate[:, None] * tau)
+    prior = np.append(np.diag(prior), RATE_WIDTH**-2.0)
+    across = design.transpose(0, 2, 1)
+    normal = across @ design + np.diag(prior)
+    pull = across @ np.concatenate([left.reshape(n, -1), late], axis=1)[..., None]
+    pull -= (prior * np.pad(found, ((0, 0), (0, 1))))[..., None]
+    covariance = np.linalg.inv(normal)
+    step = np.clip((covariance @ pull)[..., 0], -1.0, 1.0)
+
+    found = found + step[:, :7]
+    rate = rate * np.exp(step[:, 7])
+    tau = fermat(CENTRE + found)
+    return Guess(
+        parameters=CENTRE + found,
+        residual=_times(inverse, data - _times(rows, found[:, None])) * weight,
+        fermat=tau,
+        ln_rate=np.log(rate),
+        ln_rate_error=np.sqrt(covariance[:, 7, 7]),
+        delay_residual=clock * (delay - rate[:, None] * tau),
+    )
 
 
 def _solve(rows: NDArray, data: NDArray, prior: NDArray) -> NDArray:

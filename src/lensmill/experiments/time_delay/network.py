@@ -129,7 +129,9 @@ def train(
     draw = _drawing(exact, truth, settings, observation, int(keys[1]))
     held_out, held_truth = parts[1]
     u = observe.noise_uniforms(seed, facts["experiment"], facts["population"], held_out.index, k)
-    validation = _examples(_observe(held_out, observation, u), held_truth, settings, observation)
+    held_out = _observe(held_out, observation, u)
+    rng = np.random.default_rng(keys)
+    validation = _examples(held_out, held_truth, settings, observation, rng)
 
     features, targets = draw(0)
     scaling = {
@@ -237,7 +239,7 @@ def _drawing(
 
     augment = settings["augment"] == "rotation"
     if not observation and not augment:
-        always = _examples(exact, truth, settings, observation)
+        always = _examples(exact, truth, settings, observation, np.random.default_rng(seed))
         return lambda epoch: always
 
     def draw(epoch: int) -> tuple[NDArray, NDArray]:
@@ -250,7 +252,8 @@ def _drawing(
             observed = transforms.turned(observed, matrix)
             answers = transforms.turned_truth(truth, matrix)
         u = np.maximum(rng.random((n, observe.width(k))), 2.0**-54)
-        return _examples(_observe(observed, observation, u), answers, settings, observation)
+        observed = _observe(observed, observation, u)
+        return _examples(observed, answers, settings, observation, rng)
 
     return draw
 
@@ -260,7 +263,11 @@ def _observe(exact: Observed, observation: Mapping[str, Any], u: NDArray) -> Obs
 
 
 def _examples(
-    observed: Observed, truth: Truth, settings: Mapping[str, Any], observation: Mapping[str, Any]
+    observed: Observed,
+    truth: Truth,
+    settings: Mapping[str, Any],
+    observation: Mapping[str, Any],
+    rng: np.random.Generator,
 ) -> tuple[NDArray, NDArray]:
     if settings["architecture"] == "dense":
         return sky.features(observed), sky.targets(truth)
