@@ -23,7 +23,7 @@ from lensmill.pipeline import store
 from lensmill.pipeline.priors import inverse_cdf
 
 CENTRAL68, CENTRAL95 = [15.865, 50, 84.135], [2.275, 97.725]  # percentiles
-H0_REFERENCE = 70.0  # [km / (Mpc s)]; any other gives the same answer: D_dt goes as 1 / H0
+REFERENCE = 70.0  # [km / (Mpc s)]; any other H0 gives the same answer: D_dt goes as 1 / H0
 GRID = 1001  # points in H0
 OMEGA_M_NODES = 9
 
@@ -42,7 +42,20 @@ UNITS = {
     "fit_h0": "km / (Mpc s)",
     "source_scatter": "arcsec",
 }
-FROM_FAMILY = ("verdict", "p_value", "power", "fit_d_dt", "fit_error")
+NOTES = {
+    "title": "Time-delay distances and H0 of real systems: network, publications, classical fit",
+    "includes": "errors of positions and delays; spread of slope, ellipticity, shear and external "
+    "convergence in the population that the networks were trained on",
+    "excludes": "mass profiles that are no power law (mass sheet: lambda = 1), measured lines of "
+    "sight, companions, groups and clusters, an offset of the mean slope",
+    "intervals": "68 %, central; H0 with the flat prior of the training, which limits it",
+    "difference_sigma": "ln(network / published) in units of both errors",
+    "fit": "fit_d_dt: classical fit of the family, fit_error the error of its logarithm; fit_h0: "
+    "its Hubble constant at Omega_m = 0.3",
+    "checks": "p_value, power and verdict: can the family reproduce the system? source_scatter, "
+    "delay_misfit (sigma) and predictive_p_value: does the network's answer give back the data?",
+}
+FROM_FAMILY = ("verdict", "p_value", "power", "fit_d_dt", "fit_error", "fit_h0")
 
 
 class Posterior(NamedTuple):
@@ -82,32 +95,28 @@ def infer_hubble(
     posteriors: dict[int, Posterior] = {}
     for path in predictions:
         posteriors |= read_posteriors(path, dataset)
-    judged = {row["name"]: row for row in Table.read(family)}
+    judged = {row["name"]: row for row in Table.read(family, format="ascii.ecsv")}
 
     columns: dict[str, list] = {}
     for i, name in enumerate(systems["name"]):
         row = _row({c: v[i] for c, v in systems.items()}, posteriors.get(i), prior)
         for column in FROM_FAMILY:
             row[column] = _cell(judged, name, column)
-        row["fit_h0"] = row["fit_d_dt"] and _h0(row, np.log(row["fit_d_dt"]), 0.3)
         for column, value in row.items():
             columns.setdefault(column, []).append(value)
     order = ["name", "n_images", "verdict", "complex", *UNITS, "difference_sigma", "fit_error"]
     order += ["p_value", "power", "delay_misfit", "predictive_p_value"]
-    predictive.write_table(table, {c: _column(columns[c]) for c in order}, UNITS)
+    predictive.write_table(table, {c: _column(columns[c]) for c in order}, UNITS, NOTES)
 
     usable = {
         "all": lambda i: True,
         "without_complex": lambda i: not systems["complex"][i],
-        "without_complex_and_outside": lambda i: (
-            not systems["complex"][i] and columns["verdict"][i] != predictive.OUTSIDE
+        "recommended": lambda i: (
+            not systems["complex"][i] and columns["verdict"][i] not in predictive.UNUSABLE
         ),
     }
     content: dict[str, Any] = {
-        "includes": "errors of positions and delays; spread of slope, ellipticity, shear and "
-        "external convergence in the training population",
-        "excludes": "mass-sheet degeneracy (lambda = 1), measured lines of sight, companions, "
-        "groups and clusters, an offset of the mean slope",
+        **{name: NOTES[name] for name in ("includes", "excludes")},
         "prior": {name: prior[name] for name in ("h0", "omega_m")},
         "combined": {},
     }
@@ -163,8 +172,8 @@ def hubble_samples(
     n = len(ln_d_dt)
     # evenly spread and in an order that has nothing to do with that of the samples
     u = (np.random.Generator(np.random.Philox(n)).permutation(n) + 0.5) / n
-    *_, reference = distances(z_lens, z_source, H0_REFERENCE, inverse_cdf(list(omega_m), u))
-    return H0_REFERENCE * reference / np.exp(ln_d_dt)
+    *_, reference = distances(z_lens, z_source, REFERENCE, inverse_cdf(list(omega_m), u))
+    return REFERENCE * reference / np.exp(ln_d_dt)
 
 
 def combine(
@@ -197,8 +206,8 @@ def combine(
             reference, scale = np.full(OMEGA_M_NODES, systems["d_dt"][i]), 1.0
         else:
             z = systems["z_lens"][i], systems["z_source"][i]
-            *_, reference = distances(*z, H0_REFERENCE, inverse_cdf(prior["omega_m"], nodes))
-            scale = H0_REFERENCE
+            *_, reference = distances(*z, REFERENCE, inverse_cdf(prior["omega_m"], nodes))
+            scale = REFERENCE
         at = np.log(reference[:, None] * scale / h0)
         density = gaussian_kde(ln_d_dt).logpdf(at.ravel()).reshape(at.shape)
         total += density - np.log(h0)  # density in H0, whose prior is flat
@@ -247,8 +256,6 @@ def _row(system: Mapping[str, Any], posterior: Posterior | None, prior: Mapping)
         "d_dt_published_minus": system["d_dt_minus"] if known else None,
         "d_dt_published_plus": system["d_dt_plus"] if known else None,
         "h0_true": system["h0"] if system["h0_known"] else None,
-        "z_lens": system["z_lens"],
-        "z_source": system["z_source"],
     }
     if posterior is None:
         empty = ("d_dt", "h0", "d_dt_low68", "d_dt_high68", "h0_low68", "h0_high68")
@@ -279,14 +286,6 @@ def _row(system: Mapping[str, Any], posterior: Posterior | None, prior: Mapping)
         theirs = system["d_dt_plus"] if difference > 0 else system["d_dt_minus"]
         row["difference_sigma"] = difference / np.hypot(ours, theirs / system["d_dt"])
     return row
-
-
-def _h0(row: Mapping[str, Any], ln_d_dt: float, omega_m: float) -> float:
-    """Hubble constant for one distance."""
-    if row["h0_true"] is not None:
-        return row["h0_true"] * row["d_dt_published"] / np.exp(ln_d_dt)
-    *_, reference = distances(row["z_lens"], row["z_source"], H0_REFERENCE, omega_m)
-    return float(H0_REFERENCE * reference / np.exp(ln_d_dt))
 
 
 def _is_truth(systems: Mapping[str, NDArray], i: int) -> bool:

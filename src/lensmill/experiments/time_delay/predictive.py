@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy.table import QTable
+from astropy.table import MaskedColumn, Table
 from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import chi2 as chi_squared
@@ -21,16 +21,22 @@ from scipy.stats import chi2 as chi_squared
 from lensmill.experiments.time_delay import observe
 from lensmill.experiments.time_delay.fit import DAYS, Fit, fit
 from lensmill.experiments.time_delay.observe import Observed, select
+from lensmill.lensing.distances import distances
 from lensmill.pipeline import store
 from lensmill.pipeline.logs import progress
+from lensmill.pipeline.priors import inverse_cdf
 from lensmill.pipeline.streams import uniforms
 
 INSIDE = "inside the family"
 OUTSIDE = "outside the family: do not use"
+CONFLICT = "needs H0 outside the prior: do not use"
 UNTESTABLE = "cannot be tested"
+UNUSABLE = (OUTSIDE, CONFLICT)
 
 LEAST_POWER = 0.2  # below this the test would hardly see anything and is not called one
 DISPLACEMENT = 0.2  # [arcsec] of one image, in random direction: the fault that defines power
+CONFLICT_SIGMA = 2.33  # one-sided 1 % of a normal error
+H0_REFERENCE, OMEGA_M_REFERENCE = 70.0, 0.3  # [km / (Mpc s)]; cosmology of ``fit_h0``
 BATCH = 250  # mocks fitted at a time: a step of the progress bar
 
 UNITS = {
@@ -40,10 +46,22 @@ UNITS = {
     "p_value": "",
     "fit_d_dt": "Mpc",
     "fit_error": "",
+    "fit_h0": "km / (Mpc s)",
     "theta_e": "arcsec",
     "q": "",
     "slope": "",
     "shear": "",
+}
+
+
+NOTES = {
+    "title": "Best fit of the training family to every system, and whether it is good enough",
+    "verdict": "by the p-value of chi^2, against a threshold set on mocks with the same errors",
+    "prior": f"{CONFLICT!r} if fit_h0 misses the prior of the training by {CONFLICT_SIGMA} sigma",
+    "power": f"part of the mocks with one image moved by {DISPLACEMENT} arcsec that are refused; "
+    f"below {LEAST_POWER} a system that is not refused 'cannot be tested' (doubles)",
+    "fit": "fit_d_dt is a classical distance (maximum of posterior), fit_error the error of its "
+    "logarithm, fit_h0 its Hubble constant at Omega_m = 0.3; where data outnumber parameters",
 }
 
 
@@ -54,6 +72,7 @@ class Calibration(NamedTuple):
     threshold: float  # p-value below which a system is outside
     false_alarms: float  # rate measured on the second half
     power: float  # rate at which mocks with one image displaced are refused
+    conflicts: float  # rate of mocks whose fitted H0 is refused by the prior, wrongly
     bias: float  # median error of ln D_dt of the fit
     scatter: float  # half the 16-84 % range of that error
     coverage68: float | None  # of the error that the fit claims, where it can claim one
@@ -79,7 +98,7 @@ def judge_family(
     table, summary : path
         Written: one row per system (ECSV), and the calibration of the test (JSON).
     prior : mapping
-        Prior of the family.
+        Prior of the family, with that of ``h0``.
     settings : mapping
         ``mocks`` (number in each half, per number of images), ``starts`` (of the fit) and
         ``false_alarm_rate``.
@@ -96,7 +115,8 @@ def judge_family(
         calibration = calibrate(mocks, real, prior, settings, seed)
         result = fit(real, prior, settings["starts"])
         calibrations[k] = calibration
-        for i, columns in zip(real.index, _rows(result, calibration), strict=True):
+        described = _rows(result, calibration, *fitted_h0(result, real, prior))
+        for i, columns in zip(real.index, described, strict=True):
             rows[int(i)] = columns
     written = sorted(rows)
     columns: dict[str, Any] = {
@@ -105,7 +125,7 @@ def judge_family(
     }
     for name in rows[written[0]]:
         columns[name] = np.array([rows[i][name] for i in written])
-    write_table(table, columns, UNITS)
+    write_table(table, columns, UNITS, NOTES)
     content = {
         "false_alarm_rate": settings["false_alarm_rate"],
         "displacement_arcsec": DISPLACEMENT,
@@ -141,6 +161,7 @@ def calibrate(
         threshold=threshold,
         false_alarms=float(np.mean(p[n:] < threshold)),
         power=float(np.mean(p_value(moved) < threshold)),
+        conflicts=float(np.mean(fitted_h0(result, data, prior)[1])),
         bias=float(middle),
         scatter=float((high - low) / 2),
         coverage68=float(np.mean(np.abs(error) < result.ln_d_dt_error))
@@ -217,21 +238,43 @@ def p_value(result: Fit) -> NDArray:
     return chi_squared.sf(result.chi2, np.maximum(result.dof, 1))
 
 
-def _rows(result: Fit, calibration: Calibration) -> list[dict[str, Any]]:
+def fitted_h0(result: Fit, data: Observed, prior: Mapping[str, Any]) -> tuple[NDArray, NDArray]:
+    """Hubble constant of the fitted distances [km / (Mpc s)], and whether the prior forbids it.
+
+    A network cannot answer with a Hubble constant that it was never shown. Without a distance
+    error (fewer data than parameters) nothing can be forbidden.
+    """
+    cosmology = H0_REFERENCE, OMEGA_M_REFERENCE
+    *_, reference = distances(data.z_lens, data.z_source, *cosmology)
+    h0 = H0_REFERENCE * reference / np.exp(result.parameters[:, -1])
+    low, high = inverse_cdf(prior["h0"], np.array([0.0, 1.0]))
+    beyond = np.log(np.maximum(low / h0, h0 / high))
+    return h0, (result.dof > 0) & (beyond > CONFLICT_SIGMA * result.ln_d_dt_error)
+
+
+def _rows(
+    result: Fit, calibration: Calibration, h0: NDArray, conflict: NDArray
+) -> list[dict[str, Any]]:
     """Describe the fits, one row per system."""
     rows = []
-    testable = calibration.power >= LEAST_POWER
-    for p, r, d, f, e in zip(p_value(result), *result[1:3], *result[::3], strict=True):
-        outside = p < calibration.threshold
+    for i, p in enumerate(p_value(result)):
+        if p < calibration.threshold:
+            verdict = OUTSIDE
+        elif conflict[i]:
+            verdict = CONFLICT
+        else:
+            verdict = INSIDE if calibration.power >= LEAST_POWER else UNTESTABLE
+        f, measured = result.parameters[i], result.dof[i] > 0
         rows.append(
             {
-                "verdict": OUTSIDE if outside else INSIDE if testable else UNTESTABLE,
+                "verdict": verdict,
                 "power": calibration.power,
-                "chi2": r,
-                "dof": d,
+                "chi2": result.chi2[i],
+                "dof": result.dof[i],
                 "p_value": p,
-                "fit_d_dt": np.exp(f[-1]) if d > 0 else np.nan,
-                "fit_error": e if d > 0 else np.nan,
+                "fit_d_dt": np.exp(f[-1]) if measured else np.nan,
+                "fit_error": result.ln_d_dt_error[i] if measured else np.nan,
+                "fit_h0": h0[i] if measured else np.nan,
                 "theta_e": np.exp(f[0]),
                 "q": 1 - np.hypot(f[1], f[2]),
                 "slope": f[3],
@@ -293,21 +336,17 @@ def posterior_predictive(
     return Predictive(np.array(scatter), np.array(misfit), np.array(p))
 
 
-def write_table(path: str, columns: Mapping[str, Any], units: Mapping[str, str]) -> None:
-    """Write a table that people read: ECSV with commas and units, numbers to four digits."""
-    table = QTable({name: _blank_nan(values) for name, values in columns.items()})
-    for name, unit in units.items():
-        if unit and name in table.colnames:
-            table[name].unit = unit
-    for name in table.colnames:
-        if table[name].dtype.kind == "f":
-            table[name].info.format = ".4g"
+def write_table(
+    path: str, columns: Mapping[str, Any], units: Mapping[str, str], notes: Mapping[str, str]
+) -> None:
+    """Write a table that people read: ECSV with commas and units; NaN becomes an empty cell."""
+    table = Table(meta=dict(notes))
+    for name, values in columns.items():
+        values = np.asarray(values)
+        if values.dtype.kind == "f":
+            rounded = np.array([float(f"{v:.5g}") for v in values])
+            values = MaskedColumn(rounded, mask=np.isnan(rounded), unit=units.get(name) or None)
+        elif values.dtype.kind == "O":
+            values = values.astype(str)
+        table[name] = values
     table.write(path, format="ascii.ecsv", delimiter=",", overwrite=True)
-
-
-def _blank_nan(values: Any) -> Any:
-    """Leave a cell empty where there is no number."""
-    values = np.asarray(values)
-    if values.dtype.kind == "f":
-        return np.ma.masked_invalid(values)
-    return values.astype(str) if values.dtype.kind == "O" else values

@@ -1,0 +1,108 @@
+"""From real systems to the Hubble constant: steps only the time-delay experiment has.
+
+Reads:  results/time_delay/data/, results/time_delay/scores/
+Writes: results/time_delay/hubble/{population}/
+"""
+
+HUBBLE = config["experiments"]["time_delay"]["hubble"]
+
+
+def family_prior(wildcards):
+    """Return the prior of the population that stands for the family of lens models."""
+    return checked.population(config["experiments"]["time_delay"], HUBBLE["family"])[
+        "prior"
+    ]
+
+
+rule judge_family:
+    """Decide which real systems no member of the training family reproduces."""
+    input:
+        dataset="results/time_delay/data/{population}/dataset.h5",
+        checks="results/time_delay/data/{population}/checks.json",
+        mocks=f"results/time_delay/data/{HUBBLE['family']}/dataset.h5",
+    output:
+        table=report(
+            "results/time_delay/hubble/{population}/family.ecsv",
+            category="time_delay",
+            subcategory="real systems",
+            labels={"table": "family", "population": "{population}"},
+        ),
+        summary="results/time_delay/hubble/{population}/family.json",
+    log:
+        "results/time_delay/logs/judge_family/{population}.log",
+    benchmark:
+        "results/time_delay/benchmarks/judge_family/{population}.tsv"
+    wildcard_constraints:
+        population=one_of(HUBBLE["populations"]),
+    conda:
+        ROOT / "envs/simulate.yaml"
+    resources:
+        mem_mb=HUBBLE["resources"]["mem_mb"],
+        runtime=HUBBLE["resources"]["runtime"],
+    params:
+        prior=family_prior,
+        settings={key: HUBBLE[key] for key in ("mocks", "starts", "false_alarm_rate")},
+        seed=config["seed"],
+        code=code("experiments/time_delay/predictive.py"),
+    script:
+        ROOT / "workflow/scripts/judge_family.py"
+
+
+rule infer_hubble:
+    """Put predicted distances beside published ones; H0 of every system and combined."""
+    input:
+        dataset="results/time_delay/data/{population}/dataset.h5",
+        family="results/time_delay/hubble/{population}/family.ecsv",
+        predictions=lambda wildcards: expand(
+            "results/time_delay/scores/{network}/{population}/predictions.h5",
+            network=HUBBLE["networks"],
+            population=wildcards.population,
+        ),
+    output:
+        table=report(
+            "results/time_delay/hubble/{population}/systems.ecsv",
+            category="time_delay",
+            subcategory="real systems",
+            labels={"table": "distances and H0", "population": "{population}"},
+        ),
+        summary="results/time_delay/hubble/{population}/hubble.json",
+    log:
+        "results/time_delay/logs/infer_hubble/{population}.log",
+    wildcard_constraints:
+        population=one_of(HUBBLE["populations"]),
+    conda:
+        ROOT / "envs/simulate.yaml"
+    params:
+        prior=lambda wildcards: {
+            name: family_prior(wildcards)[name] for name in ("h0", "omega_m")
+        },
+        code=code("experiments/time_delay/hubble.py"),
+    script:
+        ROOT / "workflow/scripts/infer_hubble.py"
+
+
+rule measure_invariance:
+    """Turn, mirror, move, relabel and scale the same lenses and compare a network's answers."""
+    input:
+        unpack(test_data),
+        model="results/{experiment}/networks/{network}/model.keras",
+        training="results/{experiment}/networks/{network}/training.json",
+    output:
+        "results/{experiment}/scores/{network}/{population}/invariance.json",
+    log:
+        "results/{experiment}/logs/measure_invariance/{network}.{population}.log",
+    wildcard_constraints:
+        experiment="time_delay",
+        population=one_of(populations("systems")),
+    conda:
+        ROOT / "envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=resources("evaluate_network", "mem_mb"),
+        runtime=resources("evaluate_network", "runtime"),
+    params:
+        settings=setting("evaluation"),
+        seed=config["seed"],
+        code=code("experiments/time_delay/evaluate.py"),
+    script:
+        ROOT / "workflow/scripts/measure_invariance.py"
