@@ -10,6 +10,12 @@ localrules:
     plot_figure,
 
 
+def asked(job, resource):
+    """Return a resource of a job; 0 if it has none, or one that its unmade inputs decide."""
+    value = job.resources.get(resource, 0)
+    return value if isinstance(value, int) else 0
+
+
 def requested():
     """List what every job of this run asks for."""
     overwritten = workflow.resource_settings.overwrite_resources
@@ -18,9 +24,9 @@ def requested():
             step=job.rule.name,
             local=job.is_local,
             threads=job.threads,
-            mem_mb=job.resources.get("mem_mb", 0),
-            runtime=job.resources.get("runtime", 0),
-            gpu=job.resources.get("gpu", 0),
+            mem_mb=asked(job, "mem_mb"),
+            runtime=asked(job, "runtime"),
+            gpu=asked(job, "gpu"),
             partition=job.resources.get("slurm_partition", ""),
             account=job.resources.get("slurm_account", ""),
             set_keys=frozenset(overwritten.get(job.rule.name, {})),

@@ -123,11 +123,20 @@ def is_simulated(experiment, population):
 
 def datasets_of(names):
     """List the checks, and the splits of what is simulated, of all populations."""
-    return [
+    return [f"results/{e}/data/checks.json" for e in names] + [
         f"results/{e}/data/{p}/{file}"
         for e in names
         for p in config["experiments"][e]["populations"]
         for file in ["checks.json"] + ["split.h5"] * is_simulated(e, p)
+    ]
+
+
+def simulated_checks(wildcards):
+    """List the checks of all simulated populations of an experiment."""
+    return [
+        f"results/{wildcards.experiment}/data/{p}/checks.json"
+        for p in setting("populations")(wildcards)
+        if is_simulated(wildcards.experiment, p)
     ]
 
 
@@ -215,15 +224,7 @@ def test_data(wildcards):
 def network_settings(wildcards):
     """Return what fixes a network, given its data; where it is tested changes nothing in it."""
     network = setting("networks", "{network}")(wildcards)
-    return {
-        key: value
-        for key, value in network.items()
-        if key not in ("train_on", "test_on")
+    fixes = {k: v for k, v in network.items() if k not in ("train_on", "test_on")}
+    return fixes | {
+        "observation": setting("observations", network["observation"])(wildcards)
     }
-
-
-def network_observation(wildcards):
-    """Return the measurement errors that a network is trained with."""
-    return setting("observations")(wildcards)[
-        setting("networks", "{network}", "observation")(wildcards)
-    ]

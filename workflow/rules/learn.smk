@@ -24,11 +24,9 @@ rule train_network:
         runtime=resources("train_network", "runtime"),
     params:
         settings=network_settings,
-        observation=network_observation,
         seed=config["seed"],
         # No outputs: Snakemake would clear them when a killed job starts again.
-        checkpoint="results/{experiment}/networks/{network}/checkpoint",
-        tensorboard="results/{experiment}/networks/{network}/tensorboard",
+        checkpoints="results/{experiment}/networks/{network}/checkpoints",
         code=code("experiments/{experiment}/network.py"),
     script:
         "../scripts/train_network.py"

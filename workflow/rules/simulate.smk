@@ -81,6 +81,22 @@ rule check_dataset:
         "../scripts/check_dataset.py"
 
 
+rule compare_populations:
+    """Check that no two simulated populations have systems in common."""
+    input:
+        simulated_checks,
+    output:
+        "results/{experiment}/data/checks.json",
+    log:
+        "results/{experiment}/logs/compare_populations.log",
+    conda:
+        ROOT / "envs/simulate.yaml"
+    params:
+        code=code("pipeline/checks.py"),
+    script:
+        "../scripts/compare_populations.py"
+
+
 rule split_dataset:
     """Divide the systems among training, validation and test."""
     input:

@@ -15,7 +15,6 @@ experiments.load(job.experiment, "evaluate").evaluate(
     threads=snakemake.threads,
     predictions=snakemake.output.predictions,
     scores=snakemake.output.scores,
-    name=job.network,
+    network=job.network,
     population=job.population,
-    experiment=job.experiment,
 )

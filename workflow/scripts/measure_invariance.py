@@ -14,6 +14,6 @@ experiments.load("time_delay", "evaluate").invariance(
     seed=snakemake.params.seed,
     threads=snakemake.threads,
     output=snakemake.output[0],
-    name=job.network,
+    network=job.network,
     population=job.population,
 )

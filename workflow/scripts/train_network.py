@@ -9,12 +9,10 @@ experiments.load(snakemake.wildcards.experiment, "network").train(
     dataset=snakemake.input.dataset,
     split=snakemake.input.split,
     settings=params.settings,
-    observation=params.observation,
     seed=params.seed,
     threads=snakemake.threads,
     model=output.model,
     history=output.history,
     training=output.training,
-    checkpoint=params.checkpoint,
-    tensorboard=params.tensorboard,
+    checkpoints=params.checkpoints,
 )

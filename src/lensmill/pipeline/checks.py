@@ -398,7 +398,7 @@ def duplicates(prints: NDArray) -> dict[str, Any]:
 
 
 def sketch(prints: NDArray) -> list[str]:
-    """Return the smallest fingerprints, by which `across` compares populations.
+    """Return the smallest fingerprints, by which `compare_populations` compares populations.
 
     Two populations that have a share of their systems in common have that share of these in
     common, so that a thousand of them show what 10^7 systems would.
@@ -407,7 +407,7 @@ def sketch(prints: NDArray) -> list[str]:
     return [f"{value:016x}" for value in np.sort(np.partition(prints, keep - 1)[:keep])]
 
 
-def across(reports: Sequence[str | Path], output: str | Path) -> None:
+def compare_populations(reports: Sequence[str | Path], output: str | Path) -> None:
     """Check that no two populations have systems in common, by their ``checks.json``.
 
     Raises
