@@ -30,7 +30,7 @@ pin-conda:  ## explicit *.linux-64.pin.txt of the conda environments (needs cond
 	snakedeploy pin-conda-envs envs/*.yaml
 
 test-slurm: $(VENV)/dev.stamp  ## the tests on a real SLURM (minutes); test-slurm-all adds the slow ones
-	LENSMILL_TEST_SLURM=1 $(BIN)/python -m pytest tests/slurm -p no:cacheprovider -rs --durations=5 -m "$(SLURM_TESTS)"
+	tests/slurm/run "$(SLURM_TESTS)"
 
 test-slurm-all:
 	$(MAKE) test-slurm SLURM_TESTS="slow or not slow"

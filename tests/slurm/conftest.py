@@ -1,7 +1,7 @@
 """A real SLURM for these tests, a checkout to run in, and Snakemake started and ended cleanly.
 
-They run by `make test-slurm` (LENSMILL_TEST_SLURM=1): on the SLURM that is there when `sinfo`
-answers, else on one that slurm-local brings up and takes down again, else they are skipped.
+They run by `make test-slurm` (tests/slurm/run): on the SLURM that is there when `sinfo` answers,
+else on one that slurm-local brings up and takes down again, else they are skipped with the reason.
 """
 
 import os
@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 from slurm_runs import ROOT, SLURM_LOCAL, Cluster, Run, answers
+
+
+def pytest_configure(config):
+    """Name the marker of tests that others cannot run beside."""
+    config.addinivalue_line("markers", "alone: breaks the cluster, or pushes other jobs off it")
 
 
 def pytest_collection_modifyitems(items):
@@ -24,23 +29,13 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
     """Return a SLURM that answers, or skip."""
+    if ours := os.environ.get("LENSMILL_SLURM_FOLDER"):  # brought up by tests/slurm/run
+        yield Cluster(Path(ours))
+        return
     if answers("sinfo") and answers("squeue"):
         yield Cluster(None)
         return
-    if not SLURM_LOCAL.exists():
-        pytest.skip(f"no SLURM answers here, and there is no slurm-local at {SLURM_LOCAL}")
-    if os.getuid() != 0:
-        pytest.skip("no SLURM answers here, and slurm-local needs root to start one")
-    # A socket's path has to be short, so not in pytest's folder.
-    folder = Path(f"/tmp/lensmill-slurm-{os.getpid()}") / "cluster"
-    folder.mkdir(parents=True)
-    ours = Cluster(folder)
-    try:
-        ours.start()
-        yield ours
-    finally:
-        ours.stop()
-        shutil.rmtree(folder.parent, ignore_errors=True)
+    pytest.skip(f"no SLURM answers here, and none could be made with {SLURM_LOCAL} (needs root)")
 
 
 @pytest.fixture(scope="session")

@@ -17,12 +17,6 @@ BIN = Path(sys.executable).parent
 SLURM_LOCAL = Path(
     os.environ.get("LENSMILL_SLURM_LOCAL", ROOT.parent / "shared" / "slurm" / "slurm-local")
 )
-# More cores than there are, so that a test has many jobs at once; partitions as in the README.
-SIZE = {
-    "SLURM_LOCAL_CPUS": "8",
-    "SLURM_LOCAL_MEM_MB": "64000",
-    "SLURM_LOCAL_MAIN_MAXTIME": "1-00:00:00",
-}
 
 
 def answers(*command: str) -> bool:
@@ -49,7 +43,7 @@ class Cluster:
             subprocess.run(
                 command,
                 check=True,
-                env=os.environ | SIZE | environment,
+                env=os.environ | environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -64,13 +58,13 @@ class Cluster:
         """Take it down."""
         self.local("stop")
 
-    def history(self, since: str, *columns: str) -> list[list[str]]:
-        """Return what the accounting has on jobs since a time, requeued ones several times."""
-        command = ["sacct", "-D", "-X", "-n", "-P", f"--starttime={since}"]
-        answer = subprocess.run(
-            [*command, f"--format={','.join(columns)}"], capture_output=True, text=True, check=True
-        )
-        return [line.split("|") for line in answer.stdout.splitlines()]
+    def history(self, run: "Run", *columns: str) -> list[list[str]]:
+        """Return what the accounting has on the jobs of a run, requeued ones several times."""
+        command = ["sacct", "-D", "-X", "-n", "-P", f"--starttime={run.since}"]
+        command.append(f"--format=workdir,{','.join(columns)}")
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+        rows = (line.split("|") for line in answer.stdout.splitlines())
+        return [row[1:] for row in rows if row[0] == str(run.folder)]
 
 
 class Run:

@@ -26,8 +26,8 @@ def test_every_step_of_the_toy_runs_as_a_job_with_the_results_of_one_machine(
     run.succeed()
     assert run.digests() == straight
     if cluster.folder:  # elsewhere other jobs may be in the accounting
-        jobs = cluster.history(run.since, "comment", "state", "partition")
-        jobs = {c: (s, p) for c, s, p in jobs if "_toy_" in c}
+        jobs = cluster.history(run, "comment", "state", "partition")
+        jobs = {comment: (state, partition) for comment, state, partition in jobs}
         rules = [comment.split("_wildcards_")[0] for comment in jobs]
         assert sorted(set(rules)) == [
             "rule_check_dataset",
