@@ -210,7 +210,7 @@ def compare(systems, images, cut=1e-3):
 
 
 def adversarial(n, slopes, rng, *, q_min=0.05, shear_max=0.3):
-    """Systems with the source 1e-9 ... 1e-1 theta_E from a caustic or cut; a third near its axes."""
+    """Put sources 1e-9 ... 1e-1 theta_E from a caustic or cut, a third of them near cusps."""
     lenses = -(-n // 20)
     theta_e, q = rng.uniform(0.5, 2.0, lenses), rng.uniform(q_min, 1.0, lenses)
     phi, slope = rng.uniform(0, np.pi, lenses), rng.uniform(*slopes, lenses)

@@ -226,8 +226,55 @@ def curves(
 ) -> Curves:
     """Critical curve, caustic and cut of one system, closed (the last point is the first)."""
     # even steps in the two angles that resolve the ends of the long and of the short axis
-    u = np.linspace(0.0, 2.0 * np.pi, points)
+    u = np.linspace(0.0, 2.0 * np.pi, points)[:-1]
     root = np.sqrt(q)
     angles = np.arctan2(root * np.sin(u), np.cos(u))
     numbers = (float(a) for a in (theta_e, q, phi, 2.0 - slope, gamma1, gamma2, kappa_ext))
-    return Curves(*_points(*numbers, angles))
+    return Curves(*(np.append(row, row[0]) for row in _points(*numbers, angles)))
+
+
+def _winding(x: NDArray, y: NDArray, at_x: float, at_y: float) -> int:
+    """How often the closed curve goes around a point."""
+    dx, dy = x - at_x, y - at_y
+    cross = dx[:-1] * dy[1:] - dx[1:] * dy[:-1]
+    return round(np.sum(np.arctan2(cross, dx[:-1] * dx[1:] + dy[:-1] * dy[1:])) / (2 * np.pi))
+
+
+def cross_sections(
+    theta_e: float,
+    q: float,
+    phi: float,
+    slope: float,
+    gamma1: float,
+    gamma2: float,
+    kappa_ext: float,
+    *,
+    points: int = 1440,
+) -> dict[int, float]:
+    """Area of the source plane by number of images, for one system.
+
+    Every turn of the caustic about a source adds two images to it and the cut adds one, or for
+    ``slope`` below 2 two (its central maximum included, however faint). Above 2, images fainter
+    than 1e-4 are not counted, see the top of this module.
+
+    Returns
+    -------
+    dict
+        Number of images (from 2 on) to area [arcsec^2]; all the rest of the plane gives one.
+    """
+    import shapely  # here and not above: the catalogue does without
+
+    lines = curves(theta_e, q, phi, slope, gamma1, gamma2, kappa_ext, points=points)
+    rings = [(lines.caustic_x, lines.caustic_y), (lines.cut_x, lines.cut_y)]
+    # a caustic that is a point (a round lens without shear) bounds nothing
+    rings = [(x, y) for x, y in rings if max(np.ptp(x), np.ptp(y)) > 1e-9 * theta_e]
+    drawn = shapely.union_all([shapely.LineString(np.column_stack(ring)) for ring in rings])
+    sections: dict[int, float] = {}
+    for face in shapely.get_parts(shapely.polygonize([drawn])):
+        inside = face.representative_point()
+        caustic = abs(_winding(lines.caustic_x, lines.caustic_y, inside.x, inside.y))
+        cut = abs(_winding(lines.cut_x, lines.cut_y, inside.x, inside.y))
+        n = 1 + 2 * caustic + (2 if slope < 2 else 1) * cut
+        if n > 1:
+            sections[n] = sections.get(n, 0.0) + face.area
+    return dict(sorted(sections.items()))

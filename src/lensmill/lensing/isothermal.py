@@ -16,7 +16,7 @@ from numba import njit
 from .images import CAUSTIC_DET_J, DEGENERATE, MAX_IMAGES, OK, ON_CAUSTIC, REFINED
 from .profiles import isothermal_angular
 
-CELLS = 48
+CELLS = 32
 MAX_CELLS = 8 * CELLS  # of the second attempt
 MAX_REFINEMENTS = 400
 MIN_WIDTH = 1e-10  # rad; two roots closer than this are one on the caustic
