@@ -7,6 +7,8 @@ from lensmill.experiments.time_delay import canonical, observe, transforms
 from lensmill.learning import frames
 from lensmill.lensing.distances import time_delay
 
+EXACT = canonical.View()
+NOISY = canonical.View(errors=True, ellipticity=0.07)
 SURVEY = {
     "position_error": ["log_uniform", 0.001, 0.02],
     "delay_error": ["log_uniform", 0.3, 4.0],
@@ -64,7 +66,7 @@ def noisy(exact, seed=1):
 
 def test_the_first_image_lies_on_the_x_axis_and_the_second_above_it():
     exact, _ = systems(200, 4)
-    a = canonical.arranged(exact)
+    a = canonical.arranged(exact, EXACT)
     assert a.position[:, 0, 1] == pytest.approx(0, abs=1e-15)
     assert (a.position[:, 0, 0] > 0).all()
     assert (a.position[:, 1, 1] >= 0).all()
@@ -73,7 +75,7 @@ def test_the_first_image_lies_on_the_x_axis_and_the_second_above_it():
 
 def test_positions_come_back_from_the_frame():
     exact, _ = systems(50, 4)
-    frame = canonical.arranged(noisy(exact)).frame
+    frame = canonical.arranged(noisy(exact), NOISY).frame
     there = frames.to_frame(exact.position, frame)
     assert frames.to_sky(there, frame) == pytest.approx(exact.position, abs=1e-14)
 
@@ -90,7 +92,7 @@ def test_an_image_at_the_origin_is_refused_by_number():
     exact, _ = systems(3, 2)
     exact.position[1, 0] = 0.0
     with pytest.raises(ValueError, match=r"system 1 .* lies at the origin"):
-        canonical.arranged(exact)
+        canonical.arranged(exact, EXACT)
 
 
 def test_systems_without_delays_are_refused_by_index():
@@ -98,7 +100,7 @@ def test_systems_without_delays_are_refused_by_index():
     measured = exact.delay_measured.copy()
     measured[2, 1] = False
     with pytest.raises(ValueError, match="system 2 has no measured delay"):
-        canonical.features(exact._replace(delay_measured=measured))
+        canonical.features(exact._replace(delay_measured=measured), EXACT)
 
 
 @pytest.mark.parametrize("use_delays", [True, False])
@@ -107,12 +109,13 @@ def test_systems_without_delays_are_refused_by_index():
 def test_true_targets_carried_back_are_the_truth(k, noise, use_delays):
     exact, truth = systems(300, k)
     observed = noisy(exact) if noise else exact
-    y = canonical.targets(observed, truth, use_delays, noise)
-    answer = canonical.to_sky(y[:, None], observed, use_delays, noise)
+    view = canonical.View(use_delays, noise, 0.07)
+    y = canonical.targets(observed, truth, view)
+    answer = canonical.to_sky(y[:, None], observed, view)
     assert answer.ln_d_dt[:, 0] == pytest.approx(np.log(truth.d_dt), rel=1e-12)
     assert answer.potential[..., 0] == pytest.approx(truth.potential, abs=1e-9)
     assert answer.deflection[..., 0] == pytest.approx(truth.deflection, abs=1e-9)
-    assert y.shape[1] == canonical.n_targets(k, use_delays, noise)
+    assert y.shape[1] == canonical.n_targets(k, view)
 
 
 def test_features_have_names():
@@ -120,8 +123,9 @@ def test_features_have_names():
         observed = noisy(systems(5, k)[0])
         for use_delays in (True, False):
             for errors in (True, False):
-                x = canonical.features(observed, use_delays, errors)
-                assert x.shape == (5, len(canonical.feature_names(k, use_delays, errors)))
+                view = canonical.View(use_delays, errors)
+                x = canonical.features(observed, view)
+                assert x.shape == (5, len(canonical.feature_names(k, view)))
                 assert np.isfinite(x).all()
 
 
@@ -139,8 +143,8 @@ SEEN_OTHERWISE = [
 @pytest.mark.parametrize("k", [2, 4])
 def test_a_lens_seen_otherwise_is_the_same_to_a_network(k, kind, amount):
     observed = noisy(systems(200, k)[0])
-    x = canonical.features(observed, errors=True)
-    other = canonical.features(transforms.apply(kind, amount, observed), errors=True)
+    x = canonical.features(observed, NOISY)
+    other = canonical.features(transforms.apply(kind, amount, observed), NOISY)
     assert other == pytest.approx(x, rel=1e-9, abs=1e-9)
 
 
@@ -148,9 +152,9 @@ def test_a_lens_seen_otherwise_is_the_same_to_a_network(k, kind, amount):
 def test_answers_turn_and_scale_with_the_lens(kind, amount):
     exact, truth = systems(100, 4)
     observed = noisy(exact)
-    y = canonical.targets(observed, truth, True, True)[:, None]
+    y = canonical.targets(observed, truth, NOISY)[:, None]
     seen = transforms.apply(kind, amount, observed)
-    answer = transforms.undo(kind, amount, canonical.to_sky(y, seen, True, True))
+    answer = transforms.undo(kind, amount, canonical.to_sky(y, seen, NOISY))
     assert answer.ln_d_dt[:, 0] == pytest.approx(np.log(truth.d_dt), rel=1e-9)
     assert answer.deflection[..., 0] == pytest.approx(truth.deflection, abs=1e-8)
     assert answer.potential[..., 0] == pytest.approx(truth.potential, abs=1e-8)
@@ -160,9 +164,9 @@ def test_rotation_of_the_inputs_alone_would_be_wrong():
     exact, truth = systems(10, 2)
     matrix = transforms.rotation(0.5)
     turned = transforms.turned(exact, matrix)
-    right = canonical.targets(turned, transforms.turned_truth(truth, matrix))
-    wrong = canonical.targets(turned, truth)
-    assert right == pytest.approx(canonical.targets(exact, truth), abs=1e-12)
+    right = canonical.targets(turned, transforms.turned_truth(truth, matrix), EXACT)
+    wrong = canonical.targets(turned, truth, EXACT)
+    assert right == pytest.approx(canonical.targets(exact, truth, EXACT), abs=1e-12)
     assert np.abs(wrong - right).max() > 0.1
 
 
@@ -215,7 +219,7 @@ def test_noise_of_a_system_is_the_same_whichever_systems_are_observed():
 def test_noise_that_reverses_two_images_swaps_their_places_in_the_frame():
     exact, _ = systems(1, 2)
     observed = exact._replace(delay=np.array([[0.0, -3.0]]), delay_error=np.array([[0.0, 2.0]]))
-    a = canonical.arranged(observed)
+    a = canonical.arranged(observed, EXACT)
     assert a.frame.order.tolist() == [[1, 0]]
     assert a.delay * a.unit[:, None] == pytest.approx(np.array([[0.0, 3.0]]))
     assert a.delay_error * a.unit[:, None] == pytest.approx(np.array([[0.0, 2.0]]))

@@ -32,6 +32,14 @@ SMALLEST_RATIO = 1e-6  # of a delay to the longest one, where logarithms are tak
 SMALLEST_ERROR = 1e-6  # in the frame: no astrometry or clock is better
 
 
+class View(NamedTuple):
+    """How a network sees systems."""
+
+    use_delays: bool = True  # without them it cannot know D_dt better than its prior: the control
+    errors: bool = False  # it is given the errors and what is missing; there must be noise
+    ellipticity: float = isothermal.ROUND  # prior of the first guess, made where errors are given
+
+
 class Arranged(NamedTuple):
     """Observations in the canonical frame, images in its order."""
 
@@ -43,7 +51,7 @@ class Arranged(NamedTuple):
     measured: NDArray  # (n, k), bool
     unit: NDArray  # (n,) the longest delay and its error, in quadrature [day]
     ln_unit: NDArray  # (n,) ln of the D_dt [Mpc] at which that is tau = 1 in the frame
-    guesses: tuple[isothermal.Guess, ...]  # round and elliptical, or none
+    guess: isothermal.Guess | None
 
 
 class Answer(NamedTuple):
@@ -54,9 +62,11 @@ class Answer(NamedTuple):
     deflection: NDArray  # (n, k, 2, S) [arcsec]
 
 
-def arranged(observed: Observed, use_delays: bool = True, errors: bool = False) -> Arranged:
+def arranged(observed: Observed, view: View) -> Arranged:
     """Bring observations to the canonical frame; without delays the frame ignores them too."""
-    measured = observed.delay_measured if use_delays else np.zeros_like(observed.delay_measured)
+    measured = (
+        observed.delay_measured if view.use_delays else np.zeros_like(observed.delay_measured)
+    )
     frame = frames.find(
         observed.position,
         observed.delay,
@@ -68,7 +78,7 @@ def arranged(observed: Observed, use_delays: bool = True, errors: bool = False) 
     measured = frames.arrange(measured, order)
     delay = frames.arrange(observed.delay, order)
     delay_error = frames.arrange(observed.delay_error, order)
-    if use_delays:
+    if view.use_delays:
         # Noise can make another image than the observer's reference, the one without an error,
         # the first: their places swap, and with them the error of the delay between the two.
         delay = np.where(measured, delay - delay[:, :1], 0.0)
@@ -88,10 +98,11 @@ def arranged(observed: Observed, use_delays: bool = True, errors: bool = False) 
     position_error = frames.arrange(observed.position_error, order) / scale[:, None]
     delay, delay_error = delay / unit[:, None], delay_error / unit[:, None]
     ln_unit = np.log(unit / (DAYS_PER_MPC_ARCSEC2 * scale**2))
-    guesses = tuple(
-        isothermal.fit(position, position_error, delay, delay_error, measured, ellipticity)
-        for ellipticity in _guesses(position.shape[1], errors)
-    )
+    guess = None
+    if _guesses(position.shape[1], view):
+        guess = isothermal.fit(
+            position, position_error, delay, delay_error, measured, view.ellipticity
+        )
     return Arranged(
         frame=frame,
         position=position,
@@ -101,80 +112,72 @@ def arranged(observed: Observed, use_delays: bool = True, errors: bool = False) 
         measured=measured,
         unit=unit,
         ln_unit=ln_unit,
-        guesses=guesses,
+        guess=guess,
     )
 
 
-def _guesses(n_images: int, errors: bool) -> tuple[float, ...]:
-    """Return which fits are made; two images cannot disagree with one."""
-    return (isothermal.ROUND, isothermal.ELLIPTICAL) if errors and n_images > 2 else ()
+def _guesses(n_images: int, view: View) -> bool:
+    """Return whether a guess is made; two images cannot disagree with one."""
+    return view.errors and n_images > 2
 
 
-def feature_names(n_images: int, use_delays: bool, errors: bool) -> list[str]:
+def feature_names(n_images: int, view: View) -> list[str]:
     """Names of the columns that `features` returns."""
     later = range(2, n_images + 1)
     names = ["x1", *(f"{axis}{i}" for i in later for axis in "xy"), "z_lens", "z_source"]
     names += ["ln_fiducial"]
-    if use_delays:
+    if view.use_delays:
         names += ["ln_unit_over_fiducial", *(f"delay{i}" for i in later)]
         names += [f"ln_delay{i}" for i in later]
-    if errors:
+    if view.errors:
         names += [f"ln_position_error{i}" for i in range(1, n_images + 1)]
         names += ["lens_known", "ln_lens_error"]
-        if use_delays:
+        if view.use_delays:
             names += [f"ln_delay_error{i}" for i in later] + [f"measured{i}" for i in later]
-        for guess in ("round", "elliptical")[: len(_guesses(n_images, errors))]:
-            lens = ["theta_e", "gamma1", "gamma2", "beta_x", "beta_y", "a", "b"]
-            lens += [f"residual_{axis}{i}" for i in range(1, n_images + 1) for axis in "xy"]
-            lens += [f"fermat{i}" for i in later]
-            if use_delays:
-                lens += ["ln_over_fiducial", "ln_error", *(f"residual_delay{i}" for i in later)]
-            names += [f"{guess}_{name}" for name in lens]
+    if _guesses(n_images, view):
+        names += [f"guess_{name}" for name in isothermal.PARAMETERS]
+        names += [f"residual_{axis}{i}" for i in range(1, n_images + 1) for axis in "xy"]
+        names += [f"guess_fermat{i}" for i in later]
+        if view.use_delays:
+            names += ["guess_over_fiducial", "ln_guess_width"]
+            names += [f"residual_delay{i}" for i in later]
     return names
 
 
-def features(
-    observed: Observed,
-    use_delays: bool = True,
-    errors: bool = False,
-    a: Arranged | None = None,
-) -> NDArray:
+def features(observed: Observed, view: View, a: Arranged | None = None) -> NDArray:
     """Return what a network is given: (n, len(feature_names(...))), float64.
 
     Parameters
     ----------
     observed : Observed
-        Two images or more; with ``use_delays`` at least one measured delay per system.
-    use_delays : bool
-        Without them a network cannot know D_dt better than its prior: the control.
-    errors : bool
-        Give the network the errors and what is missing; meaningless without noise.
+        Two images or more; if delays are used at least one measured delay per system.
+    view : View
     a : Arranged, optional
-        ``arranged(observed, use_delays, errors)``, where it is at hand.
+        ``arranged(observed, view)``, where it is at hand.
     """
-    a = a or arranged(observed, use_delays, errors)
+    a = a or arranged(observed, view)
     fiducial = _ln_fiducial(observed)
     n = len(fiducial)
     columns = [a.position[:, 0, :1], a.position[:, 1:].reshape(n, -1)]
     columns += [observed.z_lens[:, None], observed.z_source[:, None], fiducial[:, None]]
     measured = a.measured[:, 1:]
-    if use_delays:
+    if view.use_delays:
         ratio = np.where(measured, a.delay[:, 1:], 0.0)
         logarithm = np.where(measured, np.log(np.maximum(ratio, SMALLEST_RATIO)), 0.0)
         columns += [(a.ln_unit - fiducial)[:, None], ratio, logarithm]
-    if errors:
+    if view.errors:
         lens_error = np.where(observed.lens_known, observed.lens_error / a.frame.scale, 1.0)
         columns += [_log(a.position_error), observed.lens_known[:, None], _log(lens_error)[:, None]]
-        if use_delays:
+        if view.use_delays:
             delay_error = np.where(measured, a.delay_error[:, 1:], 1.0)
             columns += [_log(delay_error), measured]
-        for guess in a.guesses:
-            residual = np.arcsinh(guess.residual).reshape(n, -1)
-            columns += [guess.parameters, residual, guess.fermat[:, 1:]]
-            if use_delays:
-                ln_d_dt = a.ln_unit + guess.ln_rate
-                columns += [(ln_d_dt - fiducial)[:, None], np.log(guess.ln_rate_error)[:, None]]
-                columns += [np.arcsinh(guess.delay_residual[:, 1:])]
+    if a.guess is not None:
+        residual = np.arcsinh(a.guess.residual).reshape(n, -1)
+        columns += [a.guess.parameters, residual, a.guess.fermat[:, 1:]]
+        if view.use_delays:
+            ln_d_dt = a.ln_unit + a.guess.ln_rate
+            columns += [(ln_d_dt - fiducial)[:, None], np.log(a.guess.ln_rate_error)[:, None]]
+            columns += [np.arcsinh(a.guess.delay_residual[:, 1:])]
     return np.concatenate(columns, axis=1).astype(np.float64)
 
 
@@ -182,42 +185,34 @@ def _log(error: NDArray) -> NDArray:
     return np.log(np.maximum(error, SMALLEST_ERROR))
 
 
-def n_targets(n_images: int, use_delays: bool, errors: bool) -> int:
+def n_targets(n_images: int, view: View) -> int:
     """Return the number of columns that `targets` returns."""
-    late = n_images - 1 if errors or not use_delays else 0
-    return 4 + (2 * n_images if errors else 0) + late
+    late = n_images - 1 if view.errors or not view.use_delays else 0
+    return 4 + (2 * n_images if view.errors else 0) + late
 
 
-def targets(
-    observed: Observed,
-    truth: Truth,
-    use_delays: bool = True,
-    errors: bool = False,
-    a: Arranged | None = None,
-) -> NDArray:
+def targets(observed: Observed, truth: Truth, view: View, a: Arranged | None = None) -> NDArray:
     """Return what a network learns, in the frame of ``observed``: (n, n_targets), float64.
 
-    Columns: ln D_dt less that of the round guess, or its unit where there is none, or the fiducial
-    one without delays; beta (2); mean psi; with ``errors`` the true positions (2 k) and later
-    delays (k - 1) less the observed ones in units of their errors. For a delay that is not
-    measured, or not used, tau_i - tau_1 stands instead.
+    Columns: ln D_dt, beta (2) and mean psi, less those of the guess where there is one (else ln
+    D_dt less its unit, or without delays the fiducial one); with ``errors`` the true positions
+    (2 k) and later delays (k - 1) less the observed ones in units of their errors. For a delay
+    that is not measured, or not used, tau_i - tau_1 stands instead.
     """
-    a = a or arranged(observed, use_delays, errors)
+    a = a or arranged(observed, view)
     n = len(a.unit)
     scale = a.frame.scale
     position = frames.to_frame(truth.position, a.frame)
     deflection = frames.turn(truth.deflection / scale[:, None, None], a.frame.axes)
     deflection = frames.arrange(deflection, a.frame.order)
     potential = truth.potential / scale[:, None] ** 2
-    columns = [
-        (np.log(truth.d_dt) - _ln_zero(a, observed, use_delays))[:, None],
-        (position - deflection).mean(axis=1),
-        potential.mean(axis=1)[:, None],
-    ]
-    if errors:
+    first = [np.log(truth.d_dt)[:, None], (position - deflection).mean(axis=1)]
+    first += [potential.mean(axis=1)[:, None]]
+    columns = [np.concatenate(first, axis=1) - _zero(a, observed, view)]
+    if view.errors:
         moved = (position - a.position) / _position_error(a)[..., None]
         columns += [moved.reshape(n, -1)]
-    if errors or not use_delays:
+    if view.errors or not view.use_delays:
         true = frames.arrange(truth.delay, a.frame.order)
         true = (true - true[:, :1]) / a.unit[:, None]
         fermat = true * (np.exp(a.ln_unit) / truth.d_dt)[:, None]
@@ -237,21 +232,19 @@ def blurred(y: NDArray, a: Arranged, rng: np.random.Generator) -> NDArray:
     return y + BLUR * np.concatenate(residuals, axis=1) * rng.standard_normal(y.shape)
 
 
-def to_sky(
-    draws: NDArray, observed: Observed, use_delays: bool = True, errors: bool = False
-) -> Answer:
+def to_sky(draws: NDArray, observed: Observed, view: View) -> Answer:
     """Carry answers (n, S, n_targets), in the units of `targets`, back to the sky."""
-    a = arranged(observed, use_delays, errors)
+    a = arranged(observed, view)
     n, k = a.delay.shape
     s = draws.shape[1]
-    ln_d_dt = draws[..., 0] + _ln_zero(a, observed, use_delays)[:, None]
-    beta, mean_potential = draws[:, :, None, 1:3], draws[:, :, None, 3]
+    first = draws[..., :4] + _zero(a, observed, view)[:, None]
+    ln_d_dt, beta, mean_potential = first[..., 0], first[..., None, 1:3], first[..., None, 3]
     position = a.position[:, None]
     late = np.zeros((n, 1, k))
-    if errors:
+    if view.errors:
         moved = draws[..., 4 : 4 + 2 * k].reshape(n, s, k, 2)
         position = position + moved * _position_error(a)[:, None, :, None]
-    if errors or not use_delays:
+    if view.errors or not view.use_delays:
         late = np.zeros((n, s, k))
         late[..., 1:] = draws[..., -(k - 1) :]
     delay = a.delay[:, None] + late * _delay_error(a)[:, None]
@@ -271,10 +264,16 @@ def to_sky(
     )
 
 
-def _ln_zero(a: Arranged, observed: Observed, use_delays: bool) -> NDArray:
-    if not use_delays:
-        return _ln_fiducial(observed)
-    return a.ln_unit + a.guesses[0].ln_rate if a.guesses else a.ln_unit
+def _zero(a: Arranged, observed: Observed, view: View) -> NDArray:
+    """Return what the first targets are counted from: (n, 4)."""
+    zero = np.zeros((len(a.unit), 4))
+    zero[:, 0] = a.ln_unit if view.use_delays else _ln_fiducial(observed)
+    if a.guess is not None:
+        if view.use_delays:
+            zero[:, 0] += a.guess.ln_rate
+        zero[:, 1:3] = a.guess.parameters[:, 3:5]
+        zero[:, 3] = a.guess.mean_potential
+    return zero
 
 
 def _ln_fiducial(observed: Observed) -> NDArray:

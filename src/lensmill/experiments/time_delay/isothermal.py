@@ -15,10 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+PARAMETERS = ("theta_e", "gamma1", "gamma2", "beta_x", "beta_y", "a", "b")
+
 # Weak priors: doubles leave some combinations of the unknowns free.
 CENTRE = np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
 WIDTH = np.array([0.3, 0.1, 0.1, 1.0, 1.0])  # theta_E, gamma_1, gamma_2, beta_x, beta_y
-ROUND, ELLIPTICAL = 1e-4, 0.07  # of a and b: none, or those of galaxies with q = 0.6
+ROUND = 1e-4  # width of the prior of a and b for round lenses; 0.07 suits galaxies with q = 0.6
 RATE_WIDTH = 1.0  # of ln(delay / Fermat potential), about the value that the images alone give
 FLOOR = 1e-3  # error of positions in the frame; no galaxy follows the fit to better than this
 DELAY_FLOOR = 0.01  # error of delays, likewise
@@ -28,7 +30,8 @@ SMALLEST_STRETCH = 0.05  # inverse magnifications below this count as this
 class Guess(NamedTuple):
     """Fits of ``n`` systems with ``k`` images, in the units of the positions and delays."""
 
-    parameters: NDArray  # (n, 7): theta_E, gamma_1, gamma_2, beta_x, beta_y, a, b
+    parameters: NDArray  # (n, 7): PARAMETERS
+    mean_potential: NDArray  # (n,), over the images
     residual: NDArray  # (n, k, 2), in units of the errors, in the image plane
     fermat: NDArray  # (n, k), after the first image
     ln_rate: NDArray  # (n,) ln(delay / fermat), which is proportional to D_dt
@@ -57,7 +60,7 @@ def fit(
     measured : array of bool, shape (n, k)
         Delays to fit; the first row does not count.
     ellipticity : float
-        Width of the prior of a and b, e.g. ``ROUND`` or ``ELLIPTICAL``.
+        Width of the prior of a and b, ``ROUND`` or more.
     """
     x, y = position[..., 0], position[..., 1]
     radius = np.maximum(np.hypot(x, y), 1e-6)
@@ -81,12 +84,14 @@ def fit(
     inverse = _inverse_jacobian(x, y, radius, cos2, sin2, CENTRE + first)
     found = _solve((inverse @ rows) * weight[..., None], _times(inverse, data) * weight, prior)
 
-    def fermat(parameters: NDArray) -> NDArray:
+    def potential(parameters: NDArray) -> NDArray:
         theta_e, gamma1, gamma2, _, _, a, b = parameters.T[..., None]
+        psi = radius * (theta_e + a * cos2 + b * sin2)
+        return psi + gamma1 * (x**2 - y**2) / 2 + gamma2 * x * y
+
+    def fermat(parameters: NDArray) -> NDArray:
         off = position - parameters[:, None, 3:5]
-        potential = radius * (theta_e + a * cos2 + b * sin2)
-        potential += gamma1 * (x**2 - y**2) / 2 + gamma2 * x * y
-        tau = 0.5 * (off**2).sum(axis=-1) - potential
+        tau = 0.5 * (off**2).sum(axis=-1) - potential(parameters)
         return tau - tau[:, :1]
 
     tau = fermat(CENTRE + found)
@@ -123,6 +128,7 @@ def fit(
     tau = fermat(CENTRE + found)
     return Guess(
         parameters=CENTRE + found,
+        mean_potential=potential(CENTRE + found).mean(axis=1),
         residual=_times(inverse, data - _times(rows, found[:, None])) * weight,
         fermat=tau,
         ln_rate=np.log(rate),

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmill.experiments.time_delay import canonical, observe, sky, transforms
+from lensmill.experiments.time_delay import canonical, isothermal, observe, sky, transforms
 from lensmill.experiments.time_delay.canonical import Answer
 from lensmill.experiments.time_delay.observe import Observed, Truth
 from lensmill.learning import posteriors
@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "observation": {},
     "augment": "none",
     "use_delays": True,
+    "guess_ellipticity": 0.0,
     "head": "point",
     "components": 1,
     "width": 128,
@@ -224,7 +225,7 @@ def predict(
     answers = answers * scale + mean
     if settings["architecture"] == "dense":
         return sky.to_sky(answers, observed)
-    return canonical.to_sky(answers, observed, settings["use_delays"], bool(observation))
+    return canonical.to_sky(answers, observed, _view(settings, observation))
 
 
 def _drawing(
@@ -258,6 +259,14 @@ def _drawing(
     return draw
 
 
+def _view(settings: Mapping[str, Any], observation: Mapping[str, Any]) -> canonical.View:
+    return canonical.View(
+        use_delays=settings["use_delays"],
+        errors=bool(observation),
+        ellipticity=max(settings["guess_ellipticity"], isothermal.ROUND),
+    )
+
+
 def _observe(exact: Observed, observation: Mapping[str, Any], u: NDArray) -> Observed:
     return observe.perturb(exact, observation, u) if observation else exact
 
@@ -283,13 +292,13 @@ def _features(
 ) -> NDArray:
     if settings["architecture"] == "dense":
         return sky.features(observed)
-    return canonical.features(observed, settings["use_delays"], bool(observation))
+    return canonical.features(observed, _view(settings, observation))
 
 
 def _names(settings: Mapping[str, Any], observation: Mapping[str, Any]) -> list[str]:
     if settings["architecture"] == "dense":
         return sky.feature_names(settings["images"])
-    return canonical.feature_names(settings["images"], settings["use_delays"], bool(observation))
+    return canonical.feature_names(settings["images"], _view(settings, observation))
 
 
 def _scaling(columns: NDArray) -> dict[str, list[float]]:
