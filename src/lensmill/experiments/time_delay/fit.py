@@ -39,8 +39,8 @@ DAYS = float(time_delay(1.0, 1.0))  # per Mpc arcsec^2
 SOFTENING = 0.02
 
 STEP = 1e-6  # of the difference quotients, in units of the parameters (all of order one)
-MAX_ITERATIONS = 100
-TOLERANCE = 1e-4  # a step that lowers chi^2 by less than this ends the fit
+MAX_ITERATIONS = 300
+TOLERANCE = 1e-6  # a step that lowers chi^2 by less than this ends the fit
 
 
 class Fit(NamedTuple):
