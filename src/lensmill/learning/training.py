@@ -19,6 +19,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from lensmill.learning import devices
 from lensmill.pipeline import logs
 
 log = logging.getLogger(__name__)
@@ -225,6 +226,7 @@ def fit(
     FloatingPointError
         If the loss is not finite.
     """
+    devices.report()
     checkpoint = Path(checkpoint)
     epochs = Epochs(draw, settings["batch_size"], seed, settings["repeats"])
     steps = len(epochs) * settings["epochs"]
