@@ -136,7 +136,7 @@ def test_the_table_sets_networks_beside_publications(tmp_path):
     assert table["difference_sigma"].mask.tolist() == [False, True]
     combined = json.loads((tmp_path / "summary").read_text())["combined"]
     assert combined["all"]["systems"] == ["near", "far"]
-    assert combined["recommended"]["systems"] == ["near"]
+    assert combined["without_complex_and_outside"]["systems"] == ["near"]
 
 
 def test_predictions_for_other_systems_are_refused(tmp_path):

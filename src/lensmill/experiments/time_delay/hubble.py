@@ -111,7 +111,7 @@ def infer_hubble(
     usable = {
         "all": lambda i: True,
         "without_complex": lambda i: not systems["complex"][i],
-        "recommended": lambda i: (
+        "without_complex_and_outside": lambda i: (
             not systems["complex"][i] and columns["verdict"][i] not in predictive.UNUSABLE
         ),
     }

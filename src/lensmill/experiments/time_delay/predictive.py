@@ -29,7 +29,7 @@ from lensmill.pipeline.streams import uniforms
 
 INSIDE = "inside the family"
 OUTSIDE = "outside the family: do not use"
-CONFLICT = "needs H0 outside the prior: do not use"
+CONFLICT = "outside the prior of H0: do not use"
 UNTESTABLE = "cannot be tested"
 UNUSABLE = (OUTSIDE, CONFLICT)
 
