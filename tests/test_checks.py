@@ -316,9 +316,9 @@ def test_populations_that_share_systems_are_named(tmp_path):
         paths.append(tmp_path / f"{name}.json")
         found = {"population": name, "sketch": checks.sketch(values), "checks": []}
         checks.report(found, paths[-1])
-    checks.across([paths[0], paths[2]], tmp_path / "good.json")
+    checks.compare_populations([paths[0], paths[2]], tmp_path / "good.json")
     with pytest.raises(ValueError, match=r"'copies' and 'one' have \d+ systems in common of 1024"):
-        checks.across(paths, tmp_path / "bad.json")
+        checks.compare_populations(paths, tmp_path / "bad.json")
 
 
 def test_a_failed_check_stops_the_run_with_its_numbers(tmp_path):
