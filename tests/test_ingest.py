@@ -1,5 +1,8 @@
 """A table of lensed quasars is taken in whole, or refused with every reason."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -116,3 +119,23 @@ def test_text_that_is_not_utf8_is_refused_by_name(tmp_path):
     (tmp_path / "bad.csv").write_bytes(b"name,\xff\n")
     with pytest.raises(ValueError, match=r"bad\.csv refused: it is not UTF-8 text"):
         ingest(tmp_path / "bad.csv", tmp_path / "dataset.h5")
+
+
+@pytest.fixture(scope="module")
+def guide() -> str:
+    return (Path(__file__).parents[1] / "docs/own_lens.md").read_text()
+
+
+def test_the_example_of_the_guide_is_accepted(guide):
+    table = re.search(r"```csv\n(.*?)```", guide, re.DOTALL)[1]
+    images = parse(table)["images"]
+    assert images["delay"].tolist() == [0, 9.2, 0, 14.6]
+    assert images["delay_measured"].tolist() == [1, 1, 0, 1]
+
+
+def test_the_refusal_in_the_guide_is_what_the_program_says(guide):
+    table = re.search(r"```csv\n(.*?)```", guide, re.DOTALL)[1]
+    shown = re.search(r"```\n(my_lens.csv refused.*?)\n```", guide, re.DOTALL)[1]
+    with pytest.raises(ValueError) as error:
+        parse(table.replace("0.45,1.80", "0.45,0.3").replace("9.2,1.1", "9.2,"), "my_lens.csv")
+    assert str(error.value) == shown

@@ -141,9 +141,9 @@ def infer_hubble(
 def read_posteriors(path: str, dataset: str) -> dict[int, Posterior]:
     """Read posterior samples and compare them with the data; keys are rows of ``systems``."""
     predicted = store.read(path, "systems", ["index", "n_images"])
-    samples = store.read(path, "samples")
     if not len(predicted["index"]):
         return {}
+    samples = store.read(path, "samples")
     k = int(predicted["n_images"][0])
     data, _ = observe.from_ingested(dataset, k)
     if not np.array_equal(data.index, predicted["index"]):

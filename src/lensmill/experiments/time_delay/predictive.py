@@ -27,10 +27,12 @@ from lensmill.pipeline.logs import progress
 from lensmill.pipeline.priors import inverse_cdf
 from lensmill.pipeline.streams import uniforms
 
+TESTED = (2, 4)  # numbers of images that there are networks for
 INSIDE = "inside the family"
 OUTSIDE = "outside the family: do not use"
 CONFLICT = "outside the prior of H0: do not use"
 UNTESTABLE = "cannot be tested"
+NOT_JUDGED = "not judged: it needs two or four images and a delay"
 UNUSABLE = (OUTSIDE, CONFLICT)
 
 LEAST_POWER = 0.2  # below this the test would hardly see anything and is not called one
@@ -108,7 +110,7 @@ def judge_family(
     systems = store.read(dataset, "systems", ["name", "n_images"])
     rows: dict[int, dict[str, Any]] = {}
     calibrations: dict[int, Calibration] = {}
-    for k in sorted(set(systems["n_images"].tolist())):
+    for k in TESTED:
         real, _ = observe.from_ingested(dataset, k)
         if not len(real.index):
             continue
@@ -118,13 +120,11 @@ def judge_family(
         described = _rows(result, calibration, *fitted_h0(result, real, prior))
         for i, columns in zip(real.index, described, strict=True):
             rows[int(i)] = columns
-    written = sorted(rows)
-    columns: dict[str, Any] = {
-        "name": systems["name"][written],
-        "n_images": systems["n_images"][written],
-    }
-    for name in rows[written[0]]:
-        columns[name] = np.array([rows[i][name] for i in written])
+    described = [rows.get(i, {"verdict": NOT_JUDGED}) for i in range(len(systems["name"]))]
+    columns = {"name": systems["name"], "n_images": systems["n_images"]}
+    columns["verdict"] = np.array([row["verdict"] for row in described])
+    for name in UNITS:
+        columns[name] = np.array([row.get(name, np.nan) for row in described])
     write_table(table, columns, UNITS, NOTES)
     content = {
         "false_alarm_rate": settings["false_alarm_rate"],
