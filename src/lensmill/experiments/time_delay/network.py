@@ -280,11 +280,12 @@ def _examples(
 ) -> tuple[NDArray, NDArray]:
     if settings["architecture"] == "dense":
         return sky.features(observed), sky.targets(truth)
-    options = (settings["use_delays"], bool(observation))
-    a = canonical.arranged(observed, *options)
-    return canonical.features(observed, *options, a), canonical.targets(
-        observed, truth, *options, a
-    )
+    view = _view(settings, observation)
+    a = canonical.arranged(observed, view)
+    y = canonical.targets(observed, truth, view, a)
+    if observation:
+        y = canonical.blurred(y, a, rng)
+    return canonical.features(observed, view, a), y
 
 
 def _features(
