@@ -123,6 +123,12 @@ def evaluate(
             observed = observe.perturb(observed, observation, u)
     log.info("%d systems with %d images", len(observed.index), k)
 
+    if not len(observed.index):  # a table of real systems need not have this number of images
+        empty = {"index": observed.index, "n_images": observed.index}
+        store.write(predictions, {"systems": empty}, UNITS, {"network": network, "images": k})
+        facts = {"network": network, "population": population, "images": k, "systems": 0}
+        Path(scores).write_text(json.dumps(facts, indent=1))
+        return
     draws = 0 if record["settings"]["head"] == "point" else settings["samples"]
     kept_systems = len(observed.index) if split is None else settings["stored_systems"]
     rng = np.random.Generator(np.random.Philox([seed, record["settings"]["seed"], 2]))
