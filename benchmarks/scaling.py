@@ -59,7 +59,7 @@ def merge(paths: list[str], output: str, systems: int, chosen: dict) -> None:
         population=POPULATION,
         seed=SEED,
         settings=chosen,
-        code="none",
+        code="benchmark",
     )
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -120,7 +119,7 @@ class Run:
         ]
 
     def start(self, *arguments: str, executor="slurm") -> subprocess.Popen:
-        """Start Snakemake in a session of its own."""
+        """Start Snakemake."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
                 self.command(*arguments, executor=executor),
@@ -128,7 +127,6 @@ class Run:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
             )
         self.processes.append(process)
         return process
@@ -195,7 +193,7 @@ class Run:
         """End what this run has started: Snakemake, then its jobs."""
         for process in self.processes:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
                 process.wait()
         if left := self.queue():
             subprocess.run(["scancel", *left], capture_output=True, timeout=60)

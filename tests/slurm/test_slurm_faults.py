@@ -164,7 +164,7 @@ def test_after_a_kill_a_second_start_is_refused_and_resuming_does_nothing_twice(
     run.toy(seconds=20)
     process = run.start(DATA)
     run.wait_until(running(run, 4), "four running jobs")
-    os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     assert len(run.queue()) == 4
 
