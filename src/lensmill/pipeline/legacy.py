@@ -1,9 +1,9 @@
 """Import of pickled catalogues: ``valShear_*.npy``, arrays of one dict per lens.
 
-``PYTHONPATH=src python -m lensmill.pipeline.legacy OLD.npy [MORE.npy ...] NEW.h5`` writes the tables
-``systems`` and ``images`` of our datasets. A pickle is a program; here it may only fill in records of this
-module that stand for the few numpy and astropy classes such a file needs. No code of numpy or
-astropy runs, so the file can be of any age, and anything else in it is refused by name.
+``PYTHONPATH=src python -m lensmill.pipeline.legacy OLD.npy [MORE.npy ...] NEW.h5`` writes the
+tables ``systems`` and ``images`` of our datasets. A pickle is a program; here it may only fill in
+records of this module that stand for the few numpy and astropy classes such a file needs. No code
+of numpy or astropy runs, so the file can be of any age, and anything else in it is refused by name.
 
 The old files do not hold, and the new one therefore lacks: the cosmology (``h0``, ``omega_m``),
 the distances, ``status``, ``n_faint`` (central images had been removed) and the caustic areas.
