@@ -36,7 +36,8 @@ TINY = 1e-100  # arcsec; below, the square of the Jacobian overflows
 TWINS = 1e-8  # of the radius; images of one parity closer than this are one
 NEAR_TURN = 1e-4  # |sin v| below which derivatives are taken at a small distance
 
-CIRCLE, INNER, LOOP, TURN = 0, 1, 2, 3  # what is searched, see `_along`
+# what is searched, see `_along`; not plain int, for each of which numba would compile anew
+CIRCLE, INNER, LOOP, TURN = np.arange(4)
 
 
 @njit(cache=True, error_model="numpy")
@@ -438,6 +439,10 @@ def _search(fine, lens, terms, work, stack, found):
         if intervals == 0 and stretch == 0:
             kind = CIRCLE
             _circle(kind, cells, lens, terms, work)
+        elif intervals == 0 and b1 == 0.0 and b2 == 0.0:  # the inner branch is the centre
+            found[n] = 0.0
+            found[n, 0] = found[n, 4] = 1.0
+            return n + 1, status
         elif intervals == 0:
             kind = INNER
             cells //= 2
