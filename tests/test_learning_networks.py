@@ -1,0 +1,201 @@
+"""Small networks on a small population, from data set to scores."""
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+pytest.importorskip("keras")
+
+from lensmill.experiments.time_delay import evaluate, network, observe, simulate
+from lensmill.pipeline import splits, store, streams
+
+LABORATORY = {
+    "position_error": ["fixed", 0.003],
+    "delay_error": ["fixed", 0.5],
+    "delay_error_fraction": ["fixed", 0.01],
+}
+PRIOR = {
+    "einstein_radius": ["uniform", 1.0, 1.5],
+    "einstein_radius_is": "b",
+    "one_minus_q": ["fixed", 0.0],
+    "phi": ["fixed", 0.0],
+    "shear": ["fixed", 0.15],
+    "shear_angle": ["uniform", 0.0, np.pi],
+    "slope": ["fixed", 2.0],
+    "kappa_ext": ["fixed", 0.0],
+    "source": ["disc", 0.4],
+    "min_magnification": 1e-4,
+    "z_lens": ["uniform", 0.2, 0.5],
+    "z_source": ["uniform", 1.0, 3.0],
+    "redshift_gap": 0.1,
+    "h0": ["uniform", 50.0, 100.0],
+    "omega_m": ["fixed", 0.3],
+}
+QUICK = {"width": 16, "blocks": 1, "epochs": 3, "batch_size": 64, "tensorboard": False}
+
+
+@pytest.fixture(scope="module")
+def population(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("population")
+    u = streams.uniforms(1, "time_delay", "tiny", 0, 3000, simulate.WIDTH)
+    tables = simulate.draw(0, u, {"family": "sis_shear", "prior": PRIOR})
+    facts = {"experiment": "time_delay", "population": "tiny", "seed": 1}
+    store.write(folder / "dataset.h5", tables, simulate.UNITS, facts)
+    splits.write(str(folder / "dataset.h5"), str(folder / "split.h5"), "n_images", (16, 2, 2))
+    return {"dataset": str(folder / "dataset.h5"), "split": str(folder / "split.h5")}
+
+
+def train(population, folder, **settings):
+    folder.mkdir(exist_ok=True)
+    files = {"model": "model.keras", "history": "history.csv", "training": "training.json"}
+    files = {name: str(folder / file) for name, file in files.items()}
+    network.train(
+        **population,
+        settings={**QUICK, **settings},
+        seed=1,
+        threads=1,
+        checkpoints=str(folder / "checkpoints"),
+        **files,
+    )
+    return {"model": files["model"], "training": files["training"]}
+
+
+def judge(population, trained, folder, **settings):
+    evaluate.evaluate(
+        **trained,
+        **population,
+        settings={"samples": 200, "stored_samples": 50, "stored_systems": 7, **settings},
+        seed=1,
+        threads=1,
+        predictions=str(folder / "predictions.h5"),
+        scores=str(folder / "scores.json"),
+        network="net",
+        population="tiny",
+    )
+    return json.loads((folder / "scores.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def noisy(population, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("noisy")
+    settings = {"images": 4, "head": "mixture", "components": 2, "observation": LABORATORY}
+    trained = train(population, folder, **settings)
+    return trained, judge(population, trained, folder), folder
+
+
+def test_scores_are_those_of_the_predictions(noisy):
+    _, scores, folder = noisy
+    systems = store.read(folder / "predictions.h5", "systems")
+    error = np.log(systems["d_dt_median"] / systems["d_dt"])
+    found = scores["targets"]["ln_d_dt"]
+    assert found["mse"] == pytest.approx((error**2).mean())
+    assert found["bias"] == pytest.approx(np.median(error))
+    inside = (systems["d_dt_low68"] < systems["d_dt"]) & (systems["d_dt"] < systems["d_dt_high68"])
+    assert found["coverage68"] == pytest.approx(inside.mean(), abs=0.02)
+    assert scores["systems"] == len(error)
+
+
+def test_intervals_are_nested_and_hold_the_median(noisy):
+    systems = store.read(noisy[2] / "predictions.h5", "systems")
+    names = ("low95", "low68", "median", "high68", "high95")
+    edges = np.stack([systems[f"d_dt_{name}"] for name in names])
+    assert (np.diff(edges, axis=0) > 0).all()
+
+
+def test_predictions_stand_by_the_truth_of_their_own_images(noisy, population):
+    _, _, folder = noisy
+    systems = store.read(folder / "predictions.h5", "systems")
+    images = store.read(folder / "predictions.h5", "images")
+    everything = store.read(population["dataset"], "images")
+    for i, row in zip(systems["index"][:5], systems["first_image"][:5], strict=True):
+        mine = everything["system"] == i
+        for name in ("potential", "deflection_x", "deflection_y"):
+            assert np.array_equal(images[name][row : row + 4], everything[name][mine])
+
+
+def test_samples_of_some_simulated_systems_are_kept(noisy):
+    with h5py.File(noisy[2] / "predictions.h5") as file:
+        assert file["samples/ln_d_dt"].shape == (7, 50)
+        assert file["samples/deflection_x"].shape == (28, 50)
+
+
+def test_only_test_systems_are_judged(noisy, population):
+    judged = store.read(noisy[2] / "predictions.h5", "systems", ["index"])["index"]
+    labels = store.read(population["split"], "systems")
+    part = dict(zip(labels["index"], labels["split"], strict=True))
+    assert {part[i] for i in judged} == {observe.TEST}
+
+
+def test_the_training_file_says_what_made_the_network(noisy):
+    record = json.loads(Path(noisy[0]["training"]).read_text())
+    assert record["images"] == 4
+    assert record["observation"] == LABORATORY
+    assert record["epochs"] == 3
+    assert len(record["features"]) == len(record["standardisation"]["features"]["mean"])
+    assert set(record["versions"]) == {"keras", "tensorflow", "numpy", "python"}
+    assert record["parameters"] > 1000
+    assert record["threads"] == 1
+
+
+def test_training_again_gives_the_same_weights(noisy, population, tmp_path):
+    settings = {"images": 4, "head": "mixture", "components": 2, "observation": LABORATORY}
+    again = train(population, tmp_path, **settings)
+    one, other = (network.load(**files).model.get_weights() for files in (noisy[0], again))
+    assert all(np.array_equal(x, y) for x, y in zip(one, other, strict=True))
+
+
+def invariance(population, trained, folder):
+    evaluate.invariance(
+        **trained,
+        **population,
+        settings={"invariance_systems": 10},
+        seed=1,
+        threads=1,
+        output=str(folder / "invariance.json"),
+        network="net",
+        population="tiny",
+    )
+    return json.loads((folder / "invariance.json").read_text())
+
+
+def test_a_canonical_network_does_not_care_how_a_lens_is_seen(noisy, population, tmp_path):
+    found = invariance(population, noisy[0], tmp_path)
+    for view in ("rotation", "reflection", "translation", "relabelling", "scale"):
+        assert max(found[view]["d_dt_change"]) < 1e-5
+        assert max(found[view]["deflection_change"]) < 1e-5
+
+
+def test_a_dense_network_does_care(population, tmp_path):
+    trained = train(population, tmp_path, images=4, architecture="dense", epochs=2)
+    found = invariance(population, trained, tmp_path)
+    for view in ("rotation", "reflection", "translation", "relabelling"):
+        assert max(found[view]["deflection_change"]) > 1e-2
+    scores = judge(population, trained, tmp_path)
+    assert scores["targets"]["potential"]["coverage68"] is None
+    assert scores["mse_standardised"] > 0
+
+
+def test_turned_copies_have_turned_targets(population, tmp_path):
+    settings = {"images": 4, "architecture": "dense", "augment": "rotation"}
+    trained = train(population, tmp_path, **settings)
+    scaling = network.load(**trained).training["standardisation"]
+    # On average over rotations deflections vanish in either direction and spread alike.
+    spread = np.array(scaling["targets"]["scale"][4:]).reshape(4, 2)
+    assert spread[:, 0] == pytest.approx(spread[:, 1], rel=0.1)
+
+
+def test_without_delays_d_dt_is_not_known_better_than_its_prior(population, tmp_path):
+    settings = {"images": 4, "head": "gaussian", "use_delays": False, "observation": LABORATORY}
+    trained = train(population, tmp_path, epochs=10, **settings)
+    scores = judge(population, trained, tmp_path)
+    # H0 ~ U(50, 100): half the width of the central 68 % of its logarithm is 0.23
+    assert scores["targets"]["ln_d_dt"]["robust_scatter"] == pytest.approx(0.23, abs=0.05)
+
+
+def test_a_population_without_such_systems_is_refused(population, tmp_path):
+    # A source this near the centre of an isothermal lens always has two images at least.
+    with pytest.raises(ValueError, match="no systems with 1 images"):
+        train(population, tmp_path, images=1, architecture="dense")
