@@ -133,7 +133,7 @@ def test_a_full_disk_leaves_no_broken_file_and_the_run_goes_on_when_there_is_roo
 ):
     results = run.folder / "results"
     results.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(results)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "lensmill-test", str(results)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("a small file system cannot be mounted here")
     try:
@@ -193,22 +193,9 @@ def test_a_preempted_training_goes_on_from_its_last_epoch(run, cluster, checkout
     run.profile(set_resources={"train_network": on_c1})
     run.toy(epochs=12, seconds=2)
     process = run.start(MODEL)
-    state = run.folder / "results/toy/networks/mean/checkpoint/state.json"
+    state = run.folder / "results/toy/networks/mean/checkpoints/state.json"
     run.wait_until(lambda: state.exists() and state.read_text().count("[") > 3, "epoch 3", 180)
-    owner = ["sbatch", "--parsable", "-p", "nonpre", "--exclusive", "--output=/dev/null"]
-    subprocess.run([*owner, "--wrap", "sleep 3"], cwd=tmp_path, check=True, capture_output=True)
-    run.wait_until(lambda: run.queue("PENDING"), "requeued job")
-    training = run.queue("PENDING")[0]
-    # SLURM holds a requeued job for two minutes; its user may let it start at once.
-    run.wait_until(
-        lambda: (
-            subprocess.run(
-                ["scontrol", "update", f"jobid={training}", "starttime=now"], capture_output=True
-            ).returncode
-            == 0
-        ),
-        "job that may start",
-    )
+    run.preempt(tmp_path)
     assert run.finish(process, 400) == 0, run.tail()
 
     local = Run(checkout, tmp_path / "local")

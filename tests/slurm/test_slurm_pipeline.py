@@ -1,5 +1,6 @@
 """The pipeline on a real SLURM gives what it gives on one machine."""
 
+import csv
 import shutil
 import subprocess
 
@@ -69,3 +70,66 @@ def test_the_literal_command_works_in_a_fresh_clone(run, tmp_path, straight):
     )
     assert answer.returncode == 0, answer.stderr[-4000:]
     assert run.digests() == straight
+
+
+# One small network of the real experiment, and what it needs.
+SCORES = "results/time_delay/scores/canonical_double/sie/scores.json"
+HISTORY = "results/time_delay/networks/canonical_double/history.csv"
+
+
+def network(**settings):
+    """Return the settings of a run with one small network."""
+    sizes = {"sis_shear": {"systems": 3000}, "sie": {"systems": 2000}}
+    chosen = {"epochs": 2, "tensorboard": False} | settings
+    return {
+        "shard_size": 2000,
+        "populations": sizes,
+        "networks": {"canonical_double": chosen},
+        "evaluation": {"samples": 50, "stored_samples": 50},
+    }
+
+
+def losses(run):
+    """Return the history of a training without the seconds that its epochs took."""
+    with (run.folder / HISTORY).open() as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.slow
+def test_a_network_is_the_same_on_a_cluster_and_says_that_there_is_no_gpu(
+    run, checkout, tmp_path, cluster
+):
+    local = Run(checkout, tmp_path / "local")
+    for each in (local, run):
+        each.settings(run=["time_delay"], experiments={"time_delay": network()})
+    local.succeed(SCORES, executor="local", seconds=600)
+    run.succeed(SCORES, seconds=900)
+    assert losses(run) == losses(local) != []
+    assert run.digests() == local.digests()
+    if cluster.folder:  # its GPUs are made of nothing
+        log = run.folder / "results/time_delay/logs/train_network/canonical_double.log"
+        assert "FALLING BACK TO THE CPU: this job was given GPU 0" in log.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_a_network_whose_training_is_preempted_is_the_same(run, checkout, tmp_path, cluster):
+    if not cluster.folder:
+        pytest.skip("which partition preempts which on this SLURM is not known to the test")
+    on_c1 = {"slurm_partition": "main", "gpu": 0, "slurm_extra": "'--nodelist=c1'"}
+    run.profile(set_resources={"train_network": on_c1})
+    local = Run(checkout, tmp_path / "local")
+    for each, pause in ((local, 1000), (run, 0)):  # a checkpoint after every epoch, and none
+        chosen = network(epochs=60, checkpoint_seconds=pause)
+        each.settings(run=["time_delay"], experiments={"time_delay": chosen})
+    local.succeed(SCORES, executor="local", seconds=600)
+    process = run.start(SCORES)
+    checkpoint = run.folder / HISTORY.replace("history.csv", "checkpoints")
+    run.wait_until(lambda: list(checkpoint.glob("**/00000[3-9]")), "third epoch", 400)
+    run.preempt(tmp_path)
+    assert run.finish(process, 900) == 0, run.tail()
+    assert losses(run) == losses(local) != []
+    log = run.folder / "results/time_delay/logs/train_network/canonical_double.log"
+    assert "resumed from" in log.read_text()
+    same = {name: d for name, d in run.digests().items() if "/scores/" in name}
+    assert same == {name: d for name, d in local.digests().items() if "/scores/" in name} != {}

@@ -9,10 +9,10 @@ from pathlib import Path
 from lensmill.pipeline import store
 
 
-def train(dataset, model, history, training, settings, seed, checkpoint, **_):
+def train(dataset, model, history, training, settings, seed, checkpoints, **_):
     """Go on from the last epoch that was saved."""
     value = float(store.read(dataset, "systems", ["value"])["value"].sum())
-    saved = Path(checkpoint)
+    saved = Path(checkpoints)
     saved.mkdir(parents=True, exist_ok=True)
     state = saved / "state.json"
     rows = json.loads(state.read_text()) if state.exists() else []
