@@ -98,8 +98,8 @@ def evaluate(
         Its split, of which the test part is used; None for an ingested population.
     settings : mapping
         ``samples`` of the posterior drawn per system, ``stored_samples`` kept per system, and
-        ``stored_systems``, for how many simulated systems they are kept (all ingested ones); other
-        keys are left alone. What is left out is in ``network.DEFAULTS``.
+        ``stored_systems``, for how many simulated systems they are kept (all ingested ones, for
+        which enough are drawn); other keys are left alone. What is left out is in ``network.DEFAULTS``.
     seed : int
         Fixes the noise of simulated systems, the same for all networks, and the draws.
     threads : int
@@ -129,7 +129,9 @@ def evaluate(
         facts = {"network": network, "population": population, "images": k, "systems": 0}
         Path(scores).write_text(json.dumps(facts, indent=1))
         return
-    draws = 0 if record["settings"]["head"] == "point" else settings["samples"]
+    draws = settings["samples"] if split else max(settings["samples"], settings["stored_samples"])
+    if record["settings"]["head"] == "point":
+        draws = 0
     kept_systems = len(observed.index) if split is None else settings["stored_systems"]
     rng = np.random.Generator(np.random.Philox([seed, record["settings"]["seed"], 2]))
     begun = time.monotonic()

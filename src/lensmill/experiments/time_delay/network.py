@@ -169,6 +169,7 @@ def train(
         "epochs": len(rows),
         "best_epoch": int(np.argmin([row["val_loss"] for row in rows])),
         "seconds": round(time.monotonic() - begun, 1),
+        "cpu_seconds": round(time.process_time(), 1),  # of the job, imports included
         "threads": threads,
         "backend": keras.backend.backend(),
         "versions": {name: version(name) for name in ("keras", "tensorflow", "numpy")}
