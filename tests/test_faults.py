@@ -200,6 +200,19 @@ def test_a_killed_run_ends_with_the_same_data_when_it_is_resumed(interrupted, fi
     assert sorted(left) == [f"{i:05d}.h5" for i in range(4)]
 
 
+def test_a_slurm_that_is_away_does_not_stop_a_run_on_this_machine(
+    only_shards, tmp_path, monkeypatch
+):
+    away = tmp_path / "bin" / "squeue"
+    away.parent.mkdir()
+    away.write_text("#!/bin/sh\necho Unable to contact slurm controller >&2\nexit 1\n")
+    away.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{away.parent}:{os.environ['PATH']}")
+    status, said = run(only_shards, TARGET)
+    assert status == 0, said
+    assert "Unable to contact slurm controller" in said
+
+
 # --- a file is not what it was
 
 

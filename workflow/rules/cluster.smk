@@ -39,7 +39,13 @@ def requested():
 def look_before_start():
     """Refuse a start that would double or hang jobs; else say what the run asks for."""
     try:
-        queue.refuse_second_start(Path.cwd())
+        try:
+            queue.refuse_second_start(Path.cwd())
+        except queue.Unreachable as error:
+            if not workflow.local_exec:
+                raise
+            # what is made on this machine does not wait for a cluster that is away
+            logger.warning(f"not known whether jobs are left in the queue: {error}")
         if workflow.local_exec:
             return
         jobs = requested()

@@ -36,27 +36,31 @@ class Job:
     wildcards: str
 
 
+class Unreachable(RuntimeError):
+    """SLURM cannot be asked."""
+
+
 def ask(*command: str) -> str:
     """Run one of SLURM's commands and return its output.
 
     Raises
     ------
-    RuntimeError
+    Unreachable
         If the command is missing, fails or does not answer; the message says what to do.
     """
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     except FileNotFoundError:
-        raise RuntimeError(
+        raise Unreachable(
             f"{command[0]} is not on the PATH: is this a login node of the cluster?"
         ) from None
     except subprocess.TimeoutExpired:
-        raise RuntimeError(
+        raise Unreachable(
             f"{command[0]} did not answer in {PATIENCE} s: SLURM's controller is away. Jobs that "
             "run go on running; wait until `scontrol ping` says UP"
         ) from None
     if answer.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed: {answer.stderr.strip()}")
+        raise Unreachable(f"{' '.join(command)} failed: {answer.stderr.strip()}")
     return answer.stdout
 
 
