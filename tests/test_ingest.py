@@ -26,7 +26,7 @@ def refusal(text: str) -> str:
 def test_a_double_becomes_two_rows_of_one_system(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_text("# my lens\n" + DOUBLE)
-    ingest(path, tmp_path / "dataset.h5", population="mine")
+    ingest(path, tmp_path / "dataset.h5", "mine", "time_delay")
     systems = store.read(tmp_path / "dataset.h5", "systems")
     images = store.read(tmp_path / "dataset.h5", "images")
     assert systems["name"][0] == "mine"
@@ -111,14 +111,14 @@ def test_order_that_the_delays_cannot_tell_is_left_to_the_user():
 def test_a_refused_table_leaves_no_file(tmp_path):
     (tmp_path / "bad.csv").write_text(DOUBLE.replace("0.5,1.5", "0.5,0.3"))
     with pytest.raises(ValueError, match=r"bad\.csv refused, 1 problem"):
-        ingest(tmp_path / "bad.csv", tmp_path / "dataset.h5")
+        ingest(tmp_path / "bad.csv", tmp_path / "dataset.h5", "bad", "time_delay")
     assert not (tmp_path / "dataset.h5").exists()
 
 
 def test_text_that_is_not_utf8_is_refused_by_name(tmp_path):
     (tmp_path / "bad.csv").write_bytes(b"name,\xff\n")
     with pytest.raises(ValueError, match=r"bad\.csv refused: it is not UTF-8 text"):
-        ingest(tmp_path / "bad.csv", tmp_path / "dataset.h5")
+        ingest(tmp_path / "bad.csv", tmp_path / "dataset.h5", "bad", "time_delay")
 
 
 @pytest.fixture(scope="module")

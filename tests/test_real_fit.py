@@ -42,7 +42,7 @@ def survey(prior, tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("published") / "dataset.h5"
-    ingest(ROOT / "data/lensed_quasars.ecsv", path)
+    ingest(ROOT / "data/lensed_quasars.ecsv", path, "published", "time_delay")
     return str(path)
 
 

@@ -99,7 +99,7 @@ far,,,-0.7,0.1,0.003,60,1,,,,
 def test_the_table_sets_networks_beside_publications(tmp_path):
     paths = {n: str(tmp_path / n) for n in ("data.h5", "family", "pred.h5", "table", "summary")}
     (tmp_path / "mine.csv").write_text(TABLE.format(near=d_dt(0.3, 1.2)))
-    ingest(tmp_path / "mine.csv", paths["data.h5"])
+    ingest(tmp_path / "mine.csv", paths["data.h5"], "mine", "time_delay")
     verdicts = {
         "name": np.array(["near", "far"]),
         "verdict": np.array([predictive.UNTESTABLE, predictive.OUTSIDE]),
@@ -141,7 +141,7 @@ def test_the_table_sets_networks_beside_publications(tmp_path):
 
 def test_predictions_for_other_systems_are_refused(tmp_path):
     (tmp_path / "mine.csv").write_text(TABLE.format(near=2000))
-    ingest(tmp_path / "mine.csv", tmp_path / "data.h5")
+    ingest(tmp_path / "mine.csv", tmp_path / "data.h5", "mine", "time_delay")
     tables = {
         "systems": {"index": np.array([0, 5]), "n_images": np.array([2, 2])},
         "samples": {"ln_d_dt": np.zeros((2, 3))},

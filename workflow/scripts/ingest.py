@@ -3,4 +3,5 @@
 from lensmill.pipeline import ingest, logs
 
 logs.start(snakemake.log[0])
-ingest.ingest(snakemake.input[0], snakemake.output[0], population=snakemake.wildcards.population)
+job = snakemake.wildcards
+ingest.ingest(snakemake.input[0], snakemake.output[0], job.population, job.experiment)

@@ -19,7 +19,7 @@ from astropy import units
 from astropy.table import meta as ecsv
 from numpy.typing import NDArray
 
-from lensmill.pipeline import store
+from lensmill.pipeline import provenance, store
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class Row(NamedTuple):
     cells: dict[str, float | str]
 
 
-def ingest(path: str | Path, output: str | Path, population: str = "") -> None:
+def ingest(path: str | Path, output: str | Path, population: str, experiment: str) -> None:
     """Check a table of lensed quasars and store it as a population.
 
     Parameters
@@ -114,8 +114,8 @@ def ingest(path: str | Path, output: str | Path, population: str = "") -> None:
     output : path
         HDF5 file with the tables ``systems`` and ``images`` (see ``UNITS``). What is unknown
         is 0 beside a flag that says so.
-    population : str, optional
-        Its name, stored with the file.
+    population, experiment : str
+        Names, stored with the file.
 
     Raises
     ------
@@ -129,7 +129,8 @@ def ingest(path: str | Path, output: str | Path, population: str = "") -> None:
             f"{path} refused: it is not UTF-8 text ({error}); export it as CSV"
         ) from error
     tables = parse(text, str(path))
-    store.write(output, tables, UNITS, {"source": Path(path).name, "population": population})
+    facts = {"source": Path(path).name, "population": population, "experiment": experiment}
+    store.write(output, tables, UNITS, provenance.attributes({"columns": list(COLUMNS)}, **facts))
     counts = len(tables["systems"]["index"]), len(tables["images"]["system"])
     log.info("%s: %d systems with %d images ingested", path, *counts)
 
