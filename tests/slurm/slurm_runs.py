@@ -131,18 +131,18 @@ class Run:
         self.processes.append(process)
         return process
 
-    def finish(self, process: subprocess.Popen, seconds: float = 240) -> int:
+    def finish(self, process: subprocess.Popen, seconds: float = 480) -> int:
         """Wait for Snakemake and return its exit status."""
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
             pytest.fail(f"Snakemake did not end in {seconds} s:\n{self.tail()}")
 
-    def __call__(self, *arguments: str, executor="slurm", seconds: float = 240) -> int:
+    def __call__(self, *arguments: str, executor="slurm", seconds: float = 480) -> int:
         """Run Snakemake to its end and return its exit status."""
         return self.finish(self.start(*arguments, executor=executor), seconds)
 
-    def succeed(self, *arguments: str, executor="slurm", seconds: float = 240) -> None:
+    def succeed(self, *arguments: str, executor="slurm", seconds: float = 480) -> None:
         """Run Snakemake to its end; fail the test with its log if it fails."""
         status = self(*arguments, executor=executor, seconds=seconds)
         assert status == 0, self.tail()
@@ -162,7 +162,7 @@ class Run:
         pairs = (line.split("|") for line in answer.splitlines() if "|" in line)
         return [number for number, folder in pairs if folder == str(self.folder)]
 
-    def wait_until(self, condition, what: str, seconds: float = 90) -> None:
+    def wait_until(self, condition, what: str, seconds: float = 180) -> None:
         """Wait until a condition holds, for so long at most."""
         end = time.monotonic() + seconds
         while not condition():

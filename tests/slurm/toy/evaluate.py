@@ -8,7 +8,7 @@ import numpy as np
 from lensmill.pipeline import store
 
 
-def evaluate(model, predictions, scores, name, population, **_):
+def evaluate(model, predictions, scores, network, population, **_):
     """Write scores that are a function of the trained number."""
     value = int(Path(model).read_text()[:12], 16) / 16**12
     store.write(
@@ -17,7 +17,7 @@ def evaluate(model, predictions, scores, name, population, **_):
     Path(scores).write_text(
         json.dumps(
             {
-                "network": name,
+                "network": network,
                 "population": population,
                 "images": 1,
                 "systems": 1,
