@@ -56,45 +56,24 @@ def fit(
     error : array, shape (n, k)
         Of each coordinate.
     delay, delay_error : array, shape (n, k)
-        After the first image; in any unit.
+        After the first image, in units of about the longest.
     measured : array of bool, shape (n, k)
         Delays to fit; the first row does not count.
     ellipticity : float
         Width of the prior of a and b, ``ROUND`` or more.
     """
-    x, y = position[..., 0], position[..., 1]
-    radius = np.maximum(np.hypot(x, y), 1e-6)
-    cos2, sin2 = (x**2 - y**2) / radius**2, 2 * x * y / radius**2
-    zero, one = np.zeros_like(x), np.ones_like(x)
-    cos, sin = x / radius, y / radius
-    rows = np.empty((*x.shape, 2, 7))
-    # d psi / d r and (d psi / d t) / r of the a and b terms, turned to x and y
-    rows[..., 0, :] = np.stack(
-        [cos, x, y, one, zero, cos2 * cos + 2 * sin2 * sin, sin2 * cos - 2 * cos2 * sin], axis=-1
-    )
-    rows[..., 1, :] = np.stack(
-        [sin, -y, x, zero, one, cos2 * sin - 2 * sin2 * cos, sin2 * sin + 2 * cos2 * cos], axis=-1
-    )
+    n = len(position)
+    rows = design(position)
     prior = np.diag(np.append(WIDTH, [ellipticity, ellipticity]) ** -2.0)
     weight = 1.0 / np.hypot(error, FLOOR)[..., None]
     data = position - rows @ CENTRE
 
     first = _solve(rows * weight[..., None], data * weight, prior)
     # Errors belong to the image plane: a second pass undoes the magnification of the first guess.
-    inverse = _inverse_jacobian(x, y, radius, cos2, sin2, CENTRE + first)
+    inverse = _inverse_jacobian(position, CENTRE + first)
     found = _solve((inverse @ rows) * weight[..., None], _times(inverse, data) * weight, prior)
 
-    def potential(parameters: NDArray) -> NDArray:
-        theta_e, gamma1, gamma2, _, _, a, b = parameters.T[..., None]
-        psi = radius * (theta_e + a * cos2 + b * sin2)
-        return psi + gamma1 * (x**2 - y**2) / 2 + gamma2 * x * y
-
-    def fermat(parameters: NDArray) -> NDArray:
-        off = position - parameters[:, None, 3:5]
-        tau = 0.5 * (off**2).sum(axis=-1) - potential(parameters)
-        return tau - tau[:, :1]
-
-    tau = fermat(CENTRE + found)
+    tau = _fermat(position, CENTRE + found)
     delay_error = np.hypot(delay_error, DELAY_FLOOR)
     clock = np.where(measured, 1.0 / delay_error, 0.0)
     clock[:, 0] = 0.0
@@ -104,20 +83,19 @@ def fit(
 
     # One Gauss-Newton step in all unknowns, of which the last is the logarithm of the rate.
     off = position - (CENTRE + found)[:, None, 3:5]
-    shear = [-(x**2 - y**2) / 2, -x * y]
-    shape = [-radius * cos2, -radius * sin2]
-    slopes = np.stack([-radius, *shear, -off[..., 0], -off[..., 1], *shape, tau], axis=-1)
+    slopes = np.concatenate([-_basis(position), -off, tau[..., None]], axis=-1)
+    slopes = slopes[..., [0, 1, 2, 5, 6, 3, 4, 7]]
     slopes[..., :7] -= slopes[:, :1, :7]
-    n = len(position)
-    images = np.concatenate([(inverse @ rows) * weight[..., None], np.zeros((*x.shape, 2, 1))], -1)
-    design = np.concatenate(
+    images = (inverse @ rows) * weight[..., None]
+    images = np.pad(images, ((0, 0), (0, 0), (0, 0), (0, 1)))
+    both = np.concatenate(
         [images.reshape(n, -1, 8), (clock * rate[:, None])[..., None] * slopes], axis=1
     )
     left = _times(inverse, data - _times(rows, found[:, None])) * weight
     late = clock * (delay - rate[:, None] * tau)
     prior = np.append(np.diag(prior), RATE_WIDTH**-2.0)
-    across = design.transpose(0, 2, 1)
-    normal = across @ design + np.diag(prior)
+    across = both.transpose(0, 2, 1)
+    normal = across @ both + np.diag(prior)
     pull = across @ np.concatenate([left.reshape(n, -1), late], axis=1)[..., None]
     pull -= (prior * np.pad(found, ((0, 0), (0, 1))))[..., None]
     covariance = np.linalg.inv(normal)
@@ -125,16 +103,55 @@ def fit(
 
     found = found + step[:, :7]
     rate = rate * np.exp(step[:, 7])
-    tau = fermat(CENTRE + found)
+    tau = _fermat(position, CENTRE + found)
     return Guess(
         parameters=CENTRE + found,
-        mean_potential=potential(CENTRE + found).mean(axis=1),
+        mean_potential=potential(position, CENTRE + found).mean(axis=1),
         residual=_times(inverse, data - _times(rows, found[:, None])) * weight,
         fermat=tau,
         ln_rate=np.log(rate),
         ln_rate_error=np.sqrt(covariance[:, 7, 7]),
         delay_residual=clock * (delay - rate[:, None] * tau),
     )
+
+
+def _polar(position: NDArray) -> tuple[NDArray, ...]:
+    """Return x, y, r and the cosine and sine of twice the polar angle."""
+    x, y = position[..., 0], position[..., 1]
+    radius = np.maximum(np.hypot(x, y), 1e-6)
+    return x, y, radius, (x**2 - y**2) / radius**2, 2 * x * y / radius**2
+
+
+def _basis(position: NDArray) -> NDArray:
+    """Return the terms of the potential: theta_E, gamma_1, gamma_2, a, b."""
+    x, y, radius, cos2, sin2 = _polar(position)
+    return np.stack([radius, (x**2 - y**2) / 2, x * y, radius * cos2, radius * sin2], axis=-1)
+
+
+def potential(position: NDArray, parameters: NDArray) -> NDArray:
+    """Return the potential (n, k) at positions (n, k, 2) of lenses with parameters (n, 7)."""
+    return (_basis(position) * parameters[:, None, [0, 1, 2, 5, 6]]).sum(axis=-1)
+
+
+def design(position: NDArray) -> NDArray:
+    """Return the matrix (n, k, 2, 7) that makes beta plus deflection of the parameters."""
+    x, y, radius, cos2, sin2 = _polar(position)
+    zero, one, cos, sin = np.zeros_like(x), np.ones_like(x), x / radius, y / radius
+    rows = np.empty((*x.shape, 2, 7))
+    # a and b: d psi / d r along the radius and (d psi / d t) / r across it
+    rows[..., 0, :] = np.stack(
+        [cos, x, y, one, zero, cos2 * cos + 2 * sin2 * sin, sin2 * cos - 2 * cos2 * sin], axis=-1
+    )
+    rows[..., 1, :] = np.stack(
+        [sin, -y, x, zero, one, cos2 * sin - 2 * sin2 * cos, sin2 * sin + 2 * cos2 * cos], axis=-1
+    )
+    return rows
+
+
+def _fermat(position: NDArray, parameters: NDArray) -> NDArray:
+    off = position - parameters[:, None, 3:5]
+    tau = 0.5 * (off**2).sum(axis=-1) - potential(position, parameters)
+    return tau - tau[:, :1]
 
 
 def _solve(rows: NDArray, data: NDArray, prior: NDArray) -> NDArray:
@@ -148,10 +165,9 @@ def _times(matrix: NDArray, vector: NDArray) -> NDArray:
     return (matrix @ vector[..., None])[..., 0]
 
 
-def _inverse_jacobian(
-    x: NDArray, y: NDArray, radius: NDArray, cos2: NDArray, sin2: NDArray, guess: NDArray
-) -> NDArray:
+def _inverse_jacobian(position: NDArray, guess: NDArray) -> NDArray:
     """Return d theta / d beta at the images, bounded near critical curves: (n, k, 2, 2)."""
+    x, y, radius, cos2, sin2 = _polar(position)
     theta_e, gamma1, gamma2, _, _, a, b = guess.T[..., None]
     # r F(t) has one second derivative, across: (F + F'') / r
     across = (theta_e - 3 * (a * cos2 + b * sin2)) / radius**3
