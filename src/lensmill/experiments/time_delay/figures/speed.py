@@ -1,9 +1,9 @@
 """Speed of the solver: systems per second on one core, with all images and their delays.
 
-Blue and grey: this package and lenstronomy's analytical solver, timed in turns in one process on the
-same systems and for the same outputs (position, magnification, Fermat potential and arrival time of
-every image); the number is the median ratio. Open circles: rates of other codes that are quoted, not
-measured here, for systems with an isothermal lens. Made by the script benchmarks/solver.py; rates
+Blue and grey: this package and lenstronomy's analytical solver, timed in turns in one process on
+the same systems and for the same outputs (position, magnification, Fermat potential and arrival
+time of every image); the number is the median ratio. Open circles: rates of other codes that are
+quoted, not measured here, for isothermal lenses. Made by the script benchmarks/solver.py; rates
 depend on the machine, ratios hardly do.
 """
 
