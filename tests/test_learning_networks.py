@@ -122,6 +122,56 @@ def test_samples_of_some_simulated_systems_are_kept(noisy):
         assert file["samples/deflection_x"].shape == (28, 50)
 
 
+def test_real_systems_have_samples_and_no_false_truth(noisy, population, tmp_path):
+    simulated, _ = observe.from_simulated(population["dataset"], None, None, 4)
+    n = 3
+    first = observe.select(simulated, slice(n))
+    measured = np.ones((n, 4), np.uint8)
+    measured[0, 2] = 0
+    measured[2, 1:] = 0  # no delay at all: it cannot be used
+    zero, one = np.zeros(n), np.ones(n)
+    systems = {
+        "index": np.arange(n),
+        "name": np.array(["one", "two", "untimed"]),
+        "z_lens": first.z_lens,
+        "z_source": first.z_source,
+        "n_images": np.full(n, 4),
+        "first_image": np.arange(n) * 4,
+        "lens_x": zero,
+        "lens_y": zero,
+        "lens_known": np.array([1, 0, 1], np.uint8),
+        "lens_error": zero,
+        "d_dt": np.array([2000.0, 0.0, 0.0]),
+        "d_dt_minus": one,
+        "d_dt_plus": one,
+        "d_dt_known": np.array([1, 0, 0], np.uint8),
+    }
+    images = {
+        "system": np.repeat(np.arange(n), 4),
+        "x": first.position[..., 0].ravel(),
+        "y": first.position[..., 1].ravel(),
+        "position_error": np.full(4 * n, 0.003),
+        "delay": np.where(measured, first.delay, 0.0).ravel(),
+        "delay_error": np.tile([0.0, 0.5, 0.5, 0.5], n),
+        "delay_measured": measured.ravel(),
+    }
+    tables = {"systems": systems, "images": images}
+    no_units = {table: dict.fromkeys(columns, "") for table, columns in tables.items()}
+    store.write(tmp_path / "real.h5", tables, no_units, {"population": "real"})
+    real = {"dataset": str(tmp_path / "real.h5"), "split": None}
+    scores = judge(real, noisy[0], tmp_path, stored_samples=300)
+    assert scores["systems"] == 2
+    assert scores["mse_standardised"] is None
+    assert scores["targets"]["potential"] is None
+    predicted = store.read(tmp_path / "predictions.h5", "systems")
+    assert predicted["index"].tolist() == [0, 1]
+    assert predicted["d_dt_rank"][1] == 0.5
+    assert np.isfinite(predicted["d_dt_median"]).all()
+    with h5py.File(tmp_path / "predictions.h5") as file:
+        assert file["samples/ln_d_dt"].shape == (2, 300)
+        assert file["samples/potential"].shape == (8, 300)
+
+
 def test_only_test_systems_are_judged(noisy, population):
     judged = store.read(noisy[2] / "predictions.h5", "systems", ["index"])["index"]
     labels = store.read(population["split"], "systems")

@@ -116,13 +116,13 @@ def evaluate(
     trained = networks.load(model, training, threads)
     record = trained.training
     k, observation = record["images"], record["observation"]
-    known = store.attributes(dataset)
+    experiment = record["experiment"]
     if split is None:
         observed, truth = observe.from_ingested(dataset, k)
     else:
         observed, truth = observe.from_simulated(dataset, split, observe.TEST, k)
         if observation:
-            u = observe.noise_uniforms(seed, known["experiment"], population, observed.index, k)
+            u = observe.noise_uniforms(seed, experiment, population, observed.index, k)
             observed = observe.perturb(observed, observation, u)
     log.info("%d systems with %d images", len(observed.index), k)
 
@@ -157,11 +157,11 @@ def evaluate(
     attributes = provenance.attributes(
         {key: settings[key] for key in ("samples", "stored_samples", "stored_systems")},
         **facts,
-        experiment=known["experiment"],
+        experiment=experiment,
         seed=seed,
         draws=draws,
         observation=json.dumps(observation, sort_keys=True),
-        dataset=known["content_digest"],
+        dataset=store.attributes(dataset)["content_digest"],
     )
     with store.create(predictions) as file:
         for table, columns in tables.items():
@@ -241,10 +241,9 @@ def _tables(observed: Observed, truth: Truth, summary: Mapping[str, NDArray]) ->
 
 
 def _samples(kept: list[Answer]) -> dict[str, NDArray]:
-    """Return draws as 2-D columns, float32: rows of ``systems`` or of ``images``."""
+    """Return draws as 2-D columns: rows of ``systems`` or of ``images``."""
     ln_d_dt, potential, deflection = (
-        np.concatenate([getattr(answer, name) for answer in kept]).astype(np.float32)
-        for name in Answer._fields
+        np.concatenate([getattr(answer, name) for answer in kept]) for name in Answer._fields
     )
     draws = ln_d_dt.shape[-1]
     return {
@@ -338,7 +337,7 @@ def invariance(
     settings = {**networks.DEFAULTS, **settings}
     trained = networks.load(model, training, threads)
     k, observation = trained.training["images"], trained.training["observation"]
-    experiment = store.attributes(dataset)["experiment"]
+    experiment = trained.training["experiment"]
     observed, _ = observe.from_simulated(dataset, split, observe.TEST, k)
     observed = observe.select(observed, slice(settings["invariance_systems"]))
     if observation:

@@ -158,6 +158,7 @@ def train(
     record = {
         "architecture": settings["architecture"],
         "images": k,
+        "experiment": facts["experiment"],
         "population": facts["population"],
         "settings": {**settings, **details},
         "observation": dict(observation),
