@@ -23,7 +23,7 @@ from lensmill.experiments.time_delay import canonical, isothermal, observe, sky,
 from lensmill.experiments.time_delay.canonical import Answer
 from lensmill.experiments.time_delay.observe import Observed, Truth
 from lensmill.learning import posteriors
-from lensmill.pipeline import store
+from lensmill.pipeline import provenance, store
 
 # Keras is imported where it is used: it takes seconds, and threads must be limited before.
 
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 NO_LIMIT = 1e30
 ROWS_AT_A_TIME = 8192
+JUDGES = 10000  # validation systems that judge an epoch: enough to tell two epochs apart
 
 DEFAULTS: dict[str, Any] = {
     "architecture": "canonical",
@@ -128,7 +129,7 @@ def train(
     limit = settings["max_systems"] or None
     exact, truth = (observe.select(table, slice(limit)) for table in parts[0])
     draw = _drawing(exact, truth, settings, observation, int(keys[1]))
-    held_out, held_truth = parts[1]
+    held_out, held_truth = (observe.select(table, slice(JUDGES)) for table in parts[1])
     u = observe.noise_uniforms(seed, facts["experiment"], facts["population"], held_out.index, k)
     held_out = _observe(held_out, observation, u)
     rng = np.random.default_rng(keys)
@@ -142,7 +143,8 @@ def train(
     }
     log.info("%d systems to train on, %d features", *features.shape)
     network, loss, details = _build(settings, scaling, int(keys[0] % 2**20))
-    what = [dict(settings), dict(observation), seeds, facts["content_digest"], threads]
+    code = provenance.digest("experiments/time_delay/network.py")
+    what = [dict(settings), dict(observation), seeds, facts["content_digest"], code, threads]
     rows = loop.fit(
         network,
         loss,
