@@ -106,3 +106,17 @@ rule measure_invariance:
         code=code("experiments/time_delay/evaluate.py"),
     script:
         ROOT / "workflow/scripts/measure_invariance.py"
+
+
+rule benchmark_solver:
+    """Time the solver against lenstronomy's on the same systems, one core."""
+    output:
+        "results/time_delay/benchmarks/solver.json",
+    log:
+        "results/time_delay/logs/benchmark_solver.log",
+    conda:
+        ROOT / "envs/simulate.yaml"
+    params:
+        code=code("lensing/solver.py"),
+    script:
+        ROOT / "workflow/scripts/benchmark_solver.py"
