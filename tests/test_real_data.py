@@ -201,3 +201,10 @@ def test_the_table_passes_the_checks_of_ingestion_with_all_its_rows(name):
     tables = parse((DATA / name).read_text(), name)
     assert len(tables["systems"]["name"]) == len(systems_of(name))
     assert len(tables["images"]["x"]) == len(Table.read(DATA / name))
+
+
+def test_slopes_of_the_challenge_shift_h0_by_what_its_table_says(shared_data):
+    with (shared_data / "tdlmc/tdlmc_truth_rung0_rung1.csv").open() as file:
+        slope = np.array([float(row["lens_gamma"]) for row in csv.DictReader(file)])
+    assert slope.mean() == pytest.approx(2.01, abs=0.005)
+    assert np.mean(np.log((2.08 - 1) / (slope - 1))) == pytest.approx(0.07, abs=0.005)

@@ -103,7 +103,9 @@ class Row(NamedTuple):
     cells: dict[str, float | str]
 
 
-def ingest(path: str | Path, output: str | Path, population: str, experiment: str) -> None:
+def ingest(
+    path: str | Path, output: str | Path, population: str = "", experiment: str = ""
+) -> None:
     """Check a table of lensed quasars and store it as a population.
 
     Parameters
@@ -114,7 +116,7 @@ def ingest(path: str | Path, output: str | Path, population: str, experiment: st
     output : path
         HDF5 file with the tables ``systems`` and ``images`` (see ``UNITS``). What is unknown
         is 0 beside a flag that says so.
-    population, experiment : str
+    population, experiment : str, optional
         Names, stored with the file.
 
     Raises

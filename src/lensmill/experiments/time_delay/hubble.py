@@ -53,7 +53,9 @@ NOTES = {
     "fit": "fit_d_dt: classical fit of the family, fit_error the error of its logarithm; fit_h0: "
     "its Hubble constant at Omega_m = 0.3",
     "checks": "p_value, power and verdict: can the family reproduce the system? source_scatter, "
-    "delay_misfit (sigma) and predictive_p_value: does the network's answer give back the data?",
+    "delay_misfit (sigma) and predictive_p_value: does the network's answer give back the data? "
+    "Canonical networks put all images on one source by construction, so that this says little: "
+    "it passes systems that the verdict refuses",
 }
 FROM_FAMILY = ("verdict", "p_value", "power", "fit_d_dt", "fit_error", "fit_h0")
 
