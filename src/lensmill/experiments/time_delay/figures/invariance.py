@@ -3,8 +3,9 @@
 The same test systems are shown to each network in other views, and its answers carried back. Shown
 is the largest relative change over all systems of the time-delay distance (top) and of the
 deflection at the images (bottom), against the view as it was. Networks in a canonical frame do not
-change beyond rounding (dotted: 1e-5); the dense network does, and training on turned copies, with
-their targets turned too, helps it with rotations only as far as it goes.
+change beyond rounding (dotted: 1e-5; what is smaller than 1e-9 is drawn there); the dense network
+does, and training on turned copies, with their targets turned too, helps it with rotations only as
+far as it goes. Changes beyond a factor of 9 are drawn there.
 """
 
 import json
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 
 from lensmill import plotting
 
-FLOOR = 1e-9  # a change of exactly zero is drawn here
+FLOOR, CEILING = 1e-9, 9.0  # changes beyond are drawn there
 LIMIT = 1e-5  # what we ask of the networks in a canonical frame
 VIEWS = {  # what the JSON calls it: label of the axis, factor to the label's unit
     "rotation": ("rotation [deg]", 180 / np.pi),
@@ -43,7 +44,7 @@ def plot(invariance: list[str]) -> Figure:
             axis.axhline(LIMIT, color=plotting.BLACK, lw=0.6, ls=":")
             for name, answers in found.items():
                 amount = unit * np.array(answers[view]["amount"])
-                values = np.clip(answers[view][change], FLOOR, 9.0)
+                values = np.clip(answers[view][change], FLOOR, CEILING)
                 axis.plot(
                     amount,
                     values,

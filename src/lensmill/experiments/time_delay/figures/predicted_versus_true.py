@@ -42,7 +42,7 @@ def plot(dense: list[str], canonical: list[str], control: list[str], distance: l
         for axis, (true, predicted), colour in zip(
             (top, middle), values, (BASELINE, CANONICAL), strict=True
         ):
-            step = max(1, true.size // DOTS)
+            step = true.size // DOTS | 1  # odd, so that all images of a system have their turn
             axis.plot(limits, limits, color=plotting.BLACK, lw=0.5)
             axis.plot(
                 true[::step],

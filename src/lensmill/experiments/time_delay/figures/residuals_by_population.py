@@ -16,7 +16,7 @@ from lensmill import plotting
 from lensmill.pipeline import store
 
 ROWS = ("doubles", "quads")
-RANGE = (1e-5, 3.0)  # of errors shown [arcsec or arcsec^2]
+RANGE = (1e-6, 3.0)  # of errors shown [arcsec or arcsec^2]
 BINS = np.linspace(-1.0, 1.0, 81)
 
 
