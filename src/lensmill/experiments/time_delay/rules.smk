@@ -7,11 +7,10 @@ Writes: results/time_delay/hubble/{population}/
 HUBBLE = config["experiments"]["time_delay"]["hubble"]
 
 
-def family_prior(wildcards):
-    """Return the prior of the population that stands for the family of lens models."""
-    return checked.population(config["experiments"]["time_delay"], HUBBLE["family"])[
-        "prior"
-    ]
+# The prior of the population that stands for the family of lens models.
+FAMILY_PRIOR = checked.population(
+    config["experiments"]["time_delay"], HUBBLE["family"]
+)["prior"]
 
 
 rule judge_family:
@@ -40,7 +39,7 @@ rule judge_family:
         mem_mb=HUBBLE["resources"]["mem_mb"],
         runtime=HUBBLE["resources"]["runtime"],
     params:
-        prior=family_prior,
+        prior=FAMILY_PRIOR,
         settings={key: HUBBLE[key] for key in ("mocks", "starts", "false_alarm_rate")},
         seed=config["seed"],
         code=code("experiments/time_delay/predictive.py"),
@@ -73,9 +72,7 @@ rule infer_hubble:
     conda:
         ROOT / "envs/simulate.yaml"
     params:
-        prior=lambda wildcards: {
-            name: family_prior(wildcards)[name] for name in ("h0", "omega_m")
-        },
+        prior={name: FAMILY_PRIOR[name] for name in ("h0", "omega_m")},
         code=code("experiments/time_delay/hubble.py"),
     script:
         ROOT / "workflow/scripts/infer_hubble.py"
