@@ -42,13 +42,13 @@ test-all: $(VENV)/dev.stamp  ## the tests, the slow ones as well
 lint: $(VENV)/dev.stamp  ## style of the code and of the workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakefmt --check Snakefile workflow/rules $(wildcard src/lensmill/experiments/*/rules.smk)
 	$(BIN)/snakemake --lint
 
 format: $(VENV)/dev.stamp  ## rewrite the code in that style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile workflow/rules
+	$(BIN)/snakefmt Snakefile workflow/rules $(wildcard src/lensmill/experiments/*/rules.smk)
 
 # uv is not in the lock, since only this target uses it: `pipx install uv` puts it on the PATH.
 lock:  ## requirements*.txt anew from requirements*.in, with hashes
