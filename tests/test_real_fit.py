@@ -118,6 +118,19 @@ def test_without_a_measured_delay_the_distance_has_no_error_bar(prior):
     assert np.isinf(fit.fit(data, prior, 4).ln_d_dt_error[0])
 
 
+def test_a_double_without_its_galaxy_fits_but_says_nothing(prior):
+    four = quad()
+    two = four._replace(
+        **{c: getattr(four, c)[:, :2] for c in ("position", "position_error", "delay")},
+        **{c: getattr(four, c)[:, :2] for c in ("delay_error", "delay_measured")},
+        lens_known=np.array([False]),
+    )
+    result = fit.fit(two, prior, 12)
+    assert result.chi2[0] < 0.01
+    assert result.dof[0] == -3
+    assert np.isfinite(result.ln_d_dt_error[0])
+
+
 def test_chi2_of_mocks_is_that_of_their_degrees_of_freedom(survey, published, prior):
     real, _ = observe.from_ingested(published, 4)
     exact, _ = observe.from_simulated(survey, None, None, 4)

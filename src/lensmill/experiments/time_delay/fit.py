@@ -39,6 +39,7 @@ DAYS = float(time_delay(1.0, 1.0))  # per Mpc arcsec^2
 SOFTENING = 0.02
 
 STEP = 1e-6  # of the difference quotients, in units of the parameters (all of order one)
+TINY = 1e-10  # keeps matrices invertible in directions that nothing constrains
 MAX_ITERATIONS = 300
 TOLERANCE = 1e-6  # a step that lowers chi^2 by less than this ends the fit
 
@@ -76,11 +77,8 @@ def fit(data: Observed, prior: Mapping[str, Any], starts: int = 8) -> Fit:
     p, chi2 = _minimise(select(data, np.tile(np.arange(n), starts)), prior, first)
     best = np.argmin(chi2.reshape(starts, n), axis=0) * n + np.arange(n)
     parameters, chi2 = p[best], chi2[best]
-    jacobian = _jacobian(parameters, data, prior)
-    # a nearly flat prior of width 1e3 keeps directions that nothing constrains invertible
-    curvature = np.einsum("nri,nrj->nij", jacobian, jacobian) + 1e-6 * np.eye(len(PARAMETERS))
-    error = np.sqrt(np.linalg.inv(curvature)[:, -1, -1])
-    error[~data.delay_measured[:, 1:].any(axis=1)] = np.inf
+    linear = _distance_error(_jacobian(parameters, data, prior))
+    error = np.where(data.delay_measured[:, 1:].any(axis=1), linear, np.inf)
     return Fit(parameters, chi2, degrees_of_freedom(data), error)
 
 
@@ -174,6 +172,16 @@ def _jacobian(p: NDArray, data: Observed, prior: Mapping[str, Any]) -> NDArray:
     return np.moveaxis(r[1:] - r[0], 0, 2) / STEP
 
 
+def _distance_error(jacobian: NDArray) -> NDArray:
+    """Return the error of the last parameter by linear propagation; large if it is not fixed."""
+    curvature = np.einsum("nri,nrj->nij", jacobian, jacobian)
+    width = np.sqrt(np.einsum("nii->ni", curvature)) + TINY
+    # in units in which every parameter alone has an error of one, so that rounding is harmless
+    scaled = curvature / (width[:, :, None] * width[:, None, :])
+    inverse = np.linalg.inv(scaled + TINY * np.eye(scaled.shape[1]))
+    return np.sqrt(np.abs(inverse[:, -1, -1])) / width[:, -1]
+
+
 def _minimise(data: Observed, prior: Mapping[str, Any], start: NDArray) -> tuple[NDArray, NDArray]:
     """Levenberg-Marquardt on all systems at once; those that have converged drop out."""
     p = start.copy()
@@ -186,7 +194,7 @@ def _minimise(data: Observed, prior: Mapping[str, Any], start: NDArray) -> tuple
         jacobian = _jacobian(here, some, prior)
         gradient = np.einsum("nri,nr->ni", jacobian, r[active])
         curvature = np.einsum("nri,nrj->nij", jacobian, jacobian)
-        scale = damping[active, None] * (np.einsum("nii->ni", curvature) + 1e-6)
+        scale = np.maximum(damping[active, None], TINY) * np.einsum("nii->ni", curvature) + TINY
         damped = curvature + scale[:, None, :] * np.eye(p.shape[1])
         step = np.linalg.solve(damped, -gradient[..., None])[..., 0]
         tried = here + np.clip(step, -0.5, 0.5)
