@@ -15,7 +15,7 @@ POINTS = 4096
 STEEP, OUTER, INNER, LOOP, EXISTS = 0, 1, 2, 3, 4
 
 
-@njit(error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def _radius(s, d, c, inner):
     """Solve r = d + c r^s by bisection in log r, then Newton steps that stay in the bracket."""
     if s == 0.0:
@@ -54,7 +54,7 @@ def _radius(s, d, c, inner):
     return np.exp(x)
 
 
-@njit(error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def _value(kind, v, middle, half, lens, terms):
     """F (or T, whether radii exist) at ``v``; and position and determinant of the Jacobian."""
     theta_e, q, s, a11, a12, a22, b1, b2, n_terms = lens
@@ -81,7 +81,7 @@ def _value(kind, v, middle, half, lens, terms):
     return e + power * t - m * r, r * c, r * sn, det
 
 
-@njit(error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def _bisect(kind, a, b, fa, middle, half, lens, terms):
     for _ in range(60):
         x = 0.5 * (a + b)
@@ -93,7 +93,7 @@ def _bisect(kind, a, b, fa, middle, half, lens, terms):
     return 0.5 * (a + b)
 
 
-@njit(error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def _roots(kind, start, stop, closed, middle, half, lens, terms, values, roots):
     """All sign changes, those between the samples included; returns how many."""
     width = (stop - start) / POINTS
@@ -131,7 +131,7 @@ def _roots(kind, start, stop, closed, middle, half, lens, terms, values, roots):
     return n
 
 
-@njit(error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def _images(system, terms, values, roots, found):
     theta_e, q, phi, slope, g1, g2, kappa, sx, sy = system
     s = 2.0 - slope
@@ -179,7 +179,7 @@ def _images(system, terms, values, roots, found):
     return n
 
 
-@njit(error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def _compare(systems, first, count, x, y, cut):
     """Count, by system, brute-force images above ``cut`` without a partner, and all of them."""
     n = systems.shape[1]

@@ -1,29 +1,25 @@
 """All images of elliptical power laws with shear, by searches in polar angle.
 
-With ``s = 2 - slope`` the deflection is ``r**s a(p)``. The components of the lens equation
-``A theta = beta + alpha`` along the radial and tangential unit vectors ``e`` and ``e'`` are
-
-    g r = D + R h,        F = E + R t - m r = 0,        R = r**s,
-
-with ``D, E = e.beta, e'.beta``, ``g, m = e.A e, e'.A e`` and ``h, t = e.a, e'.a`` (`profiles`). The
-first is solved for the radius at each angle, the images are the roots of ``F`` along the solution,
-and ``F`` and its derivatives follow from ``D' = E, E' = -D, h' = (1 + s) t, t' = 2 k - (1 + s) h``.
-Since ``g`` and ``h`` are positive,
-
-- ``s < 0`` (steep): one radius at every angle;
-- ``s > 0`` (shallow): one radius where ``D >= 0``; where ``D < 0`` an outer and an inner one if
-  ``T = D + (1 / s - 1) g r_t >= 0`` with ``r_t = (s h / g)**(1 / (1 - s))``, else none. The two
-  meet at a turning angle, where ``F`` is not smooth in ``p`` but is in ``v`` with
-  ``p = middle + half cos(v)``: one loop covers the outer branch (sin v > 0) and the inner one.
-  The inner branch ends in the centre, where ``D = 0`` and ``F = E``.
-
-The elimination of ``r**s`` used elsewhere is singular for the isothermal slope; this form is not.
+The roots of the transverse lens equation of `powerlaw_equation` are isolated on each stretch of
+its radial solution by bounds on its curvature, found, polished in the plane and checked: residual
+of the lens equation, and the sum of parities (0 for steep lenses, 1 for shallow ones).
 """
 
 import numpy as np
 from numba import njit
 
 from .images import CAUSTIC_DET_J, DEGENERATE, MAX_IMAGES, OK, ON_CAUSTIC, REFINED
+from .powerlaw_equation import (
+    CIRCLE,
+    INNER,
+    LOOP,
+    NEAR_TURN,
+    TURN,
+    along,
+    centre,
+    direction,
+    evaluate,
+)
 from .profiles import powerlaw_angular
 
 CELLS = 32  # of a full circle
@@ -34,149 +30,6 @@ SAFETY = 2.0
 RESIDUAL = 1e-13  # of the length of the terms of the lens equation
 TINY = 1e-100  # arcsec; below, the square of the Jacobian overflows
 TWINS = 1e-8  # of the radius; images of one parity closer than this are one
-NEAR_TURN = 1e-4  # |sin v| below which derivatives are taken at a small distance
-
-# what is searched, see `_along`; not plain int, for each of which numba would compile anew
-CIRCLE, INNER, LOOP, TURN = np.arange(4)
-
-
-@njit(cache=True, error_model="numpy")
-def _radius(s, d, c, inner):
-    """Solve ``r = d + c r**s``; return r and ``r**s``.
-
-    Newton steps in ``log r`` on a concave function, from the side where they cannot overshoot.
-    """
-    log_c = np.log(c)
-    r = power = 0.0
-    if d >= 0.0:
-        x = np.log(d + c)
-        for _ in range(60):
-            power = np.exp(s * x)
-            total = d + c * power
-            step = (np.log(total) - x) / (1.0 - s * c * power / total)
-            x += step
-            if abs(step) < 1e-8:
-                power *= 1.0 + s * step * (1.0 + 0.5 * s * step)
-                break
-        return d + c * power, power
-    # the root is between low and high
-    low, high = -np.inf, log_c / (1.0 - s)
-    if s < 0.0:
-        high = min(high, (np.log(-d) - log_c) / s)
-        x = high
-    else:
-        log_t = (np.log(s) + log_c) / (1.0 - s)
-        excess = max(d * np.exp(-log_t) + 1.0 / s - 1.0, 0.0)
-        z = np.sqrt(2.0 * excess / (1.0 - s))
-        if z == 0.0:
-            r = np.exp(log_t)
-            return r, (r - d) / c
-        if inner:
-            low, high = (np.log(-d) - log_c) / s, np.log(-d * s / (1.0 - s))  # the maximum
-            x = log_t - z - (1.0 + s) / 6.0 * z * z
-            if not low < x < high:
-                x = low
-        else:
-            low, high = log_t, min(high, log_t + z)
-            x = high
-    for _ in range(60):
-        r = np.exp(x)
-        new = x - (s * x + log_c - np.log(r - d)) / (s - r / (r - d))
-        step = min(max(new, low), high) - x
-        x += step
-        if abs(step) < 1e-8:
-            r *= 1.0 + step * (1.0 + 0.5 * step)
-            break
-    return r, (r - d) / c
-
-
-@njit(cache=True, error_model="numpy")
-def _turning(c, sn, h, t, k2, lens):
-    """T, T' and T'': whether the outer and inner radius exist, and where they meet."""
-    _, _, s, sheet, h1, h2, b1, b2, _ = lens
-    d, e = c * b1 + sn * b2, c * b2 - sn * b1
-    cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
-    even, m = h1 * cc + h2 * ss, h1 * ss - h2 * cc
-    g, g2 = sheet - even, sheet + even
-    threshold = (1.0 / s - 1.0) * g * np.exp(np.log(s * h / g) / (1.0 - s))
-    dh, dg = (1.0 + s) * t / h, 2.0 * m / g  # logarithmic
-    log1 = (dh - s * dg) / (1.0 - s)
-    ddh, ddg = (1.0 + s) * (k2 - (1.0 + s) * h) / h, 2.0 * (g2 - g) / g
-    log2 = (ddh - dh * dh - s * (ddg - dg * dg)) / (1.0 - s)
-    return d + threshold, e + threshold * log1, -d + threshold * (log1 * log1 + log2)
-
-
-@njit(cache=True, error_model="numpy")
-def _transverse(c, sn, h, t, k2, lens, inner):
-    """F, F' and F'' by polar angle, then r and ``r**s``."""
-    _, q, s, sheet, h1, h2, b1, b2, _ = lens
-    d, e = c * b1 + sn * b2, c * b2 - sn * b1
-    cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
-    even, m = h1 * cc + h2 * ss, h1 * ss - h2 * cc
-    g, g2 = sheet - even, sheet + even
-    r, power = _radius(s, d / g, h / g, inner)
-    f = e + power * t - m * r
-    n = 1.0 + s
-    dm, dt = g2 - g, k2 - n * h
-    ddt = -(1.0 - s) * k2 * (1.0 - q * q) * sn * c / (q * q * c * c + sn * sn) - n * n * t
-    stiffness = g * r - s * h * power
-    top = f - m * r + s * t * power
-    log1 = top / stiffness  # r' / r
-    r1, power1 = r * log1, s * power * log1
-    f1 = -d + power1 * t + power * dt - dm * r - m * r1
-    top1 = f1 - dm * r - m * r1 + s * (dt * power + t * power1)
-    stiffness1 = 2.0 * m * r + g * r1 - s * (n * t * power + h * power1)
-    log2 = (top1 - log1 * stiffness1) / stiffness
-    r2, power2 = r * (log2 + log1 * log1), s * power * (log2 + s * log1 * log1)
-    f2 = -e + power2 * t + 2.0 * power1 * dt + power * ddt + 4.0 * m * r - 2.0 * dm * r1 - m * r2
-    return f, f1, f2, r, power
-
-
-@njit(cache=True, error_model="numpy")
-def _centre(c, sn, h, t, k2, lens):
-    """F, F' and F'' at the end of the inner branch, where r = 0 and D = 0."""
-    s, b1, b2 = lens[2], lens[6], lens[7]
-    e = c * b2 - sn * b1
-    n = 1.0 + s
-    return e, -e * t / h, -e - 2.0 * e * (k2 - n * h) / h + 2.0 * n * e * (t / h) ** 2
-
-
-@njit(cache=True, error_model="numpy")
-def _along(kind, v, middle, half, c, sn, h, t, k2, lens):
-    """Value and derivatives by ``v`` of what is searched, given the deflection at its angle.
-
-    ``CIRCLE`` and ``INNER``: F of the outer or only, and of the inner radius, ``p = v``; ``LOOP``:
-    F on the closed branch, ``p = middle + half cos v``; ``TURN``: T, ``p = v``.
-    """
-    if kind == TURN:
-        f, f1, f2 = _turning(c, sn, h, t, k2, lens)
-        return f, f1, f2, 0.0, 0.0
-    if kind != LOOP:
-        return _transverse(c, sn, h, t, k2, lens, kind == INNER)
-    sv, cv = np.sin(v), np.cos(v)
-    f, f1, f2, r, power = _transverse(c, sn, h, t, k2, lens, sv < 0.0)
-    return f, -half * sv * f1, half * half * sv * sv * f2 - half * cv * f1, r, power
-
-
-@njit(cache=True, error_model="numpy")
-def _direction(kind, v, middle, half, lens, terms):
-    """Direction of ``v`` and the deflection there: c, sn, h, t, 2 k, then a."""
-    p = middle + half * np.cos(v) if kind == LOOP else v
-    c, sn = np.cos(p), np.sin(p)
-    a1, a2, k2 = powerlaw_angular(lens[0], lens[1], lens[2], c, sn, terms, lens[8])
-    return c, sn, c * a1 + sn * a2, c * a2 - sn * a1, k2
-
-
-@njit(cache=True, error_model="numpy")
-def _evaluate(kind, v, middle, half, lens, terms):
-    """`_along` at any ``v``; near a turning angle the derivatives of a point just beside it."""
-    c, sn, h, t, k2 = _direction(kind, v, middle, half, lens, terms)
-    f, f1, f2, _, _ = _along(kind, v, middle, half, c, sn, h, t, k2, lens)
-    if kind == LOOP and abs(np.sin(v)) < NEAR_TURN:
-        w = v + (NEAR_TURN if np.sin(v) * np.cos(v) > 0.0 else -NEAR_TURN)
-        c, sn, h, t, k2 = _direction(kind, w, middle, half, lens, terms)
-        _, f1, f2, _, _ = _along(kind, w, middle, half, c, sn, h, t, k2, lens)
-    return f, f1, f2
 
 
 @njit(cache=True, error_model="numpy")
@@ -187,7 +40,7 @@ def _root(kind, a, b, fa, fb, middle, half, lens, terms):
     if not (a <= x <= b):
         x = 0.5 * (a + b)
     for _ in range(80):
-        f, d1, d2 = _evaluate(kind, x, middle, half, lens, terms)
+        f, d1, d2 = evaluate(kind, x, middle, half, lens, terms)
         if f == 0.0:
             break
         if (f > 0.0) == rising:
@@ -243,7 +96,7 @@ def _isolate(kind, start, width, cells, middle, half, lens, terms, work, stack, 
                 if refinements > MAX_REFINEMENTS:
                     return 0, DEGENERATE
                 w *= 0.5
-                fm, dm, em = _evaluate(kind, a + w, middle, half, lens, terms)
+                fm, dm, em = evaluate(kind, a + w, middle, half, lens, terms)
                 stack[depth, 0], stack[depth, 1] = a + w, w
                 stack[depth, 2], stack[depth, 3] = fm, f1
                 stack[depth, 4], stack[depth, 5] = dm, d1
@@ -309,9 +162,9 @@ def _nodes(kind, start, width, cells, middle, half, lens, terms, work):
     for j in range(cells + 1):
         v = start + j * width
         if kind == LOOP and abs(np.sin(v)) < NEAR_TURN:
-            f, f1, f2 = _evaluate(kind, v, middle, half, lens, terms)
+            f, f1, f2 = evaluate(kind, v, middle, half, lens, terms)
         else:
-            f, f1, f2, _, _ = _along(
+            f, f1, f2, _, _ = along(
                 kind,
                 v,
                 middle,
@@ -349,7 +202,7 @@ def _circle(kind, cells, lens, terms, work):
             work[3, k], work[4, k] = sc * c, ss * sn
             work[5, k], work[6, k], work[7, k] = h, sc * ss * t, k2
     for k in range(cells):
-        f, f1, f2, _, _ = _along(
+        f, f1, f2, _, _ = along(
             kind,
             0.0,
             0.0,
@@ -375,6 +228,7 @@ def _polish(c, sn, r, lens, terms):
     _, _, s, sheet, h1, h2, b1, b2, _ = lens
     x, y = r * c, r * sn
     best = np.inf
+    found = (x, y, r, c, sn, 0.0, 0.0, 0.0, 0.0, np.inf)
     for _ in range(8):
         a1, a2, k2 = powerlaw_angular(lens[0], lens[1], s, c, sn, terms, lens[8])
         power = np.exp(s * np.log(r))
@@ -393,10 +247,10 @@ def _polish(c, sn, r, lens, terms):
         j11 = sheet - even - slope * s * h
         j22 = sheet + even - slope * (k2 - s * h)
         j12 = m - slope * s * t
-        along, across = c * f1 + sn * f2, c * f2 - sn * f1
+        outwards, across = c * f1 + sn * f2, c * f2 - sn * f1
         det = j11 * j22 - j12 * j12
-        dr = (j22 * along - j12 * across) / det
-        dt = (j11 * across - j12 * along) / det
+        dr = (j22 * outwards - j12 * across) / det
+        dt = (j11 * across - j12 * outwards) / det
         x -= dr * c - dt * sn
         y -= dr * sn + dt * c
         r = np.sqrt(x * x + y * y)
@@ -464,9 +318,7 @@ def _search(fine, lens, terms, work, stack, found):
             _nodes(kind, start, width, cells, middle, half, lens, terms, work)
         if kind == INNER or (kind == LOOP and start < 0.1):
             for j in (0, cells):
-                f, f1, f2 = _centre(
-                    work[3, j], work[4, j], work[5, j], work[6, j], work[7, j], lens
-                )
+                f, f1, f2 = centre(work[3, j], work[4, j], work[5, j], work[6, j], work[7, j], lens)
                 # D = 0 there to rounding only: the exact value keeps the sign
                 f = np.sqrt(b1 * b1 + b2 * b2) * (-1.0 if j == 0 else 1.0)
                 if kind == LOOP:
@@ -481,8 +333,8 @@ def _search(fine, lens, terms, work, stack, found):
             return 0, DEGENERATE
         status = max(status, state)
         for k in range(count):
-            c, sn, h, t, k2 = _direction(kind, roots[k], middle, half, lens, terms)
-            f, _, _, r, power = _along(kind, roots[k], middle, half, c, sn, h, t, k2, lens)
+            c, sn, h, t, k2 = direction(kind, roots[k], middle, half, lens, terms)
+            f, _, _, r, power = along(kind, roots[k], middle, half, c, sn, h, t, k2, lens)
             found[n, 0], found[n, 1], found[n, 2], found[n, 3] = c, sn, r, power
             found[n, 4], found[n, 5], found[n, 6], found[n, 7] = h, t, k2, f
             n += 1
