@@ -2,9 +2,9 @@
 
 Medians and 68 % intervals of the networks trained on the survey population. Filled circles: systems
 that the family of lenses reproduces; half filled: systems that the test could hardly have failed
-(doubles above all); open and red: outside the family, do not use. A dagger marks systems known to
-be more complex than one galaxy with shear. Below the line: all together, without the complex
-ones, and without those that are outside the family too. Grey: the prior's range. Bands, for
+(doubles above all); open and red: outside the family or the prior, do not use. A dagger marks
+systems known to be more complex than one galaxy with shear. Below the line: all together, without
+the complex ones, and without those not to be used too. Grey: the prior's range. Bands, for
 orientation: Planck Collaboration (2020) and Riess et al. (2022). This shows the chain at work on
 real data, not a measurement to quote: the errors leave out the mass-sheet degeneracy, companions
 and lines of sight, and a mean slope of real lenses that differs from the prior's shifts all systems
@@ -31,7 +31,7 @@ COMBINED = {
     "without_complex": r"without $\dagger$",
     "without_complex_and_outside": r"without $\dagger$ and outside",
 }
-RANGE = (0.0, 180.0)  # shown [km / (Mpc s)]
+RANGE = (20.0, 160.0)  # shown [km / (Mpc s)]
 
 
 def plot(systems: list[str], summary: str) -> Figure:

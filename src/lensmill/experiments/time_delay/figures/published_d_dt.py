@@ -2,9 +2,10 @@
 
 Left, with 68 % intervals: circles are the networks trained on the survey population; filled if the
 family of lenses reproduces the system, half filled if the test could hardly have failed it (doubles
-above all), open and red if no member of the family reproduces its positions and delays: do not use.
-Diamonds: classical fit of the same family. Squares: published distances, from models of the lens
-with far more data. Right: probability of the classical fit. A dagger marks systems that are known
+above all), open and red if it must not be used: no member of the family reproduces positions and
+delays, or only one with a Hubble constant that the prior excludes. Diamonds: classical fit of the
+same family, without a prior on the Hubble constant. Squares: published distances, from models of
+the lens with far more data. Right: probability of the classical fit. A dagger marks systems known
 to be more complex than one galaxy with shear. The errors include those of positions and delays and
 the spread of slope, shape, shear and external convergence in the training population; they do not
 include the mass-sheet degeneracy, companions or what is known of the line of sight.
@@ -95,7 +96,7 @@ def _legend():
     texts = {
         "inside": "network, family reproduces it",
         "cannot": "not testable",
-        "outside": "outside the family",
+        "outside": "outside: do not use",
     }
     handles = [Line2D([], [], marker="o", label=t, **_style(v)) for v, t in texts.items()]
     return [
