@@ -1,5 +1,7 @@
 """How long Snakemake thinks, and how much memory it takes, for so many shards.
 
+Processor time, so that the table does not depend on what else this machine is doing.
+
 A dry run of one population cut into 100, 1,000 and 10,000 shards: nothing done yet, and everything
 done. Nothing is simulated.
 
@@ -11,7 +13,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import yaml
@@ -22,18 +23,16 @@ TARGET = f"results/time_delay/data/{POPULATION}/checks.json"
 
 
 def measured(command: list[str], folder: str) -> tuple[float, float, str]:
-    """Run a command; return its wall time [s], peak memory [MB] and output."""
-    start = time.perf_counter()
+    """Run a command; return its processor time [s], peak memory [MB] and output."""
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        wall = time.perf_counter() - start
         output.seek(0)
         text = output.read()
     if process.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{text[-3000:]}")
-    return wall, usage.ru_maxrss / 1024, text
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text
 
 
 def main() -> None:

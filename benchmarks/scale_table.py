@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import scaling
-from scaling import EXPERIMENT, POPULATION, experiments, settings
+from scaling import EXPERIMENT, experiments, settings
 
 CORES = 100
 SUBMISSION = 2.5  # [s] between two submissions: the executor pauses for 5 s in each of two threads
@@ -42,28 +42,30 @@ def _run(sender, step, arguments) -> None:
     sender.send((used.ru_utime + used.ru_stime, used.ru_maxrss / 1024))
 
 
-def chain(folder: Path, systems: int) -> dict[str, tuple[float, float]]:
+def chain(folder: Path, systems: int, population: str) -> dict[str, tuple[float, float]]:
     """Run simulate, merge and check for so many systems in one shard; return what they took."""
     defaults = experiments.defaults(EXPERIMENT)
-    chosen = settings.population(defaults, POPULATION)
+    chosen = settings.population(defaults, population)
     shard, dataset = str(folder / "00000.h5"), str(folder / "dataset.h5")
     took = {
         "simulate": cost(scaling.simulate, shard, 0, systems, chosen),
         "merge": cost(scaling.merge, [shard], dataset, systems, chosen),
     }
-    fractions = defaults["expected_fractions"][POPULATION]
+    fractions = defaults["expected_fractions"].get(population, {})
     expected = chosen | {"systems": systems, "expected_fractions": fractions}
     took["check"] = cost(scaling.check, dataset, expected, str(folder / "checks.json"))
     took["bytes"] = (Path(dataset).stat().st_size, 0.0)
     return took
 
 
-def rates(sizes: list[int], folder: str | None) -> dict[str, tuple[float, float, float, float]]:
+def rates(
+    sizes: list[int], population: str, folder: str | None
+) -> dict[str, tuple[float, float, float, float]]:
     """Return, by step, start [core s], rate [core s per system], memory [MB] and its growth."""
     runs = []
     for size in [min(sizes), *sorted(sizes)]:  # the first compiles
         with tempfile.TemporaryDirectory(dir=folder) as inside:
-            runs.append(chain(Path(inside), size))
+            runs.append(chain(Path(inside), size, population))
     small, large = runs[1:]
     step = max(sizes) - min(sizes)
     return {
@@ -126,11 +128,12 @@ def main() -> None:
     """Parse the command line, measure and print two tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--systems", type=int, nargs=2, default=[50000, 250000])
+    parser.add_argument("--population", default="epl_shear", help="the slowest, by default")
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--folder", help="where the files go for a while")
     arguments = parser.parse_args()
     multiprocessing.set_start_method("spawn")
-    measured = rates(arguments.systems, arguments.folder)
+    measured = rates(arguments.systems, arguments.population, arguments.folder)
     print(
         "| step | start [core s] | 1e6 systems [core s] | memory [MB] |\n| --- | --- | --- | --- |"
     )
