@@ -31,7 +31,7 @@ COMBINED = {
     "without_complex": r"without $\dagger$",
     "without_complex_and_outside": r"without $\dagger$ and outside",
 }
-RANGE = (20.0, 160.0)  # shown [km / (Mpc s)]
+RANGE = (20.0, 150.0)  # shown, or more if a system needs it [km / (Mpc s)]
 
 
 def plot(systems: list[str], summary: str) -> Figure:
@@ -42,6 +42,8 @@ def plot(systems: list[str], summary: str) -> Figure:
     table = table[np.lexsort((table["name"], -table["n_images"]))]
     found = json.loads(Path(summary).read_text())
     n = len(table)
+    left = min(RANGE[0], float(np.min(table["h0_low68"])) - 5)
+    right = max(RANGE[1], float(np.max(table["h0_high68"])) + 5)
     figure, axis = plt.subplots(figsize=(plotting.COLUMN * 1.25, 1.1 + 0.155 * n))
     for name, (value, error, colour) in REFERENCES.items():
         axis.axvspan(value - error, value + error, color=colour, alpha=0.6, lw=0, zorder=0)
@@ -65,7 +67,7 @@ def plot(systems: list[str], summary: str) -> Figure:
             axis.plot(values["h0"], row, "s", color=plotting.BLACK, ms=4)
             up, down = ends[1] - values["h0"], values["h0"] - ends[0]
             text = f"{values['h0']:.1f}$^{{+{up:.1f}}}_{{-{down:.1f}}}$"
-            axis.text(RANGE[1] - 4, row, text, ha="right", va="center")
+            axis.text(right - 4, row, text, ha="right", va="center")
     axis.axhline(n - 0.2, color=plotting.BLACK, lw=0.6)
     axis.axhline(np.count_nonzero(table["n_images"] > 2) - 0.5, color=plotting.GREY, lw=0.5)
     names = [str(s["name"]) + (r" $\dagger$" if s["complex"] else "") for s in table]
@@ -73,6 +75,8 @@ def plot(systems: list[str], summary: str) -> Figure:
     axis.set_yticks([*range(n), *places], names + texts)
     axis.tick_params(axis="y", length=0)
     axis.set(
-        xlabel=r"$H_0$ [km s$^{-1}$ Mpc$^{-1}$]", xlim=RANGE, ylim=(n + len(shown) + 0.2, -1.7)
+        xlabel=r"$H_0$ [km s$^{-1}$ Mpc$^{-1}$]",
+        xlim=(left, right),
+        ylim=(n + len(shown) + 0.2, -1.7),
     )
     return figure

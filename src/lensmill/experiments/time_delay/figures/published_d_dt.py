@@ -50,11 +50,12 @@ def plot(systems: list[str]) -> Figure:
     left.set(
         xscale="log",
         xlabel=r"$D_{\Delta t}$ [Mpc]",
-        xlim=(500, 30000),
+        xlim=_limits(table),
         ylim=(len(table) - 0.4, -0.6),
     )
-    left.set_xticks([500, 1000, 2000, 5000, 10000, 20000])
-    left.set_xticklabels(["500", "1000", "2000", "5000", "10000", "20000"])
+    low, high = left.get_xlim()
+    ticks = [t for t in (200, 500, 1000, 2000, 5000, 10000, 20000, 50000) if low <= t <= high]
+    left.set_xticks(ticks, [str(tick) for tick in ticks])
     left.xaxis.set_minor_locator(plt.NullLocator())
     right.set(xscale="log", xlabel="probability of the fit", xlim=(SMALLEST / 3, 2))
     right.set_xticks([1e-6, 1e-4, 1e-2, 1])
@@ -63,6 +64,13 @@ def plot(systems: list[str]) -> Figure:
         axis.grid(axis="y", color=plotting.LIGHT, lw=0.3)
     figure.legend(handles=_legend(), loc="outside upper center", ncols=5, columnspacing=1.2)
     return figure
+
+
+def _limits(table):
+    """Return a range that holds the intervals of all predictions, and the usual distances."""
+    low = np.nanmin(np.ma.filled(np.ma.asarray(table["d_dt_low68"]), np.nan))
+    high = np.nanmax(np.ma.filled(np.ma.asarray(table["d_dt_high68"]), np.nan))
+    return min(500, 0.8 * low), max(22000, 1.2 * high)
 
 
 def _distances(axis, row, system):
