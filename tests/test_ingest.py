@@ -129,13 +129,13 @@ def guide() -> str:
 def test_the_example_of_the_guide_is_accepted(guide):
     table = re.search(r"```csv\n(.*?)```", guide, re.DOTALL)[1]
     images = parse(table)["images"]
-    assert images["delay"].tolist() == [0, 9.2, 0, 14.6]
-    assert images["delay_measured"].tolist() == [1, 1, 0, 1]
+    assert images["delay"].tolist() == [0, 0, 6.3, 18.7]
+    assert images["delay_measured"].tolist() == [1, 0, 1, 1]
 
 
 def test_the_refusal_in_the_guide_is_what_the_program_says(guide):
     table = re.search(r"```csv\n(.*?)```", guide, re.DOTALL)[1]
     shown = re.search(r"```\n(my_lens.csv refused.*?)\n```", guide, re.DOTALL)[1]
     with pytest.raises(ValueError) as error:
-        parse(table.replace("0.45,1.80", "0.45,0.3").replace("9.2,1.1", "9.2,"), "my_lens.csv")
+        parse(table.replace("0.45,1.80", "0.45,0.3").replace("6.3,1.0", "6.3,"), "my_lens.csv")
     assert str(error.value) == shown
