@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
 from lensmill.learning.layers import ResidualBlock, Standardise
 
@@ -55,3 +56,11 @@ def residual(
         kernel_initializer=keras.initializers.RandomNormal(stddev=1e-3, seed=seed + 1 + blocks),
     )(keras.layers.Activation("silu")(x))
     return keras.Model(inputs, x)
+
+
+def spread_components(model: keras.Model, n_components: int, n_targets: int, seed: int) -> None:
+    """Start the components of a mixture at different means: from one place they part too late."""
+    bias = np.zeros(model.layers[-1].bias.shape)
+    means = np.random.default_rng(seed).normal(0, 0.5, n_components * n_targets)
+    bias[n_components : n_components * (1 + n_targets)] = means
+    model.layers[-1].bias.assign(bias)

@@ -364,4 +364,6 @@ def _build(
     components = settings["components"] if settings["head"] == "mixture" else 1
     outputs = layers.mixture_outputs(components, n_targets)
     network = models.residual(standardise, n_features, outputs, *size, seed)
+    if components > 1:
+        models.spread_components(network, components, n_targets, seed)
     return network, layers.MixtureLoss(components, n_targets), {"components": components}
