@@ -24,7 +24,7 @@ from lensmill.pipeline.priors import inverse_cdf
 
 CENTRAL68, CENTRAL95 = [15.865, 50, 84.135], [2.275, 97.725]  # percentiles
 REFERENCE = 70.0  # [km / (Mpc s)]; any other H0 gives the same answer: D_dt goes as 1 / H0
-GRID = 1001  # points in H0
+GRID = 501  # points in H0
 OMEGA_M_NODES = 9
 
 UNITS = {
