@@ -4,6 +4,8 @@ They run by `make test-slurm` (tests/slurm/run): on the SLURM that is there when
 else on one that slurm-local brings up and takes down again, else they are skipped with the reason.
 """
 
+import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -68,8 +70,17 @@ def run(cluster, checkout, tmp_path):
 
 @pytest.fixture(scope="session")
 def straight(checkout, tmp_path_factory):
-    """Return what the toy experiment gives on this machine without a cluster, undisturbed."""
-    local = Run(checkout, tmp_path_factory.mktemp("straight") / "run")
-    local.toy(epochs=3)
-    local.succeed(executor="local")
-    return local.digests()
+    """Return what the toy experiment gives on this machine without a cluster, undisturbed.
+
+    Made once for all workers: the first to come makes it, the others wait.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"alone-{os.getpid()}")
+    known = tmp_path_factory.getbasetemp().parent / f"straight-{run}.json"
+    with known.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not known.exists():
+            local = Run(checkout, tmp_path_factory.mktemp("straight") / "run")
+            local.toy(epochs=3)
+            local.succeed(executor="local")
+            known.write_text(json.dumps(local.digests()))
+        return json.loads(known.read_text())
