@@ -84,7 +84,7 @@ def network(**settings):
         "shard_size": 2000,
         "populations": sizes,
         "networks": {"canonical_double": chosen},
-        "evaluation": {"samples": 50, "stored_samples": 50},
+        "evaluation": {"samples": 100, "stored_samples": 100},
     }
 
 
