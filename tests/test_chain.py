@@ -1,0 +1,80 @@
+"""The whole chain, tiny, in a fresh folder: from the prior to H0 of real systems."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from astropy.table import Table
+
+from lensmill.pipeline import store
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path("results/time_delay")
+TARGETS = [
+    *(RESULTS / "data" / p / "split.h5" for p in ("sie", "sie_shear", "epl_shear")),
+    RESULTS / "scores/canonical_quad/sis_shear/invariance.json",
+    RESULTS / "scores/canonical_quad/sis_shear/scores.json",
+    RESULTS / "scores/dense_double/sie/scores.json",
+    RESULTS / "hubble/published/systems.ecsv",
+    RESULTS / "export/sie/systems.fits",
+    *(
+        RESULTS / "figures" / f"{f}.png"
+        for f in ("image_configurations", "published_d_dt", "hubble")
+    ),
+]
+
+
+def snakemake(folder, *arguments):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
+    command += ["--configfile", ROOT / "tests/tiny.yaml", "--directory", folder, "--cores", "2"]
+    return subprocess.run([*command, *arguments], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    done = snakemake(folder, "--", *TARGETS)
+    assert done.returncode == 0, done.stderr[-6000:]
+    return folder
+
+
+def test_every_file_that_was_asked_for_is_there(run):
+    for target in TARGETS:
+        assert (run / target).stat().st_size > 0, target
+
+
+def test_no_check_of_the_data_failed(run):
+    for path in (run / RESULTS / "data").glob("*/checks.json"):
+        failed = [check for check in json.loads(path.read_text())["checks"] if not check["passed"]]
+        assert failed == [], path
+
+
+def test_a_second_call_has_nothing_to_do(run):
+    again = snakemake(run, "--dry-run", "--", *TARGETS)
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_the_number_of_shards_changes_no_number(run, tmp_path):
+    dataset = RESULTS / "data/sie_shear/dataset.h5"
+    sizes = ["--config", "experiments={time_delay: {shard_size: 300}}"]
+    done = snakemake(tmp_path, *sizes, "--", dataset)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(list((tmp_path / RESULTS / "data/sie_shear/shards").iterdir())) == 7
+    digests = {store.attributes(folder / dataset)["content_digest"] for folder in (run, tmp_path)}
+    assert len(digests) == 1
+
+
+def test_every_published_system_has_a_row_and_a_verdict(run):
+    systems = Table.read(run / RESULTS / "hubble/published/systems.ecsv")
+    published = store.read(run / RESULTS / "data/published/dataset.h5", "systems", ["name"])
+    assert sorted(systems["name"]) == sorted(published["name"])
+    assert all(systems["verdict"])
+
+
+def test_jobs_leave_logs_and_run_times(run):
+    for kind, suffix in (("logs", "log"), ("benchmarks", "tsv")):
+        folder = run / RESULTS / kind
+        assert (folder / "train_network" / f"canonical_quad.{suffix}").is_file()
+        assert (folder / "simulate_shard" / f"sie.00000.{suffix}").is_file()
