@@ -122,7 +122,8 @@ def test_a_job_over_its_memory_gets_more_at_the_next_attempt(run, cluster, strai
 @pytest.mark.slow
 def test_a_job_over_its_time_gets_more_at_the_next_attempt(run, cluster):
     run.toy(systems=10, seconds=75, resources={"simulate_shard": {"mem_mb": 700, "runtime": 1}})
-    run.succeed(DATA, seconds=500)
+    run.succeed("results/toy/data/numbers/dataset.h5", seconds=900)
+    assert len(run.starts("shard")) == 2
     if cluster.folder:
         asked = of(run, cluster, "simulate_shard", "timelimit", "state")
         assert asked == [["00:01:00", "TIMEOUT"], ["00:02:00", "COMPLETED"]]
@@ -232,7 +233,7 @@ def test_jobs_of_a_node_that_dies_start_again_when_it_is_back(run, cluster, stra
         run.wait_until(lambda: "NODE_FAIL" in states(run, cluster), "failed node", 120)
     finally:
         cluster.local("node-up", "g1")
-    assert run.finish(process, 500) == 0, run.tail()
+    assert run.finish(process, 900) == 0, run.tail()
     assert run.digests() == data(straight)
 
 
@@ -268,7 +269,7 @@ def test_the_run_goes_on_when_the_controller_was_away_for_two_minutes(run, clust
         log = (cluster.folder / "log/again.log").open("ab")
         conf = str(cluster.folder / "etc/slurm.conf")
         subprocess.run(["slurmctld", "-f", conf], check=True, stdout=log, stderr=log)
-    assert run.finish(process, 500) == 0, run.tail()
+    assert run.finish(process, 900) == 0, run.tail()
     assert run.digests() == data(straight)
     assert len(run.starts("shard")) == 4
 
