@@ -50,7 +50,7 @@ def plot(doubles: list[str], quads: list[str]) -> Figure:
             zoom.axvline(level, color=plotting.GREY, lw=0.5, ls=":")
         whole.set(ylabel=f"{name}: coverage", xlim=(0, 1), ylim=(0, 1))
         zoom.set(ylabel=r"coverage $-$ claimed", xlim=(0, 1), ylim=(-ZOOM, ZOOM))
-        ranks.set(ylabel="density", xlim=(0, 1), yscale="log", ylim=(0.1, 12))
+        ranks.set(ylabel="density", xlim=(0, 1), yscale="log", ylim=(0.08, 25))
     axes[1, 0].set_xlabel("claimed probability")
     axes[1, 1].set_xlabel("claimed probability")
     axes[1, 2].set_xlabel("rank of the truth")

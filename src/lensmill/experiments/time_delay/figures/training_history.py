@@ -2,8 +2,9 @@
 
 Left: networks that are trained on squared errors, in units of the variance of each one's targets
 (a dense and a canonical network have different targets). Right: networks that give a distribution,
-trained on its negative log-likelihood, whose zero means nothing. The dot is the epoch whose weights
-are kept.
+trained on its negative log-likelihood, whose zero means nothing: networks with other inputs have
+other targets, so that only lines of one network compare. The dot is the epoch whose weights are
+kept.
 """
 
 import matplotlib.pyplot as plt
