@@ -90,7 +90,7 @@ WRITER = """
 import sys, time, numpy as np
 from lensmill.pipeline import store
 with store.create(sys.argv[1]) as file:
-    store.add_column(file, "systems", "index", np.arange(100_000), "")
+    store.add_column(file, "systems", "index", [np.arange(100_000)], "")
     file.flush()
     print("half way", flush=True)
     time.sleep(60)

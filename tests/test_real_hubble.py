@@ -117,7 +117,7 @@ def test_the_table_sets_networks_beside_publications(tmp_path):
     with store.create(paths["pred.h5"]) as file:
         for table, values in {**tables, "samples": columns}.items():
             for name, column in values.items():
-                store.add_column(file, table, name, column, evaluate.UNITS[table][name])
+                store.add_column(file, table, name, [column], evaluate.UNITS[table][name])
 
     hubble.infer_hubble(
         paths["data.h5"],

@@ -15,8 +15,11 @@ ARCSEC = np.pi / 648000.0  # radian
 
 MAX_REDSHIFT = 20.0  # up to here the sum below is good to 1e-12
 
-# In ln(1 + z) the integrand is smooth on the scale of the expansion history and 24 nodes suffice.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
+# In ln(1 + z) the integrand is smooth on the scale of the expansion history: 16 nodes suffice for
+# the redshifts of lenses and sources (5e-15 up to 5), 24 for all.
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
+_NODES_FAR, _WEIGHTS_FAR = np.polynomial.legendre.leggauss(24)
+_FAR = 5.0
 
 
 @njit(cache=True, error_model="numpy")
@@ -24,7 +27,8 @@ def _comoving(z, omega_m):
     """Comoving distance in units of c / H0."""
     half = 0.5 * np.log1p(z)
     total = 0.0
-    for node, weight in zip(_NODES, _WEIGHTS):  # noqa: B905  (numba has no strict)
+    nodes, weights = (_NODES, _WEIGHTS) if z < _FAR else (_NODES_FAR, _WEIGHTS_FAR)
+    for node, weight in zip(nodes, weights):  # noqa: B905  (numba has no strict)
         a = np.exp(half * (node + 1.0))  # 1 + z'
         total += weight * a / np.sqrt(omega_m * a * a * a + 1.0 - omega_m)
     return half * total

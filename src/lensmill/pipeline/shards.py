@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 
 from lensmill.pipeline import logs, provenance, store
 from lensmill.pipeline.streams import uniforms
@@ -63,33 +62,29 @@ def simulate(
         size = min(BATCH, first + count - start)
         numbers = uniforms(seed, experiment, population, start, size, simulator.WIDTH)
         parts.append(simulator.draw(start, numbers, settings))
-    tables = _join(parts, simulator.ROWS_OF)
-    if len(tables["systems"]["index"]) != count:
+    rows = _link(parts, simulator.ROWS_OF)
+    if rows["systems"] != count:
         raise ValueError(
-            f"{experiment}/{population}: {count} systems were asked for and "
-            f"{len(tables['systems']['index'])} made"
+            f"{experiment}/{population}: {count} systems were asked for and {rows['systems']} made"
         )
     facts = provenance.attributes(
         settings, experiment=experiment, population=population, seed=seed, code=code
     )
     facts |= {"first": first, "last": first + count - 1, "rows_of": json.dumps(simulator.ROWS_OF)}
-    store.write(path, tables, simulator.UNITS, facts)
-    log.info("%s: %s", path, {name: len(next(iter(t.values()))) for name, t in tables.items()})
+    store.write_parts(path, parts, simulator.UNITS, facts)
+    log.info("%s: %s", path, rows)
 
 
-def _join(parts: Sequence[store.Tables], rows_of: Mapping[str, str]) -> store.Tables:
-    """Concatenate tables; row numbers go on counting from part to part."""
-    before = dict.fromkeys(parts[0], 0)
+def _link(parts: Sequence[store.Tables], rows_of: Mapping[str, str]) -> dict[str, int]:
+    """Let row numbers go on counting from part to part; return the rows of each table."""
+    rows = dict.fromkeys(parts[0], 0)
     for part in parts:
         for column, target in rows_of.items():
             table, name = column.split("/")
-            part[table][name] += before[target]
-        for table in before:
-            before[table] += len(next(iter(part[table].values())))
-    return {
-        table: {name: np.concatenate([part[table][name] for part in parts]) for name in columns}
-        for table, columns in parts[0].items()
-    }
+            part[table][name] += rows[target]
+        for table in rows:
+            rows[table] += len(next(iter(part[table].values())))
+    return rows
 
 
 def merge(paths: Sequence[str], output: str, systems: int, **identity: Any) -> None:

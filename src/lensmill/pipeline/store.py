@@ -66,21 +66,35 @@ def write(path: str | Path, tables: Tables, units: Units, attributes: Mapping[st
         lengths = {name: len(values) for name, values in columns.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"table {table!r}: columns differ in length: {lengths}")
+    write_parts(path, [tables], units, attributes)
+
+
+def write_parts(
+    path: str | Path, parts: Sequence[Tables], units: Units, attributes: Mapping[str, Any]
+) -> None:
+    """Write tables that come in parts, one behind the other, as `write` does."""
     with create(path) as file:
-        for table, columns in tables.items():
-            for name, values in columns.items():
-                add_column(file, table, name, values, units[table][name])
+        for table, columns in parts[0].items():
+            for name in columns:
+                pieces = [part[table][name] for part in parts]
+                add_column(file, table, name, pieces, units[table][name])
         file.attrs.update(attributes)
         file.attrs["content_digest"] = content_digest(file)
 
 
-def add_column(file: h5py.File, table: str, name: str, values: NDArray, unit: str) -> None:
-    """Store one column, contiguous and uncompressed; text as UTF-8."""
-    group = file.require_group(table)
-    if values.dtype.kind in "UO":
-        values = values.astype(h5py.string_dtype())
-    group.create_dataset(name, data=values)
-    group[name].attrs["unit"] = unit
+def add_column(
+    file: h5py.File, table: str, name: str, pieces: Sequence[NDArray], unit: str
+) -> None:
+    """Store one column, contiguous and uncompressed, from its pieces; text as UTF-8."""
+    first = pieces[0]
+    kind = h5py.string_dtype() if first.dtype.kind in "UO" else first.dtype
+    shape = (sum(len(piece) for piece in pieces), *first.shape[1:])
+    column = file.require_group(table).create_dataset(name, shape, kind)
+    start = 0
+    for piece in pieces:
+        column[start : start + len(piece)] = piece
+        start += len(piece)
+    column.attrs["unit"] = unit
 
 
 def read(

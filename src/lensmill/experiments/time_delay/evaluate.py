@@ -166,7 +166,7 @@ def evaluate(
     with store.create(predictions) as file:
         for table, columns in tables.items():
             for column, values in columns.items():
-                store.add_column(file, table, column, values, UNITS[table][column])
+                store.add_column(file, table, column, [values], UNITS[table][column])
         file.attrs.update(attributes)
         file.attrs["content_digest"] = store.content_digest(file)
     found = {
