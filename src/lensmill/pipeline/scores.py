@@ -8,7 +8,7 @@ import pandas as pd
 
 
 def tabulate(paths: Sequence[str], output: str) -> None:
-    """Write one row per network, population and target.
+    """Write one row per network, population and target that the network gives.
 
     Parameters
     ----------
@@ -22,7 +22,8 @@ def tabulate(paths: Sequence[str], output: str) -> None:
     for path in paths:
         scores = json.loads(Path(path).read_text())
         head = {key: scores[key] for key in ("network", "population", "images", "systems")}
-        for target, numbers in scores["targets"].items():
+        given = {t: numbers for t, numbers in scores["targets"].items() if numbers is not None}
+        for target, numbers in given.items():
             whole = {"mse_standardised_all_targets": scores["mse_standardised"]}
             rows.append({**head, "target": target, **numbers, **whole})
     pd.DataFrame(rows).to_csv(output, index=False)
