@@ -166,7 +166,11 @@ def test_a_controller_that_is_away_is_named_with_what_to_do(slurm, tmp_path, mon
     monkeypatch.setattr(queue, "PATIENCE", 0.5)
     slurm("squeue", "")
     (tmp_path / "bin/squeue").write_text("#!/bin/sh\nsleep 20\n")
-    with pytest.raises(RuntimeError, match=r"controller is away.*go on running"):
+    with pytest.raises(RuntimeError, match=r"controller is away.*go on running.*make resume"):
+        queue.jobs_of(tmp_path)
+    refusal = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+    (tmp_path / "bin/squeue").write_text(f"#!/bin/sh\necho '{refusal}' >&2\nexit 1\n")
+    with pytest.raises(RuntimeError, match=r"connect failure.*controller is away.*make resume"):
         queue.jobs_of(tmp_path)
 
 

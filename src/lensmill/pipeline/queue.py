@@ -19,6 +19,10 @@ from datetime import datetime
 from pathlib import Path
 
 PATIENCE = 30  # [s] for SLURM's answer
+AWAY = (
+    "SLURM's controller is away. Jobs that run go on running, and Snakemake waits without a word; "
+    "wait until `scontrol ping` says UP. If Snakemake then does not go on: kill -9 it, make resume"
+)
 COLUMNS = "%i|%T|%M|%L|%r|%N|%k|%Z"
 
 
@@ -55,12 +59,11 @@ def ask(*command: str) -> str:
             f"{command[0]} is not on the PATH: is this a login node of the cluster?"
         ) from None
     except subprocess.TimeoutExpired:
-        raise Unreachable(
-            f"{command[0]} did not answer in {PATIENCE} s: SLURM's controller is away. Jobs that "
-            "run go on running; wait until `scontrol ping` says UP"
-        ) from None
+        raise Unreachable(f"{command[0]} did not answer in {PATIENCE} s: {AWAY}") from None
     if answer.returncode:
-        raise Unreachable(f"{' '.join(command)} failed: {answer.stderr.strip()}")
+        said = answer.stderr.strip()
+        away = f". {AWAY}" if "ontact" in said else ""  # "Unable to contact slurm controller"
+        raise Unreachable(f"{' '.join(command)} failed: {said}{away}")
     return answer.stdout
 
 
