@@ -66,6 +66,7 @@ rule tabulate_scores:
     output:
         report(
             "results/{experiment}/scores/scores.csv",
+            caption="../report/scores.rst",
             category="{experiment}",
             subcategory="scores",
         ),

@@ -61,6 +61,7 @@ rule check_dataset:
     output:
         report(
             "results/{experiment}/data/{population}/checks.json",
+            caption="../report/checks.rst",
             category="{experiment}",
             subcategory="checks",
             labels={"population": "{population}"},
