@@ -50,8 +50,8 @@ def main() -> None:
         size = Path(path).stat().st_size
     by_wall, by_processor = (statistics.median(rate) for rate in zip(*rates, strict=True))
     print(
-        f"{arguments.population}: {by_wall:,.0f} systems per second, {by_processor:,.0f} per processor "
-        f"second ({arguments.repeats} shards of {arguments.systems:,}, "
+        f"{arguments.population}: {by_wall:,.0f} systems per second, {by_processor:,.0f} per "
+        f"processor second ({arguments.repeats} shards of {arguments.systems:,}, "
         f"{size / arguments.systems:.0f} bytes per system)"
     )
 
