@@ -37,8 +37,8 @@ DATA = ("*/data/*/dataset.h5", "*/data/*/split.h5")  # compared by digest
 # How far the score of a network may lie from the archived one. Data are equal or they are not;
 # training on another processor rounds differently, and so ends elsewhere in the same valley.
 RELATIVE = 0.10  # of errors (mse, mae, scatter) and of the scatter, for a bias
-COVERAGE = 0.02  # absolute, of a coverage; for few systems 1.5 of them
-NO_SCORE = ("network", "population", "images", "systems")
+COVERAGE = 0.02  # absolute, of a coverage and its error; for few systems 1.5 of them
+NO_SCORE = ("network", "population", "images", "systems", "seconds")
 
 
 def _found(folder: Path, patterns: tuple[str, ...]) -> list[str]:
@@ -162,7 +162,7 @@ def _compare(then: Mapping[str, Any], now: Mapping[str, Any], name: str) -> Iter
             if not isinstance(other, int | float):
                 yield f"{name}: {label}{key} was {value:.4g} and is missing"
                 continue
-            if key.startswith("coverage"):
+            if key.startswith(("coverage", "calibration")):
                 allowed = max(COVERAGE, few)
             elif key == "bias":
                 allowed = RELATIVE * abs(numbers.get("robust_scatter", value))
