@@ -152,9 +152,9 @@ def _scores(files: Mapping[str, bytes], results: Path) -> Iterator[str]:
 
 def _compare(then: Mapping[str, Any], now: Mapping[str, Any], name: str) -> Iterator[str]:
     few = 1.5 / max(then.get("systems", 1), 1)
-    groups = {"": then, **{f"{target}: ": t for target, t in then.get("targets", {}).items()}}
+    groups = {"": then, **{f"{name}: ": t for name, t in then.get("targets", {}).items() if t}}
     for label, numbers in groups.items():
-        others = now if not label else now.get("targets", {}).get(label[:-2], {})
+        others = now if not label else now.get("targets", {}).get(label[:-2]) or {}
         for key, value in numbers.items():
             if key in NO_SCORE or not isinstance(value, int | float):
                 continue
