@@ -16,7 +16,7 @@ rule plot_figure:
         ),
     log:
         "results/{experiment}/logs/plot_figure/{figure}.log",
-    priority: 10  # the first figures are there while networks still train
+    priority: 20  # the first figures are there before the networks train
     conda:
         ROOT / "envs/figures.yaml"
     params:

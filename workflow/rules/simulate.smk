@@ -14,6 +14,7 @@ rule simulate_shard:
         "results/{experiment}/benchmarks/simulate_shard/{population}.{shard}.tsv"
     wildcard_constraints:
         population=one_of(populations("systems")),
+    priority: 30
     conda:
         ROOT / "envs/simulate.yaml"
     resources:
@@ -40,6 +41,7 @@ rule merge_shards:
         "results/{experiment}/benchmarks/merge_shards/{population}.tsv"
     wildcard_constraints:
         population=one_of(populations("systems")),
+    priority: 30
     conda:
         ROOT / "envs/simulate.yaml"
     resources:
