@@ -256,7 +256,7 @@ def state_of(number):
 def test_the_run_goes_on_when_the_controller_was_away_for_two_minutes(run, cluster, straight):
     if not cluster.folder:
         pytest.skip("this SLURM is not ours to break; the test needs one by slurm-local")
-    run.toy(seconds=30)
+    run.toy(seconds=30, resources={"simulate_shard": {"mem_mb": 700, "runtime": 10}})
     process = run.start(DATA)
     run.wait_until(running(run, 4), "four running jobs")
     stop_controller(cluster)
@@ -271,7 +271,8 @@ def test_the_run_goes_on_when_the_controller_was_away_for_two_minutes(run, clust
         subprocess.run(["slurmctld", "-f", conf], check=True, stdout=log, stderr=log)
     assert run.finish(process, 900) == 0, run.tail()
     assert run.digests() == data(straight)
-    assert len(run.starts("shard")) == 4
+    # A job that begins or ends meanwhile cannot tell the controller, and may be done again.
+    assert len(set(run.starts("shard"))) == 4 <= len(run.starts("shard")) <= 8
 
 
 # ---- many jobs ----------------------------------------------------------------------------------
