@@ -26,9 +26,10 @@ TARGETS = [
 ]
 
 
-def snakemake(folder, *arguments):
+def snakemake(folder, *arguments, settings=()):
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
-    command += ["--configfile", ROOT / "tests/tiny.yaml", "--directory", folder, "--cores", "2"]
+    command += ["--configfile", ROOT / "tests/tiny.yaml", *settings]
+    command += ["--directory", folder, "--cores", "2"]
     return subprocess.run([*command, *arguments], capture_output=True, text=True)
 
 
@@ -58,8 +59,9 @@ def test_a_second_call_has_nothing_to_do(run):
 
 def test_the_number_of_shards_changes_no_number(run, tmp_path):
     dataset = RESULTS / "data/sie_shear/dataset.h5"
-    sizes = ["--config", "experiments={time_delay: {shard_size: 300}}"]
-    done = snakemake(tmp_path, *sizes, "--", dataset)
+    smaller = tmp_path / "smaller.yaml"
+    smaller.write_text("experiments: {time_delay: {shard_size: 300}}")
+    done = snakemake(tmp_path, "--", dataset, settings=[smaller])
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(list((tmp_path / RESULTS / "data/sie_shear/shards").iterdir())) == 7
     digests = {store.attributes(folder / dataset)["content_digest"] for folder in (run, tmp_path)}
