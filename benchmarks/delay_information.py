@@ -2,7 +2,8 @@
 
 The Fisher information of theta_E, the shear, the source and ln D_dt from four positions and three
 delays with Gaussian errors, system by system. The scatter that an efficient estimator would have on
-the whole population is printed beside the one that the network reached; below it no network can go.
+the whole population is printed beside the one that the network reached. Linear in the errors and
+with a Gaussian for the prior of H0, so a guide to what can be reached, not a proof.
 
     python benchmarks/delay_information.py [--population sis_shear_h0] [--network h0_quad]
 """
