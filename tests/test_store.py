@@ -66,3 +66,29 @@ def test_the_digest_does_not_depend_on_how_much_is_read_at_a_time(tmp_path, monk
     monkeypatch.setattr(store, "CHUNK", 2)
     with h5py.File(tmp_path / "a.h5") as file:
         assert store.content_digest(file) == file.attrs["content_digest"]
+
+
+def test_images_are_mapped_into_memory_as_they_were_written(tmp_path):
+    pixels = np.arange(24, dtype=np.float32).reshape(2, 3, 4, 1)
+    units = {"cutouts": {"pixels": "electron / s"}}
+    store.write(tmp_path / "a.h5", {"cutouts": {"pixels": pixels}}, units, {})
+    mapped = store.memmap(tmp_path / "a.h5", "cutouts", "pixels")
+    assert (mapped == pixels).all() and not mapped.flags.writeable
+
+
+def test_a_compressed_column_cannot_be_mapped(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("cutouts/pixels", data=np.zeros((4, 2)), compression="gzip")
+    with pytest.raises(ValueError, match="chunked or compressed"):
+        store.memmap(tmp_path / "a.h5", "cutouts", "pixels")
+
+
+def test_the_digest_of_images_does_not_depend_on_how_many_are_read_at_a_time(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(1).random((50, 8, 8, 1), np.float32)
+    units = {"cutouts": {"pixels": ""}}
+    digests = []
+    for chunk in (64, 1 << 18):
+        monkeypatch.setattr(store, "CHUNK", chunk)
+        store.write(tmp_path / "a.h5", {"cutouts": {"pixels": pixels}}, units, {})
+        digests.append(store.attributes(tmp_path / "a.h5")["content_digest"])
+    assert digests[0] == digests[1]

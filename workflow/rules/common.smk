@@ -1,6 +1,7 @@
 """Names and look-ups shared by all rules; no science here."""
 
 import ast
+import re
 from math import ceil
 
 from snakemake.exceptions import WorkflowError
@@ -52,10 +53,15 @@ def one_of(names):
     return "|".join(names) or "(?!)"
 
 
+# A network may be trained from several seeds, or on several folds of its data: `NAME_seed3` and
+# `NAME_fold2of5` are networks too, by name alone.
+MEMBER = r"(_seed(\d+))?(_fold(\d+)of(\d+))?"
+
+
 wildcard_constraints:
     experiment=one_of(config["experiments"]),
     population=one_of(named("populations")),
-    network=one_of(named("networks")),
+    network=f"(?:{one_of(named('networks'))}){MEMBER}",
     figure=one_of(named("figures")),
     shard=r"\d{5}",
 
@@ -88,11 +94,44 @@ def resources(step, key):
     )
 
 
+def chosen_network(wildcards):
+    """Return the settings of a network; its seed or fold may stand in its name."""
+    networks = setting("networks")(wildcards)
+    found = re.fullmatch(f"({one_of(networks)}){MEMBER}", wildcards.network)
+    name, _, seed, _, fold, folds = found.groups()
+    numbers = {"seed": seed, "fold": fold, "folds": folds}
+    return networks[name] | {k: int(v) for k, v in numbers.items() if v}
+
+
+def members_of(name, network):
+    """List the networks that a definition stands for: itself, or one per seed or fold.
+
+    Those of several seeds are also judged together, as an ensemble.
+    """
+    members = []
+    if seeds := network.get("seeds"):
+        members += [f"{name}_seed{i}" for i in range(1, seeds + 1)]
+        members.append(f"{name}_ensemble{seeds}")
+    if folds := network.get("folds"):
+        members += [f"{name}_fold{i}of{folds}" for i in range(1, folds + 1)]
+    return members or [name]
+
+
 def population_settings(wildcards):
-    """Return what fixes the systems of a simulated population."""
-    return checked.population(
+    """Return what fixes the systems of a population."""
+    chosen = checked.population(
         config["experiments"][wildcards.experiment], wildcards.population
     )
+    return chosen | simulation_inputs(wildcards)
+
+
+def simulation_inputs(wildcards):
+    """Name the data set whose images a simulated population is laid upon, if there is one."""
+    population = setting("populations", "{population}")(wildcards)
+    if "background" not in population:
+        return {}
+    folder = f"results/{wildcards.experiment}/data/{population['background']}"
+    return {"background": f"{folder}/dataset.h5"}
 
 
 def shard_range(wildcards):
@@ -144,7 +183,8 @@ def scores_of(experiment):
     """List the scores of every network on every population that it is tested on."""
     return [
         f"results/{experiment}/scores/{network}/{population}/scores.json"
-        for network, chosen in config["experiments"][experiment]["networks"].items()
+        for name, chosen in config["experiments"][experiment]["networks"].items()
+        for network in members_of(name, chosen)
         for population in chosen["test_on"]
     ]
 
@@ -192,8 +232,9 @@ def figure_caption(wildcards):
 def check_settings(wildcards):
     """Return what a population should be: its prior and the expected fractions, if simulated."""
     if not is_simulated(wildcards.experiment, wildcards.population):
-        return {}
-    expected = setting("expected_fractions")(wildcards).get(wildcards.population, {})
+        return population_settings(wildcards)
+    expected = config["experiments"][wildcards.experiment].get("expected_fractions", {})
+    expected = expected.get(wildcards.population, {})
     systems = setting("populations", "{population}", "systems")(wildcards)
     return population_settings(wildcards) | {
         "systems": systems,
@@ -203,7 +244,7 @@ def check_settings(wildcards):
 
 def training_data(wildcards):
     """Name the data set, its split and its checks that a network trains on."""
-    population = setting("networks", "{network}", "train_on")(wildcards)
+    population = chosen_network(wildcards)["train_on"]
     folder = f"results/{wildcards.experiment}/data/{population}"
     return {
         "dataset": f"{folder}/dataset.h5",
@@ -213,18 +254,31 @@ def training_data(wildcards):
 
 
 def test_data(wildcards):
-    """Name the data set, and the split of a simulated one, that a network is judged by."""
+    """Name the data set that a network is judged by, and what goes with it.
+
+    That is the split of a simulated one, and of one that the network learned from; for images of
+    another population, the scores on that one, whose threshold is used.
+    """
     folder = f"results/{wildcards.experiment}/data/{wildcards.population}"
     files = {"dataset": f"{folder}/dataset.h5", "checks": f"{folder}/checks.json"}
-    if is_simulated(wildcards.experiment, wildcards.population):
+    own = chosen_network(wildcards)["train_on"]
+    if wildcards.population == own or is_simulated(
+        wildcards.experiment, wildcards.population
+    ):
         files["split"] = f"{folder}/split.h5"
+    images = "observation" in setting("populations", "{population}")(wildcards)
+    if images and wildcards.population != own:
+        folder = f"results/{wildcards.experiment}/scores/{wildcards.network}/{own}"
+        files["reference"] = f"{folder}/scores.json"
     return files
 
 
 def network_settings(wildcards):
     """Return what fixes a network, given its data; where it is tested changes nothing in it."""
-    network = setting("networks", "{network}")(wildcards)
-    fixes = {k: v for k, v in network.items() if k not in ("train_on", "test_on")}
-    return fixes | {
-        "observation": setting("observations", network["observation"])(wildcards)
-    }
+    network = chosen_network(wildcards)
+    about = ("train_on", "test_on", "seeds", "observation")
+    fixes = {k: v for k, v in network.items() if k not in about}
+    if "observation" in network:
+        observation = setting("observations", network["observation"])(wildcards)
+        fixes["observation"] = observation
+    return fixes

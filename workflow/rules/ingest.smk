@@ -16,10 +16,36 @@ rule ingest:
     log:
         "results/{experiment}/logs/ingest/{population}.log",
     wildcard_constraints:
-        population=one_of(populations("ingest")),
+        population=one_of(set(populations("ingest")) - set(populations("observation"))),
     conda:
         ROOT / "envs/simulate.yaml"
     params:
         code=code("pipeline/ingest.py"),
     script:
         "../scripts/ingest.py"
+
+
+rule ingest_cutouts:
+    """Read images of real lenses and galaxies; name every file that is refused, and why."""
+    input:
+        lambda wildcards: user_file(
+            setting("populations", "{population}", "ingest")(wildcards)
+        ),
+    output:
+        "results/{experiment}/data/{population}/dataset.h5",
+    log:
+        "results/{experiment}/logs/ingest_cutouts/{population}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/ingest_cutouts/{population}.tsv"
+    wildcard_constraints:
+        population=one_of(set(populations("ingest")) & set(populations("observation"))),
+    conda:
+        ROOT / "envs/simulate.yaml"
+    resources:
+        mem_mb=resources("ingest_cutouts", "mem_mb"),
+        runtime=resources("ingest_cutouts", "runtime"),
+    params:
+        settings=population_settings,
+        code=code("pipeline/cutouts.py"),
+    script:
+        "../scripts/ingest_cutouts.py"

@@ -59,6 +59,34 @@ rule evaluate_network:
         "../scripts/evaluate_network.py"
 
 
+rule combine_networks:
+    """Judge the networks of several seeds together, by the mean of what they say."""
+    input:
+        members=lambda wildcards: [
+            f"results/{wildcards.experiment}/scores/{wildcards.network}_seed{i + 1}/"
+            f"{wildcards.population}/predictions.h5"
+            for i in range(int(wildcards.members))
+        ],
+    output:
+        predictions="results/{experiment}/scores/{network}_ensemble{members}/{population}/predictions.h5",
+        scores="results/{experiment}/scores/{network}_ensemble{members}/{population}/scores.json",
+    log:
+        "results/{experiment}/logs/combine_networks/{network}.{members}.{population}.log",
+    wildcard_constraints:
+        members=r"\d+",
+    conda:
+        ROOT / "envs/train.yaml"
+    resources:
+        mem_mb=resources("evaluate_network", "mem_mb"),
+        runtime=resources("evaluate_network", "runtime"),
+    params:
+        settings=setting("evaluation"),
+        seed=config["seed"],
+        code=code("experiments/{experiment}/evaluate.py"),
+    script:
+        "../scripts/combine_networks.py"
+
+
 rule tabulate_scores:
     """Put the scores of all networks on all populations into one table."""
     input:

@@ -6,6 +6,8 @@ Writes: results/{experiment}/data/{population}/{shards/*.h5, dataset.h5, checks.
 
 rule simulate_shard:
     """Draw one shard of systems; seed, population and index fix its numbers."""
+    input:
+        unpack(simulation_inputs),
     output:
         "results/{experiment}/data/{population}/shards/{shard}.h5",
     log:
@@ -110,7 +112,7 @@ rule split_dataset:
     log:
         "results/{experiment}/logs/split_dataset/{population}.log",
     wildcard_constraints:
-        population=one_of(populations("systems")),
+        population=one_of(set(populations("systems")) | set(populations("observation"))),
     conda:
         ROOT / "envs/simulate.yaml"
     params:

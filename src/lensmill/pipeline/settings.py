@@ -124,13 +124,19 @@ def check_experiment(settings: Mapping, schema: Mapping, where: str) -> None:
             )
         if "systems" in population:
             _refer(population.get("prior"), settings["priors"], f"{place}.prior")
+        if "observation" in population:
+            _refer(population["observation"], settings["observations"], f"{place}.observation")
     for name, network in settings["networks"].items():
         place = f"{where}.networks.{name}"
-        simulated = {n: p for n, p in settings["populations"].items() if "systems" in p}
-        _refer(network["train_on"], simulated, f"{place}.train_on")
+        # a table of a few real systems teaches nothing; a set of labelled images may
+        many = {
+            n: p for n, p in settings["populations"].items() if {"systems", "observation"} & {*p}
+        }
+        _refer(network["train_on"], many, f"{place}.train_on")
         for other in network["test_on"]:
             _refer(other, settings["populations"], f"{place}.test_on")
-        _refer(network["observation"], settings["observations"], f"{place}.observation")
+        if "observation" in network:
+            _refer(network["observation"], settings["observations"], f"{place}.observation")
 
 
 def _priors(settings: Mapping, definitions: Mapping, where: str) -> Iterator[tuple]:
@@ -155,10 +161,16 @@ def _refer(name: Any, to: Mapping, where: str) -> None:
 
 
 def population(settings: Mapping, name: str) -> dict[str, Any]:
-    """Return what fixes a simulated population's systems: its family and its whole prior.
+    """Return what fixes a population's systems, with all that it names put in.
 
-    The number of systems is left out: more of them change none of those there are.
+    Of a simulated one that is its family and its whole prior; the number of systems is left out:
+    more of them change none of those there are. Images also have an observation.
     """
-    chosen = settings["populations"][name]
-    prior = {**settings["priors"][chosen["prior"]], **chosen.get("override", {})}
-    return {"family": chosen["family"], "prior": prior}
+    chosen = dict(settings["populations"][name])
+    if "observation" in chosen:
+        chosen["observation"] = dict(settings["observations"][chosen["observation"]])
+    if "ingest" in chosen:
+        return chosen
+    del chosen["systems"]
+    prior = {**settings["priors"][chosen["prior"]], **chosen.pop("override", {})}
+    return chosen | {"prior": prior}

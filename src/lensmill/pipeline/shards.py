@@ -47,7 +47,8 @@ def simulate(
         The shard's file.
     simulator : module
         ``simulate.py`` of the experiment: ``draw``, ``UNITS``, ``WIDTH`` and ``ROWS_OF`` (columns
-        that hold row numbers of another table).
+        that hold row numbers of another table); ``BATCH``, if it cannot draw 65,536 systems at
+        a time.
     experiment, population, seed
         Key the random numbers.
     first, count : int
@@ -58,8 +59,9 @@ def simulate(
         Digest of the simulator's code, kept for the merging.
     """
     parts = []
-    for start in logs.progress(range(first, first + count, BATCH), f"{population} from {first}"):
-        size = min(BATCH, first + count - start)
+    batch = getattr(simulator, "BATCH", BATCH)
+    for start in logs.progress(range(first, first + count, batch), f"{population} from {first}"):
+        size = min(batch, first + count - start)
         numbers = uniforms(seed, experiment, population, start, size, simulator.WIDTH)
         parts.append(simulator.draw(start, numbers, settings))
     rows = _link(parts, simulator.ROWS_OF)
@@ -136,8 +138,9 @@ def _append(
         for table, group in shard.items():
             for name, column in group.items():
                 offset = filled[rows_of[f"{table}/{name}"]] if f"{table}/{name}" in rows_of else 0
-                for start in range(0, length[table], store.CHUNK):
-                    values = column[start : start + store.CHUNK]
+                rows = store.rows_at_a_time(column)
+                for start in range(0, length[table], rows):
+                    values = column[start : start + rows]
                     if offset:
                         values += offset
                     to = filled[table] + start

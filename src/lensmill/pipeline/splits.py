@@ -46,7 +46,7 @@ def write(dataset: str, output: str, stratify_by: str, blocks: tuple[int, int, i
     """Split the systems of a data set and write ``index`` and ``split`` to ``output``."""
     systems = store.read(dataset, "systems", ["index", stratify_by])
     facts = store.attributes(dataset)
-    key = f"{facts['experiment']}/{facts['population']}/{facts['seed']}"
+    key = f"{facts['experiment']}/{facts['population']}/{facts.get('seed', 0)}"  # ingested: no seed
     split = labels(key, systems[stratify_by], blocks)
     store.write(
         output,

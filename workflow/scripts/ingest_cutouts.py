@@ -1,0 +1,13 @@
+"""Rule ingest_cutouts: a folder or table of images in, a data set out."""
+
+from lensmill.pipeline import cutouts, logs
+
+logs.start(snakemake.log[0])
+job = snakemake.wildcards
+cutouts.ingest(
+    snakemake.input[0],
+    snakemake.output[0],
+    job.population,
+    job.experiment,
+    snakemake.params.settings,
+)
