@@ -1,0 +1,206 @@
+"""A ranked table and a page of pictures of a scored population."""
+
+import base64
+import io
+import json
+import re
+
+import matplotlib.image
+import numpy as np
+import pandas as pd
+import pytest
+
+from lensmill.pipeline import ranking, store
+
+SETTINGS = {"thumbnails": 5, "masked_fraction": 0.1, "snr": 5.0}
+
+
+def population(folder, n=8, bands=("g", "r", "i"), logit=None, scored=None, **changes):
+    """Write a data set of random images and their predictions; return their paths."""
+    rng = np.random.default_rng(3)
+    index = np.arange(100, 100 + n)
+    systems = {
+        "index": index,
+        "name": np.array([f"J{i}<b>" for i in index], object),
+        "file": np.array([f"folder/{i}.fits" for i in index], object),
+        "content_hash": np.array([f"hash{i}" for i in index], object),
+        "is_lens": (index % 2).astype(np.uint8),
+        "label_known": np.ones(n, np.uint8),
+        "snr": np.full(n, 20.0),
+        "masked_fraction": np.zeros(n),
+        **changes,
+    }
+    pixels = rng.normal(size=(n, 9, 7, len(bands))).astype(np.float32)
+    cutouts = {"system": changes.get("system", index), "pixels": pixels}
+    systems.pop("system", None)
+    tables = {"systems": systems, "cutouts": cutouts}
+    settings = json.dumps({"observation": {"bands": list(bands)}})
+    _write(folder / "dataset.h5", tables, {"settings": settings})
+
+    scored = index if scored is None else np.asarray(scored)
+    logit = rng.normal(size=len(scored)) if logit is None else np.asarray(logit, float)
+    columns = {"index": scored, "logit": logit, "score": 1 / (1 + np.exp(-logit))}
+    facts = {"network": "p4m", "population": "sky"}
+    _write(folder / "predictions.h5", {"systems": columns}, facts)
+    return folder / "predictions.h5", folder / "dataset.h5"
+
+
+def _write(path, tables, facts):
+    units = {name: dict.fromkeys(columns, "") for name, columns in tables.items()}
+    store.write(path, tables, units, facts)
+
+
+def ranked(folder, **options):
+    """Rank such a population; return the table and the text of the page."""
+    table, page = folder / "ranked.csv", folder / "ranked.html"
+    ranking.rank(*population(folder, **options), table, page, SETTINGS)
+    return pd.read_csv(table, keep_default_na=False), page.read_text()
+
+
+def pictures(page):
+    """Decode the pictures of a page."""
+    found = re.findall(r"data:image/png;base64,([^\"]+)", page)
+    return [matplotlib.image.imread(io.BytesIO(base64.b64decode(f))) for f in found]
+
+
+def test_the_table_falls_from_the_highest_logit_to_the_lowest(tmp_path):
+    logit = [0.5, 3.0, -1.0, 3.0, 9.0, -40.0, 40.0, 41.0]
+    table, _ = ranked(tmp_path, logit=logit)
+    # two scores of 1.0 to the last digit are told apart by their logits; a tie goes by index
+    assert table["index"].tolist() == [107, 106, 104, 101, 103, 100, 102, 105]
+    assert table["rank"].tolist() == list(range(1, 9))
+
+
+def test_names_and_labels_stay_with_their_index_when_only_some_are_scored(tmp_path):
+    table, _ = ranked(tmp_path, scored=[107, 101, 104], logit=[1.0, 3.0, 2.0])
+    assert table["name"].tolist() == ["J101<b>", "J104<b>", "J107<b>"]
+    assert table["file"].tolist() == ["folder/101.fits", "folder/104.fits", "folder/107.fits"]
+    assert table["label"].tolist() == ["lens", "non-lens", "lens"]
+
+
+def test_a_label_that_is_not_known_is_left_empty(tmp_path):
+    table, page = ranked(tmp_path, label_known=np.zeros(8, np.uint8))
+    assert set(table["label"]) == {""}
+    assert page.count('<figure class="unknown"') == 5
+    assert "known lenses" not in page
+
+
+def test_flags_say_what_to_beware_of(tmp_path):
+    hashes = np.array(list("abcdefga"), object)
+    table, page = ranked(
+        tmp_path,
+        logit=[8, 7, 6, 5, np.nan, 3, 2, 1],
+        content_hash=hashes,
+        snr=np.array([20, 4, 20, 4, 20, 20, 20, 20.0]),
+        masked_fraction=np.array([0, 0, 0.2, 0.2, 0, 0, 0, 0.0]),
+    )
+    flags = dict(zip(table["index"], table["flags"], strict=True))
+    assert flags == {
+        100: "duplicate",
+        101: "faint",
+        102: "masked",
+        103: "masked faint",
+        104: "not scored",
+        105: "",
+        106: "",
+        107: "duplicate",
+    }
+    assert table["index"].iloc[-1] == 104
+    assert "<em>masked faint</em>" in page
+
+
+def test_simulated_systems_are_named_by_their_index(tmp_path):
+    paths = population(tmp_path)
+    systems = store.read(paths[1], "systems")
+    simulated = {k: v for k, v in systems.items() if k not in ("name", "file", "content_hash")}
+    tables = {"systems": simulated, "cutouts": store.read(paths[1], "cutouts")}
+    _write(paths[1], tables, {"settings": store.attributes(paths[1])["settings"]})
+    ranking.rank(*paths, tmp_path / "t.csv", tmp_path / "p.html", SETTINGS)
+    table = pd.read_csv(tmp_path / "t.csv")
+    assert (table["name"] == table["index"]).all()
+
+
+def test_the_page_shows_the_first_images_and_no_more(tmp_path):
+    table, page = ranked(tmp_path)
+    shown = re.findall(r"<figcaption><b>(\d+)</b> ([0-9.]+)", page)
+    assert [int(rank) for rank, _ in shown] == [1, 2, 3, 4, 5]
+    assert [float(s) for _, s in shown] == pytest.approx(table["score"][:5], abs=6e-4)
+    assert len(pictures(page)) == 5
+    assert "8 images" in page
+
+
+def test_the_page_needs_nothing_from_elsewhere(tmp_path):
+    _, page = ranked(tmp_path)
+    assert not re.search(r"<script|http|@import|<link|url\(", page)
+    assert set(re.findall(r"src=\"([^:]+):", page)) == {"data"}
+
+
+def test_a_name_cannot_break_the_page(tmp_path):
+    _, page = ranked(tmp_path)
+    assert "J100&lt;b&gt;" in page
+    assert "J100<b>" not in page
+
+
+def test_sections_hold_a_number_of_pictures_that_a_browser_bears(tmp_path):
+    paths = population(tmp_path, n=2 * ranking.PER_SECTION + 1)
+    settings = {**SETTINGS, "thumbnails": 10000}
+    ranking.rank(*paths, tmp_path / "t.csv", tmp_path / "p.html", settings)
+    sections = (tmp_path / "p.html").read_text().split("<details")[1:]
+    assert [s.count("<figure") for s in sections] == [ranking.PER_SECTION] * 2 + [1]
+    assert [s.startswith(" open") for s in sections] == [True, False, False]
+
+
+def test_images_in_another_order_than_the_systems_are_refused(tmp_path):
+    paths = population(tmp_path, system=np.roll(np.arange(100, 108), 1))
+    with pytest.raises(ValueError, match="not in the order"):
+        ranking.rank(*paths, tmp_path / "t.csv", tmp_path / "p.html", SETTINGS)
+
+
+def test_scores_of_other_images_are_refused(tmp_path):
+    paths = population(tmp_path, scored=[103, 555])
+    with pytest.raises(ValueError, match=r"1 of 2 images .* index 555"):
+        ranking.rank(*paths, tmp_path / "t.csv", tmp_path / "p.html", SETTINGS)
+
+
+@pytest.mark.parametrize("bands", [1, 2, 3, 4, 5])
+def test_png_holds_the_pixels_of_the_picture(bands):
+    rng = np.random.default_rng(1)
+    grey_or_rgb = ranking.picture(rng.normal(size=(6, 5, bands)))
+    assert grey_or_rgb.shape == ((6, 5) if bands == 1 else (6, 5, 3))
+    read = matplotlib.image.imread(io.BytesIO(ranking.png(grey_or_rgb)))
+    assert np.array_equal(np.round(255 * read).astype(np.uint8), grey_or_rgb)
+
+
+def test_y_points_up_and_x_to_the_right():
+    image = np.random.default_rng(1).normal(size=(21, 15, 1))
+    image[2, 12] = 500.0  # low y, high x
+    assert np.unravel_index(ranking.picture(image).argmax(), (21, 15)) == (18, 12)
+
+
+def test_the_red_band_is_shown_red():
+    image = np.random.default_rng(1).normal(size=(21, 15, 3))
+    image[10, 7] = [0, 0, 100.0]  # g, r, i
+    red, green, blue = (int(c) for c in ranking.picture(image)[10, 7])
+    assert red > 200
+    assert max(green, blue) < 60
+    assert ranking._bands(["g", "r", "i"]) == "i red, r green, g blue"
+    assert ranking._bands(["u", "g", "r", "i"]) == "i red, r green, g blue"
+
+
+def test_a_picture_does_not_depend_on_the_unit_of_the_image():
+    image = np.random.default_rng(1).gamma(0.5, size=(30, 30, 3))
+    assert np.array_equal(ranking.picture(image), ranking.picture(2.0**30 * image))
+
+
+def test_noise_alone_is_not_stretched_to_white():
+    assert ranking.picture(np.random.default_rng(1).normal(size=(50, 50, 1))).max() < 200
+
+
+def test_broken_and_empty_images_have_a_picture():
+    for value in (0.0, 7.0, np.nan, np.inf):
+        assert np.isfinite(ranking.picture(np.full((5, 5, 3), value))).all()
+
+
+def test_large_cutouts_are_averaged_down():
+    image = np.random.default_rng(1).normal(size=(401, 300, 1))
+    assert ranking.picture(image).shape == (100, 75)
