@@ -1,0 +1,173 @@
+"""Read one file of pixels, FITS or .npy, whole and checked, with its pixel scale."""
+
+import functools
+import gzip
+import io
+import re
+import warnings
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyUserWarning
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+from numpy.typing import NDArray
+
+FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz")
+# Where observatories write the pixel scale [arcsec] if there is no WCS
+SCALE_KEYS = ("PIXSCALE", "PIXSCAL1", "SECPIX", "SECPIX1", "D001SCAL")
+WCS_KEYS = re.compile(r"CTYPE\d|CUNIT\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|PC00\d00\d|LATPOLE|LONPOLE")
+SQUARE = 0.05  # ratio of the sides of a pixel less 1 up to which it is taken for a square
+REMEMBERED = 8  # files kept in memory: a table names the planes of the same cubes again and again
+
+
+class Refused(Exception):
+    """Why a file cannot be used, in words for its owner."""
+
+
+class Plane(NamedTuple):
+    """One image in a file."""
+
+    pixels: NDArray  # shape (height, width), in the byte order of this machine
+    pixel_scale: float | None  # [arcsec], from the WCS or the header
+    saturation: float | None  # value at which the header says that pixels saturate
+
+
+class Contents(NamedTuple):
+    """The images in a file: one array of 2 or 3 dimensions for each header-data unit."""
+
+    arrays: dict[int, NDArray]
+    pixel_scale: float | None
+    saturation: float | None
+
+
+def read(path: Path, plane: int | None = None, planes: int | None = None) -> Plane:
+    """Read one image.
+
+    Parameters
+    ----------
+    path : path
+        FITS, gzipped or not, or .npy.
+    plane : int, optional
+        Of a cube; in a FITS file without a cube, the number of the extension. Without it the
+        file must hold one image.
+    planes : int, optional
+        How many planes a cube must have for ``plane`` to be taken from it (a cube of bands); for
+        .npy the bands may also come last.
+
+    Raises
+    ------
+    Refused
+        If the file is missing, damaged, or not of that form.
+    """
+    if not path.is_file():
+        raise Refused("there is no such file")
+    contents = _contents(path, path.stat().st_mtime_ns)
+    pixels = _choose(contents.arrays, plane, planes)
+    return Plane(pixels, contents.pixel_scale, contents.saturation)
+
+
+def _choose(arrays: dict[int, NDArray], plane: int | None, planes: int | None) -> NDArray:
+    if not arrays:
+        raise Refused("it holds no image")
+    first = next(iter(arrays.values()))
+    while first.ndim > 2 and first.shape[0] == 1:
+        first = first[0]
+    if first.ndim == 3 and planes is not None:
+        if first.shape[0] != planes and first.shape[-1] == planes:
+            first = np.moveaxis(first, -1, 0)
+        if first.shape[0] != planes:
+            raise Refused(f"its shape is {first.shape}, which is not one image for {planes} bands")
+    if first.ndim == 3 and plane is not None:
+        if plane >= len(first):
+            raise Refused(f"it has no plane {plane}; its shape is {first.shape}")
+        first = first[plane]
+    elif plane is not None and planes is None:
+        if plane not in arrays:
+            raise Refused(f"it has no plane or extension {plane}; there are images in: {[*arrays]}")
+        first = arrays[plane]
+    elif plane is not None:
+        raise Refused(f"its shape is {first.shape}: one image where {planes} bands are needed")
+    if first.ndim != 2 or min(first.shape) < 8:
+        raise Refused(f"its shape is {first.shape}, which is no image of at least 8 x 8 pixels")
+    return first
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _contents(path: Path, changed: int) -> Contents:
+    """Read a whole file; ``changed`` makes a file that was rewritten another one."""
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":  # whatever the name says
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Refused(f"it cannot be read, truncated or damaged ({error})") from error
+    if data[:6] == b"\x93NUMPY":
+        return _npy(data)
+    if data[:6] != b"SIMPLE":
+        raise Refused("it is not a FITS or .npy file by its first bytes")
+    return _fits(data)
+
+
+def _npy(data: bytes) -> Contents:
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise Refused(f"it cannot be read as .npy without running code ({error})") from error
+    if array.dtype.kind not in "fiub":
+        raise Refused(f"it holds {array.dtype}, not real numbers")
+    return Contents({0: _native(array)}, None, None)
+
+
+def _fits(data: bytes) -> Contents:
+    arrays, first = {}, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
+            with fits.open(io.BytesIO(data), memmap=False) as file:
+                for number, unit in enumerate(file):
+                    if unit.is_image and unit.data is not None:
+                        arrays[number] = _native(unit.data)
+                        first = unit.header if first is None else first
+                header = file[0].header if first is None else first
+    except (OSError, ValueError, TypeError, KeyError, IndexError, AstropyUserWarning) as error:
+        raise Refused(f"it cannot be read as FITS, truncated or damaged ({error})") from error
+    saturation = header.get("SATURATE")
+    known = isinstance(saturation, int | float) and saturation > 0
+    return Contents(arrays, _pixel_scale(header), float(saturation) if known else None)
+
+
+def _native(array: NDArray) -> NDArray:
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+
+
+def _pixel_scale(header: fits.Header) -> float | None:
+    """Return the pixel scale [arcsec] of the WCS, else of a key of the header, if there is one."""
+    cards = tuple((key, header[key]) for key in header if WCS_KEYS.fullmatch(key))
+    scale = _scale_of_wcs(cards) if {"CDELT1", "CD1_1"} & {key for key, _ in cards} else None
+    if scale is None:
+        named = (header[key] for key in SCALE_KEYS if key in header)
+        scale = next((float(v) for v in named if isinstance(v, int | float) and v > 0), None)
+    return scale
+
+
+@functools.lru_cache(maxsize=1024)
+def _scale_of_wcs(cards: tuple[tuple[str, object], ...]) -> float | None:
+    """Return the side of a pixel [arcsec] by the WCS of a header; most files of a survey agree."""
+    header = fits.Header([*cards, ("NAXIS", 2)])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # old keywords, which are understood
+            wcs = WCS(header)
+            if not wcs.has_celestial:
+                return None
+            x, y = 3600 * proj_plane_pixel_scales(wcs.celestial)
+    except (ValueError, KeyError, TypeError, MemoryError) as error:
+        raise Refused(f"its WCS cannot be understood ({error})") from error
+    if not (x > 0 and y > 0) or max(x / y, y / x) > 1 + SQUARE:
+        raise Refused(f"its pixels are not square: {x:.4g} x {y:.4g} arcsec by the WCS")
+    return float(np.sqrt(x * y))

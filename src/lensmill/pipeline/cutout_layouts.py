@@ -1,0 +1,349 @@
+"""Find the images of a sample in a folder or by a table, and join each to its label.
+
+Every layout gives a list of candidates. Each will be used or refused; none is left out.
+"""
+
+import csv
+import gzip
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from lensmill.pipeline.cutout_files import FITS
+
+BOLOGNA = re.compile(r"image[A-Za-z]+_(?P<band>[A-Za-z0-9]+)-(?P<id>\d+)\.fits(\.gz)?")
+BOLOGNA_MASK = 100.0  # what the challenge writes into masked pixels; real ones are about 1e-10
+UNKNOWN = ("", "nan", "none", "null", "n/a", "--", "inf", "-inf")  # cells that say nothing
+
+
+class Source(NamedTuple):
+    """Where one band of a candidate is."""
+
+    path: Path
+    plane: int | None = None  # of a cube, or an extension
+    planes: int | None = None  # that the cube must have
+
+
+class Candidate(NamedTuple):
+    """One system that may be used, or something that stood among them."""
+
+    name: str
+    file: str  # as the owner knows it
+    sources: tuple[Source, ...] = ()  # in the order of the observation's bands
+    label: int | None = None
+    metadata: Mapping[str, str] = {}
+    reason: str = ""  # why it cannot be used, if that is known already
+
+
+class Rows(NamedTuple):
+    """A table as text."""
+
+    names: list[str]
+    lines: list[int]  # where each row stands in the file
+    cells: list[dict[str, str]]
+    units: dict[str, str]
+
+
+def find(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dict[str, str]]:
+    """Return the candidates of a sample, and the units of their metadata.
+
+    ``settings`` are those of `lensmill.pipeline.cutouts.ingest`, complete.
+    """
+    layout = settings["format"]
+    if layout == "table":
+        return table(path, settings)
+    if not path.is_dir():
+        raise ValueError(f"{path} is not a folder, which format {layout!r} reads")
+    if layout == "bologna":
+        return bologna(path, settings), {}
+    suffixes = (".npy",) if layout == "npy" else FITS
+    return classes(path, settings, suffixes), {}
+
+
+def bologna(path: Path, settings: Mapping[str, Any]) -> list[Candidate]:
+    """Find the images of the Lens Finding Challenge, labels joined by ID."""
+    labels, table_path = settings["labels"], None
+    rows: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
+    id_column = label_column = ""
+    if isinstance(labels, str):
+        table_path = path / labels
+        read = read_table(table_path)
+        id_column = _column(read.names, ("id", "object_id"), table_path)
+        label_column = _column(read.names, ("is_lens", "label"), table_path)
+        for line, cells in zip(read.lines, read.cells, strict=True):
+            rows[cells[id_column]].append((line, cells))
+    files: dict[str, dict[str, list[Path]]] = {}
+    stray = []
+    for file in _files(path):
+        match = BOLOGNA.fullmatch(file.name)
+        if match:
+            bands = files.setdefault(match["id"], defaultdict(list))
+            bands[match["band"].casefold()].append(file)
+        elif table_path is None or not file.samefile(table_path):
+            why = "its name is not that of an image (image<survey>_<band>-<ID>.fits)"
+            stray.append(_stray(path, file, why))
+    wanted = [str(band).casefold() for band in survey_bands(settings)]
+    candidates = []
+    for name in sorted({*files, *rows}, key=lambda text: (len(text), text)):
+        found = files.get(name, {})
+        chosen = [found.get(band, []) for band in wanted]
+        every = [file for paths in found.values() for file in paths]
+        shown = next((paths[0] for paths in chosen if paths), every[0] if every else None)
+        candidate = Candidate(name, _relative(shown, path) if shown else f"ID {name}")
+        reasons = [*_faults_of_files(path, found, wanted, chosen)]
+        label, metadata = settings["label"], {}
+        if table_path is not None:
+            label, metadata, why = _label_of(rows.get(name, []), label_column, table_path.name)
+            metadata.pop(id_column, None)
+            reasons += [why] if why else []
+        elif labels:
+            label, why = _label_of_folder(path, [f for paths in chosen for f in paths], labels)
+            reasons += [why] if why else []
+        sources = tuple(Source(paths[0]) for paths in chosen if paths)
+        candidates.append(
+            candidate._replace(
+                sources=sources, label=label, metadata=metadata, reason="; ".join(reasons)
+            )
+        )
+    return candidates + stray
+
+
+def _faults_of_files(
+    path: Path, found: Mapping[str, list[Path]], wanted: list[str], chosen: list[list[Path]]
+) -> Iterator[str]:
+    if not found:
+        yield "no image file has this ID"
+        return
+    for band, paths in zip(wanted, chosen, strict=True):
+        if not paths:
+            yield f"there is no file of band {band!r}, but of: {', '.join(sorted(found))}"
+        elif len(paths) > 1:
+            names = ", ".join(_relative(file, path) for file in paths)
+            yield f"its ID occurs {len(paths)} times in band {band!r}: {names}"
+
+
+def _label_of(
+    rows: list[tuple[int, dict[str, str]]], column: str, where: str
+) -> tuple[int | None, dict[str, str], str]:
+    if not rows:
+        return None, {}, f"its ID has no label in {where}"
+    if len(rows) > 1:
+        lines = ", ".join(str(line) for line, _ in rows)
+        return None, {}, f"its ID occurs {len(rows)} times in {where} (lines {lines})"
+    line, cells = rows[0]
+    label, why = parse_label(cells[column])
+    rest = {name: text for name, text in cells.items() if name != column}
+    return label, rest, f"line {line} of {where}: {why}" if why else ""
+
+
+def parse_label(text: str) -> tuple[int | None, str]:
+    """Return a label, or why there is none; empty cells are unknown labels."""
+    if text.casefold() in UNKNOWN:
+        return None, ""
+    if text in ("0", "1", "0.0", "1.0"):
+        return int(float(text)), ""
+    return None, f"label {text!r} is neither 0 (no lens), 1 (lens) nor empty (unknown)"
+
+
+def classes(path: Path, settings: Mapping[str, Any], suffixes: tuple[str, ...]) -> list[Candidate]:
+    """Find the images in the sub-folders that ``labels`` names, or in all with a fixed label."""
+    labels = settings["labels"]
+    if isinstance(labels, str):
+        raise ValueError(
+            f"labels: {labels!r} is a text; format {settings['format']!r} needs a folder for each "
+            "label, as in labels: {lensed: 1, unlensed: 0}"
+        )
+    for folder in labels or {}:
+        if not (path / folder).is_dir():
+            raise ValueError(
+                f"labels names the folder {folder!r}, which is not in {path}; there are: "
+                f"{', '.join(sorted(p.name for p in path.iterdir() if p.is_dir())) or 'none'}"
+            )
+    bands = survey_bands(settings)
+    candidates = []
+    for file in _files(path):
+        relative = _relative(file, path)
+        label, why = settings["label"], ""
+        if labels:
+            label, why = _label_of_folder(path, [file], labels)
+        if file.name.startswith(".") or not file.name.casefold().endswith(suffixes):
+            why = f"its name does not end in {' or '.join(suffixes[:1] + suffixes[3:4])}"
+        if why:
+            candidates.append(_stray(path, file, why))
+            continue
+        planes = [b if isinstance(b, int) else i for i, b in enumerate(bands)]
+        count = max(len(bands), max(planes) + 1)
+        sources = [Source(file)]
+        if len(bands) > 1 or isinstance(bands[0], int):
+            sources = [Source(file, plane, count) for plane in planes]
+        candidates.append(Candidate(relative, relative, tuple(sources), label))
+    return candidates
+
+
+def _label_of_folder(
+    path: Path, files: list[Path], labels: Mapping[str, int]
+) -> tuple[int | None, str]:
+    """Return the label of the folder that files lie in, or why there is none."""
+    found = set()
+    for file in files:
+        parts = file.relative_to(path).parts[:-1]
+        within = [f for f in labels if parts[: len(Path(f).parts)] == Path(f).parts]
+        if not within:
+            return None, f"it lies in none of the folders of labels: {', '.join(labels)}"
+        found.add(labels[max(within, key=len)])
+    if len(found) > 1:
+        return None, "its bands lie in folders of different labels"
+    return (found.pop() if found else None), ""
+
+
+def table(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dict[str, str]]:
+    """Find the images that a table names, one row per system."""
+    read = read_table(path)
+    bands = survey_bands(settings)
+    template = settings["files"]
+    name_column = settings["name"]
+    needed = [name_column, *(() if template else (str(band) for band in bands))]
+    missing = [name for name in needed if name not in read.names]
+    if missing:
+        raise ValueError(
+            f"{path}: there is no column {', '.join(map(repr, missing))} (the name of a system, "
+            f"and a file for each band); the columns are: {', '.join(read.names)}. Name them so, "
+            "or set name, bands or files"
+        )
+    seen: dict[str, int] = {}
+    candidates = []
+    for line, cells in zip(read.lines, read.cells, strict=True):
+        name = cells[name_column]
+        reasons = []
+        if not name:
+            reasons.append(f"line {line} has no name")
+        elif name in seen:
+            reasons.append(f"line {line}: its name has stood in line {seen[name]} already")
+        seen.setdefault(name, line)
+        texts = [_file_of_band(cells, band, template, path) for band in bands]
+        empty = [str(band) for band, text in zip(bands, texts, strict=True) if not text]
+        reasons += [f"line {line} names no file for band {band!r}" for band in empty]
+        label, why = settings["label"], ""
+        if label is None:
+            label, why = parse_label(cells.get("label", ""))
+        reasons += [f"line {line}: {why}"] if why else []
+        sources = tuple(_source(path.parent, text) for text in texts)
+        used = {name_column, "label", *(() if template else map(str, bands))}
+        metadata = {key: text for key, text in cells.items() if key not in used}
+        files = ", ".join(dict.fromkeys(text for text in texts if text)) or f"line {line}"
+        candidates.append(Candidate(name, files, sources, label, metadata, "; ".join(reasons)))
+    return candidates, read.units
+
+
+def _file_of_band(cells: dict[str, str], band: Any, template: str | None, path: Path) -> str:
+    if not template:
+        return cells[str(band)]
+    try:
+        return template.format_map({**cells, "band": band})
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(
+            f"files: {template!r} does not fit {path} ({error!r}); it may hold {{band}} and the "
+            f"columns {', '.join(cells)}"
+        ) from error
+
+
+def _source(folder: Path, text: str) -> Source:
+    match = re.fullmatch(r"(.*?)\s*\[(\d+)\]", text)
+    return Source(folder / match[1], int(match[2])) if match else Source(folder / text)
+
+
+def survey_bands(settings: Mapping[str, Any]) -> list[Any]:
+    """Return the survey's name of each band of the observation."""
+    names = settings["bands"] or {}
+    return [names.get(band, band) for band in settings["observation"]["bands"]]
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def _relative(file: Path, path: Path) -> str:
+    return file.relative_to(path).as_posix()
+
+
+def _stray(path: Path, file: Path, why: str) -> Candidate:
+    relative = _relative(file, path)
+    return Candidate(relative, relative, reason=why)
+
+
+def _column(names: list[str], wanted: tuple[str, ...], path: Path) -> str:
+    for name in names:
+        if name.casefold() in wanted:
+            return name
+    raise ValueError(
+        f"{path}: there is no column {wanted[0]!r}; the columns are: {', '.join(names)}"
+    )
+
+
+def read_table(path: Path) -> Rows:
+    """Read a CSV, plain or gzipped, or an ECSV table as text; ``#`` starts a comment."""
+    try:
+        data = path.read_bytes()
+        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: it is not UTF-8 text ({error}); export it as CSV") from error
+    if text.startswith("# %ECSV"):
+        values = Table.read(text, format="ascii.ecsv")
+        cells = [
+            {n: "" if np.ma.is_masked(row[n]) else str(row[n]) for n in values.colnames}
+            for row in values
+        ]
+        units = {n: str(values[n].unit) for n in values.colnames if values[n].unit is not None}
+        return Rows(values.colnames, list(range(1, len(cells) + 1)), cells, units)
+    lines = [(i, line) for i, line in enumerate(text.splitlines(), 1)]
+    lines = [(i, line) for i, line in lines if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise ValueError(f"{path}: the table is empty")
+    rows = csv.reader(line for _, line in lines)
+    names = [name.strip() or "unnamed" for name in next(rows)]
+    if len({*names}) < len(names):
+        raise ValueError(f"{path}: a column name occurs twice: {', '.join(names)}")
+    numbers, cells = [], []
+    for values in rows:
+        number = lines[rows.line_num - 1][0]
+        if len(values) != len(names):
+            raise ValueError(
+                f"{path}, line {number}: {len(values)} cells, but the header names {len(names)}; "
+                "quote text that holds a comma"
+            )
+        numbers.append(number)
+        cells.append({n: value.strip() for n, value in zip(names, values, strict=True)})
+    return Rows(names, numbers, cells, {})
+
+
+def metadata_columns(
+    rows: list[Mapping[str, str]], taken: set[str], units: Mapping[str, str]
+) -> tuple[dict[str, NDArray], dict[str, str]]:
+    """Turn the metadata of the used candidates into columns, and return their units.
+
+    A column is of numbers if every cell that says something is one. A number that is not known is
+    0, beside a column ``<name>_known``. Names that are ``taken`` get ``_table`` behind them.
+    """
+    columns: dict[str, NDArray] = {}
+    for name in dict.fromkeys(key for row in rows for key in row):
+        texts = [row.get(name, "") for row in rows]
+        known = np.array([text.casefold() not in UNKNOWN for text in texts])
+        own = name.replace("/", "_")
+        own += "_table" * (own in taken)
+        try:
+            numbers = [float(t) if k else 0.0 for t, k in zip(texts, known, strict=True)]
+        except ValueError:
+            columns[own] = np.array(texts, dtype=str)
+            continue
+        columns[own] = np.array(numbers)
+        if not known.all():
+            columns[f"{own}_known"] = known.astype(np.uint8)
+    # "a" and "a_known" may both be columns of the table: those that were read first stay
+    return columns, {name: units.get(name, "") for name in columns}
