@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from astropy.stats import sigma_clipped_stats
 from numpy.typing import NDArray
 from scipy.interpolate import make_interp_spline
 
@@ -17,6 +16,7 @@ from lensmill.imaging import quality
 
 SAME_SCALE = 0.01  # pixel scales that differ by less are taken as one: 1 pixel in 100
 CLIP = 3.0  # sigma beyond which a border pixel is light and not sky
+CLIPS = 5  # rounds of clipping at most
 REACH = 5  # side of the square from which the median of good neighbours is taken [pixel]
 
 
@@ -35,18 +35,28 @@ def masked(pixels: NDArray, values: Sequence[float] = ()) -> NDArray:
 
 
 def sky(pixels: NDArray, mask: NDArray) -> Sky:
-    """Return the sigma-clipped median of the good border pixels and their scatter by MAD.
+    """Return the sigma-clipped median of the good border pixels, and the scatter of all by MAD.
 
     Without a good border pixel, of all good pixels. Where more than half of them have one value
     the scatter is 0.
     """
     good = ~mask & quality.border(*pixels.shape)
     values = pixels[good if good.any() else ~mask].astype(np.float64)
-    _, level, _ = sigma_clipped_stats(
-        values, sigma=CLIP, maxiters=5, cenfunc="median", stdfunc="mad_std"
-    )
-    scatter = np.median(np.abs(values - np.median(values)))
-    return Sky(float(level), float(quality.MAD_TO_SIGMA * scatter))
+    level, sigma = _middle(values)
+    noise = sigma
+    for _ in range(CLIPS):
+        kept = values[np.abs(values - level) <= CLIP * sigma]
+        if len(kept) == len(values):
+            break
+        values = kept
+        level, sigma = _middle(values)
+    return Sky(level, noise)
+
+
+def _middle(values: NDArray) -> tuple[float, float]:
+    """Return the median and the scatter by MAD."""
+    level = np.median(values)
+    return float(level), float(quality.MAD_TO_SIGMA * np.median(np.abs(values - level)))
 
 
 def fill(pixels: NDArray, mask: NDArray, how: str = "median") -> NDArray:

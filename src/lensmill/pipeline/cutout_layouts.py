@@ -216,19 +216,22 @@ def table(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dic
             f"and a file for each band); the columns are: {', '.join(read.names)}. Name them so, "
             "or set name, bands or files"
         )
-    seen: dict[str, int] = {}
+    standing: dict[str, list[int]] = defaultdict(list)
+    for line, cells in zip(read.lines, read.cells, strict=True):
+        standing[cells[name_column]].append(line)
     candidates = []
     for line, cells in zip(read.lines, read.cells, strict=True):
         name = cells[name_column]
         reasons = []
         if not name:
-            reasons.append(f"line {line} has no name")
-        elif name in seen:
-            reasons.append(f"line {line}: its name has stood in line {seen[name]} already")
-        seen.setdefault(name, line)
+            reasons.append(f"line {line}: it has no name")
+        elif len(standing[name]) > 1:
+            # which of them is meant, and which label is true, only the owner knows
+            lines = ", ".join(map(str, standing[name]))
+            reasons.append(f"its name stands in other lines as well: {name!r} in {lines}")
         texts = [_file_of_band(cells, band, template, path) for band in bands]
         empty = [str(band) for band, text in zip(bands, texts, strict=True) if not text]
-        reasons += [f"line {line} names no file for band {band!r}" for band in empty]
+        reasons += [f"line {line}: it names no file for band {band!r}" for band in empty]
         label, why = settings["label"], ""
         if label is None:
             label, why = parse_label(cells.get("label", ""))

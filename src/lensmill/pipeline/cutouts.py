@@ -39,9 +39,10 @@ DEFAULTS: dict[str, Any] = {
     "min_snr": None,
 }
 KIND_REAL = 255
-# ASSUME: no star is a million times the sky noise of its survey, so that such a value marks
-# something else; one that is left in would make everything else in the image zero.
-BRIGHTEST = 1e6
+# ASSUME: a value a million times the noise of the sky and a thousand times the next one is no
+# light but a mark (100, -9999, 1e8), which would turn everything else in the image into zero.
+MARK_OVER_NOISE = 1e6
+MARK_OVER_NEXT = 1e3
 SHOWN = 20  # refused files that are named in the log for each reason; the table names all
 
 
@@ -168,8 +169,8 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
         if one in hashes[:i]:
             bands = observation["bands"]
             raise Refused(
-                f"bands {bands[hashes.index(one)]!r} and {bands[i]!r} are the same image, pixel "
-                "by pixel: the files are mixed up"
+                "two of its bands are the same image, pixel by pixel, so that files were mixed "
+                f"up: {bands[hashes.index(one)]!r} and {bands[i]!r}"
             )
     numbers["snr"] = float(np.sqrt(np.sum(np.square(snrs))))
     numbers["masked_fraction"] = float(np.mean(masked))
@@ -215,12 +216,11 @@ def _band(plane: cutout_files.Plane, mask_values: list, settings: Mapping[str, A
             "sky cannot be measured; if this value marks pixels that were not observed, put it "
             "into mask_values"
         )
-    most = max(high - sky.level, sky.level - low)
-    if most > BRIGHTEST * sky.sigma:
-        value = high if high - sky.level == most else low
+    mark = _mark(good - sky.level, sky.sigma)
+    if mark is not None:
         raise Refused(
-            f"the value {value:g} is {most / sky.sigma:.0e} times the noise of the sky; if it "
-            "marks masked pixels, put it into mask_values"
+            f"the value {mark + sky.level:g} is {abs(mark) / sky.sigma:.0e} times the noise of the "
+            "sky and far from every other; if it marks masked pixels, put it into mask_values"
         )
     cleaned = cleaning.fill(pixels.astype(np.float64) - sky.level, mask, settings["fill"])
     sigma = np.array([[sky.sigma]])
@@ -228,6 +228,16 @@ def _band(plane: cutout_files.Plane, mask_values: list, settings: Mapping[str, A
     ratio = observation["pixel_scale"] / scale
     frame, part = cleaning.to_frame(cleaned, mask, ratio, observation["size"])
     return _Band(frame, float(part.mean()), saturated, float(snr), sky, float(scale))
+
+
+def _mark(values: NDArray, sigma: float) -> float | None:
+    """Return the value furthest from 0 if it cannot be light."""
+    size = np.abs(values.astype(np.float64))
+    top = int(size.argmax())
+    if size[top] < MARK_OVER_NOISE * sigma:
+        return None
+    others = size[values != values[top]]
+    return float(values[top]) if size[top] > MARK_OVER_NEXT * others.max() else None
 
 
 def _judge(numbers: Mapping[str, float], settings: Mapping[str, Any]) -> None:
@@ -325,5 +335,5 @@ def _write(
 
 def _kind(reason: str) -> str:
     """Return a reason without what differs from file to file, to count by."""
-    general = re.sub(r"^.*?, band '[^']*': ", "", reason)
+    general = re.sub(r"^(.*?, band '[^']*'|line \d+): ", "", reason)
     return re.sub(r"-?\d[\d.e+-]*", "#", re.split(r": | \(", general)[0])
