@@ -13,7 +13,6 @@ import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
 from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
 FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz")
@@ -165,9 +164,11 @@ def _scale_of_wcs(cards: tuple[tuple[str, object], ...]) -> float | None:
             wcs = WCS(header)
             if not wcs.has_celestial:
                 return None
-            x, y = 3600 * proj_plane_pixel_scales(wcs.celestial)
+            matrix = wcs.celestial.pixel_scale_matrix  # degrees, whatever the header's unit
     except (ValueError, KeyError, TypeError, MemoryError) as error:
         raise Refused(f"its WCS cannot be understood ({error})") from error
-    if not (x > 0 and y > 0) or max(x / y, y / x) > 1 + SQUARE:
-        raise Refused(f"its pixels are not square: {x:.4g} x {y:.4g} arcsec by the WCS")
-    return float(np.sqrt(x * y))
+    # whichever way the axes are turned: a circle on the sky must be one on the detector
+    long, short = 3600 * np.linalg.svd(matrix, compute_uv=False)
+    if not short > 0 or long / short > 1 + SQUARE:
+        raise Refused(f"its pixels are not square: {long:.4g} x {short:.4g} arcsec by the WCS")
+    return float(np.sqrt(long * short))

@@ -1,0 +1,492 @@
+"""Check labelled images for what has ruined studies: copies, shifted labels, leaks, clipping.
+
+Works on every data set with the tables ``systems`` and ``cutouts``, simulated or ingested, a few
+megabytes of images at a time. Exact and statistical checks are as in `lensmill.pipeline.checks`.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from lensmill.imaging import quality
+from lensmill.pipeline import checks, logs, store
+
+PIECE = 1 << 25  # bytes of images read at a time
+MAX_METADATA_AUROC = 0.6  # what is not in the image should say nothing; 0.1 for selection effects
+MAX_IMAGE_AUROC = 0.8  # lensed light adds flux, so that brightness says something
+MIN_CLASS_FRACTION = 0.01  # of the rarer class
+MAX_CLIPPED = 0.01  # part of the images that may have a flat top or bottom
+FLAT = 1e-3  # part of an image's pixels at its very highest or lowest value that is a flat top
+FEWEST = 20  # systems of each class below which no classifier is tried
+FOLDS = 5
+# Known only because somebody knew the answer: no network will have them, and no check may use
+# them. Every system of the challenge has an Einstein_area, non-lenses as well.
+TRUTH = (
+    *("theta_e", "q", "phi", "slope", "gamma1", "gamma2", "source_x", "source_y"),
+    *("arc_snr", "arc_length", "n_images", "n_minima", "n_saddles", "magnification"),
+    *("Einstein_area", "numb_pix_lensed_image", "flux_lensed_image_in_sigma"),
+)
+# Names, not properties; and what is measured on the pixels, which has a check of its own
+NO_METADATA = ("index", "is_lens", "label_known", "kind", "name", "file", "content_hash", "snr")
+MEASURED = ("snr_", "sky_")  # columns of single bands begin with these
+CATEGORIES = 32  # different texts up to which a column of text is one of classes
+
+
+class Numbers(NamedTuple):
+    """What is measured on every image, each of shape (n,) or as said."""
+
+    prints: NDArray  # uint64, see `fingerprints`
+    statistics: dict[str, NDArray]
+    constant: NDArray  # bool: some band has one value only
+    finite: NDArray  # bool
+    flat_top: NDArray  # part of the pixels at the highest value of their band, worst band
+    flat_bottom: NDArray
+    system: NDArray  # int64, from the table of images
+
+
+def fingerprints(pixels: NDArray) -> NDArray:
+    """Return a 64-bit hash of every image that turning and mirroring it does not change.
+
+    The sum over all pixels of a hash of the pixel's bits: two different images out of 10^7 agree
+    with p = 3e-6, and an image agrees with its copies turned by 90 degrees, mirrored, or with the
+    bands in another order.
+    """
+    value = np.ascontiguousarray(pixels, np.float32) + np.float32(0)  # -0 is 0
+    bits = value.reshape(len(pixels), -1).view(np.uint32).astype(np.uint64)
+    # the finalizer of splitmix64 (Steele, Lea & Flood 2014)
+    bits += np.uint64(0x9E3779B97F4A7C15)
+    bits ^= bits >> np.uint64(30)
+    bits *= np.uint64(0xBF58476D1CE4E5B9)
+    bits ^= bits >> np.uint64(27)
+    bits *= np.uint64(0x94D049BB133111EB)
+    bits ^= bits >> np.uint64(31)
+    return bits.sum(axis=1, dtype=np.uint64)
+
+
+def pieces(dataset: str) -> Iterator[tuple[NDArray, NDArray]]:
+    """Read ``system`` and ``pixels`` of consecutive images, `PIECE` bytes at a time."""
+    with h5py.File(dataset) as file:
+        system, pixels = file["cutouts/system"], file["cutouts/pixels"]
+        rows = max(1, PIECE // int(np.prod(pixels.shape[1:]) * pixels.dtype.itemsize))
+        for start in logs.progress(range(0, len(pixels), rows), "check images"):
+            yield system[start : start + rows], pixels[start : start + rows]
+
+
+def measure(dataset: str) -> Numbers:
+    """Measure all images of a data set; what the checks below work on."""
+    parts = [_measure(system, pixels) for system, pixels in pieces(dataset)]
+    names = parts[0].statistics
+    return Numbers(
+        *(
+            {name: np.concatenate([p.statistics[name] for p in parts]) for name in names}
+            if field == "statistics"
+            else np.concatenate([getattr(part, field) for part in parts])
+            for field in Numbers._fields
+        )
+    )
+
+
+def _measure(system: NDArray, pixels: NDArray) -> Numbers:
+    n, height, width, bands = pixels.shape
+    flat = pixels.reshape(n, height * width, bands)
+    low, high = flat.min(axis=1), flat.max(axis=1)
+    top = (flat == high[:, None]).sum(axis=1)
+    bottom = (flat == low[:, None]).sum(axis=1)
+    finite = np.isfinite(flat).all(axis=(1, 2))
+    # the checks that follow are about good images; the bad ones are counted on their own
+    sane = np.where(finite[:, None, None, None], pixels, 0)
+    mean = sane.mean(axis=(1, 2), dtype=np.float64)
+    rows, columns = (slice(n // 4, n - n // 4) for n in (height, width))
+    centre = sane[:, rows, columns].mean(axis=(1, 2), dtype=np.float64)
+    sky = quality.sky_sigma(sane)
+    border = sane[:, quality.border(height, width)].mean(axis=1, dtype=np.float64)
+    noise = np.where(sky > 0, sky, 1.0)
+    statistics = {}
+    for band in range(bands):
+        values = {
+            "mean flux": mean,
+            "highest value": sane.max(axis=(1, 2)).astype(np.float64),
+            "sky noise": sky,
+            "border mean": border,
+            "mean flux over noise": mean / noise,
+            "central flux over noise": centre / noise,
+        }
+        suffix = f" of band {band}" if bands > 1 else ""
+        statistics |= {f"{name}{suffix}": column[:, band] for name, column in values.items()}
+    size = height * width
+    return Numbers(
+        fingerprints(pixels),
+        statistics,
+        (low == high).any(axis=1),
+        finite,
+        np.where(top > 1, top, 0).max(axis=1) / size,  # one pixel is always the highest
+        np.where(bottom > 1, bottom, 0).max(axis=1) / size,
+        system,
+    )
+
+
+def _hashes(dataset: str) -> list[NDArray]:
+    """Return what identifies every image: its fingerprint, and the hash of its native pixels."""
+    prints = np.concatenate([fingerprints(pixels) for _, pixels in pieces(dataset)])
+    found = [prints]
+    with h5py.File(dataset) as file:
+        if "content_hash" in file["systems"]:
+            found.append(file["systems/content_hash"].asstr()[:])
+    return found
+
+
+def duplicates(dataset: str, prints: NDArray | None = None) -> list[dict[str, Any]]:
+    """Check that no image occurs twice, and none with both labels.
+
+    Two images are the same if their native pixels are, or the ingested ones but for turning and
+    mirroring. ``prints`` spares reading the images again.
+    """
+    systems = store.read(dataset, "systems")
+    keys = [prints] if prints is not None else _hashes(dataset)[:1]
+    keys += [systems["content_hash"]] if "content_hash" in systems else []
+    copy = np.full(len(systems["index"]), -1)
+    for key in keys:
+        _, first, group = np.unique(key, return_index=True, return_inverse=True)
+        earlier = first[group]
+        copy = np.where((copy < 0) & (earlier != np.arange(len(key))), earlier, copy)
+    twice = np.flatnonzero(copy >= 0)
+    known = systems["label_known"] == 1
+    label = systems["is_lens"]
+    both = twice[known[twice] & known[copy[twice]] & (label[twice] != label[copy[twice]])]
+    results = []
+    for name, rule, rows in (
+        ("no duplicates", "occur twice", twice),
+        ("one label per image", "occur in both classes", both),
+    ):
+        sentence = f"none of {len(copy)} images {rule}"
+        if len(rows):
+            pairs = ", ".join(
+                f"{_called(systems, i)} = {_called(systems, copy[i])}" for i in rows[:3]
+            )
+            sentence = f"{len(rows)} of {len(copy)} images {rule} (first: {pairs})"
+        results.append(checks.outcome(name, not len(rows), len(rows), 0, sentence))
+    return results
+
+
+def shared(dataset: str, other: str) -> dict[str, Any]:
+    """Check that two data sets have no image in common (a training and a test sample)."""
+    common = np.zeros(0, np.int64)
+    for one, two in zip(_hashes(dataset), _hashes(other), strict=False):
+        common = np.union1d(common, np.flatnonzero(np.isin(one, two)))
+    names = [str(store.attributes(d).get("population", "unnamed")) for d in (dataset, other)]
+    sentence = f"{names[0]!r} and {names[1]!r} have no image in common"
+    if len(common):
+        systems = store.read(dataset, "systems")
+        first = ", ".join(_called(systems, int(i)) for i in common[:3])
+        sentence = (
+            f"{len(common)} of {len(systems['index'])} images of {names[0]!r} are in {names[1]!r} "
+            f"as well (first: {first})"
+        )
+    return checks.outcome("no image in both", not len(common), len(common), 0, sentence)
+
+
+def across_split(dataset: str, split: str) -> dict[str, Any]:
+    """Check that no image stands on two sides of a split into training, validation and test."""
+    systems = store.read(dataset, "systems")
+    sides = store.read(split, "systems", ["index", "split"])
+    if not np.array_equal(sides["index"], systems["index"]):
+        return checks.outcome(
+            "split", False, None, None, "the split is of other systems than the data set holds"
+        )
+    wrong = np.zeros(0, np.int64)
+    for key in _hashes(dataset):
+        _, first, group = np.unique(key, return_index=True, return_inverse=True)
+        wrong = np.union1d(wrong, np.flatnonzero(sides["split"] != sides["split"][first[group]]))
+    sentence = "no image stands in two of training, validation and test"
+    if len(wrong):
+        first = ", ".join(_called(systems, int(i)) for i in wrong[:3])
+        sentence = (
+            f"{len(wrong)} of {len(systems['index'])} images stand in two of training, validation "
+            f"and test (first: {first})"
+        )
+    return checks.outcome("no image across the split", not len(wrong), len(wrong), 0, sentence)
+
+
+def _called(systems: Mapping[str, NDArray], row: int) -> str:
+    return str(systems["name"][row]) if "name" in systems else f"system {systems['index'][row]}"
+
+
+def rows_belong_together(dataset: str, system: NDArray) -> dict[str, Any]:
+    """Check that the images are those of the systems, in the same order."""
+    index = store.read(dataset, "systems", ["index"])["index"]
+    same = len(index) == len(system)
+    wrong = int((index != system).sum()) if same else abs(len(index) - len(system))
+    sentence = f"all of {len(index)} images are with their systems"
+    if wrong and same:
+        row = int(np.argmax(index != system))
+        sentence = (
+            f"{wrong} of {len(index)} images are of another system than their label (first: row "
+            f"{row} is of system {system[row]} and has the label of {index[row]})"
+        )
+    elif wrong:
+        sentence = f"there are {len(system)} images for {len(index)} systems"
+    return checks.outcome("rows belong together", not wrong, wrong, 0, sentence)
+
+
+def same_labels(dataset: str, reference: Mapping[str, int]) -> dict[str, Any]:
+    """Check the labels against others, by name; names that only one of them has are passed over."""
+    systems = store.read(dataset, "systems", ["name", "is_lens", "label_known"])
+    known = systems["label_known"] == 1
+    rows = np.array([i for i in np.flatnonzero(known) if systems["name"][i] in reference], int)
+    expected = np.array([reference[systems["name"][i]] for i in rows], int)
+    wrong = rows[systems["is_lens"][rows] != expected]
+    sentence = f"{len(rows)} labels agree with the reference"
+    if len(wrong):
+        names = ", ".join(systems["name"][wrong[:3]])
+        sentence = f"{len(wrong)} of {len(rows)} labels contradict the reference (first: {names})"
+    return checks.outcome("labels by name", not len(wrong), len(wrong), 0, sentence)
+
+
+def labels_shifted(
+    dataset: str, statistics: Mapping[str, NDArray], furthest: int = 1
+) -> dict[str, Any]:
+    """Check that labels belong to their own row better than to a neighbour's.
+
+    What is measured on the images correlates with a right label at lag 0 and, where the order of
+    the rows means nothing, not at others. If the correlation of some statistic at a lag up to
+    ``furthest`` exceeds that at lag 0 by more than chance gives, labels were shifted against
+    images. Rows that are sorted by class correlate at all lags alike: no shift can then be seen,
+    and none is claimed.
+    """
+    systems = store.read(dataset, "systems", ["is_lens", "label_known"])
+    name = "labels not shifted"
+    label = np.where(systems["label_known"] == 1, systems["is_lens"].astype(float), np.nan)
+    counts = _classes(systems)
+    if counts.min() < FEWEST:
+        return checks.skipped(name, f"fewer than {FEWEST} systems of each class are known")
+    lags = [lag for lag in range(-furthest, furthest + 1) if lag]
+    worst, at = 0.0, ("", 0)
+    for what, values in statistics.items():
+        ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float)
+        own = _correlation(ranks, label)
+        for lag in lags:
+            first, last = max(lag, 0), len(label) + min(lag, 0)
+            other = _correlation(ranks[first:last], label[first - lag : last - lag])
+            # independent rows: each correlation has a variance of 1 / n
+            z = (abs(other) - abs(own)) * np.sqrt(counts.sum() / 2)
+            if z > worst:
+                worst, at = z, (what, lag)
+    p = min(1.0, 2 * len(lags) * len(statistics) * ndtr(-worst))
+    sentence = f"no statistic of {len(statistics)} fits the labels of a neighbour better (p = 1)"
+    if worst:
+        sentence = (
+            f"{at[0]} fits the label of the row {abs(at[1])} {'before' if at[1] > 0 else 'after'} "
+            f"better than its own by {worst:.1f} sigma (p = {p:.2g})"
+        )
+    return checks.outcome(name, p >= checks.FAIL, p, checks.FAIL, sentence, p < checks.FLAG)
+
+
+def _correlation(values: NDArray, label: NDArray) -> float:
+    known = np.isfinite(label)
+    values, label = values[known], label[known]
+    if len(label) < 2 or values.std() == 0 or label.std() == 0:
+        return 0.0
+    return float(np.corrcoef(values, label)[0, 1])
+
+
+def balance(
+    dataset: str, min_fraction: float = MIN_CLASS_FRACTION, one_class: bool = False
+) -> dict[str, Any]:
+    """Check that both classes are there; ``one_class`` if only one is meant to be."""
+    others, lenses = (int(n) for n in _classes(store.read(dataset, "systems")))
+    total = others + lenses
+    name = "class balance"
+    if total == 0:
+        return checks.skipped(name, "no label is known")
+    fraction = min(others, lenses) / total
+    sentence = f"{lenses} of {total} labelled systems are lenses ({lenses / total:.1%})"
+    if one_class:
+        return checks.outcome(name, True, fraction, None, f"{sentence}, as they should be")
+    sentence += f"; the rarer class makes up {fraction:.2%} (limit {min_fraction:.2%})"
+    passed = fraction >= min_fraction and fraction > 0
+    return checks.outcome(name, passed, fraction, min_fraction, sentence)
+
+
+def _classes(systems: Mapping[str, NDArray]) -> NDArray:
+    known = systems["label_known"] == 1
+    return np.bincount(systems["is_lens"][known], minlength=2)[:2]
+
+
+def leaky_columns(
+    dataset: str, limit: float = MAX_METADATA_AUROC, truth: Sequence[str] = TRUTH
+) -> dict[str, Any]:
+    """Check that what is not in the image does not give the label away.
+
+    All columns of ``systems`` but ``truth``, names, and what was measured on the pixels: the
+    size of the file, its pixel scale, what is masked, and all metadata. Columns of text count
+    with their classes, and so does whether a number is known.
+    """
+    systems = store.read(dataset, "systems")
+    columns = {}
+    for name, values in systems.items():
+        stem = name.removesuffix("_known").removesuffix("_table")
+        if stem in truth or name in NO_METADATA or name.startswith(MEASURED):
+            continue
+        if values.dtype == object:
+            texts, codes = np.unique(values.astype(str), return_inverse=True)
+            if len(texts) > CATEGORIES:
+                continue
+            values = codes
+        if values.ndim == 1:
+            columns[name] = values.astype(np.float64)
+    return separable("leaky columns", "metadata", columns, systems, limit)
+
+
+def leaky_images(
+    dataset: str, statistics: Mapping[str, NDArray], limit: float = MAX_IMAGE_AUROC
+) -> dict[str, Any]:
+    """Check that flux, highest value and sky of the images do not give the label away."""
+    systems = store.read(dataset, "systems", ["is_lens", "label_known"])
+    return separable("leaky brightness", "brightness and sky", dict(statistics), systems, limit)
+
+
+def separable(
+    name: str,
+    what: str,
+    columns: Mapping[str, NDArray],
+    systems: Mapping[str, NDArray],
+    limit: float,
+) -> dict[str, Any]:
+    """Check that trivial classifiers do not tell lenses by these columns alone.
+
+    The better of a logistic regression and a tree of depth 4, cross-validated. A statistical
+    check: it fails if the AUROC is above ``limit`` by more than 4.75 sigma (p < 1e-6) of an AUROC
+    of that size (Hanley & McNeil 1982), and is flagged beyond 3 sigma.
+    """
+    known = systems["label_known"] == 1
+    label = systems["is_lens"][known]
+    others, lenses = _classes(systems)
+    if min(others, lenses) < FEWEST:
+        return checks.skipped(name, f"fewer than {FEWEST} systems of each class are known")
+    varying = {n: v[known] for n, v in columns.items() if np.ptp(v[known]) > 0}
+    if not varying:
+        return checks.skipped(name, f"there is no {what} that varies")
+    features = np.stack(list(varying.values()), axis=1)
+    single = {n: _auroc(label, v) for n, v in varying.items()}
+    best = max(single, key=lambda n: single[n])
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    leaf = max(5, len(label) // 200)
+    tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=leaf, random_state=0)
+    found = max(
+        float(roc_auc_score(label, cross_val_predict(c, x, label, cv=folds, method=m)[:, 1]))
+        for c, x, m in (
+            (linear, _tamed(features), "predict_proba"),
+            (tree, features.astype(np.float32), "predict_proba"),
+        )
+    )
+    sigma = auroc_error(limit, int(lenses), int(others))
+    p = float(ndtr(-(found - limit) / sigma))
+    sentence = (
+        f"{what} alone ({len(varying)} columns) tell lenses with AUROC {found:.3f} (limit "
+        f"{limit:g}, sigma {sigma:.3f}); best single column: {best!r} with {single[best]:.3f}"
+    )
+    return checks.outcome(name, p >= checks.FAIL, found, limit, sentence, p < checks.FLAG)
+
+
+def _auroc(label: NDArray, values: NDArray) -> float:
+    """Return the AUROC of one column, whichever way it points."""
+    auroc = float(roc_auc_score(label, values))
+    return max(auroc, 1 - auroc)
+
+
+def _tamed(features: NDArray) -> NDArray:
+    """Return the ranks, so that one outlier does not decide for a linear classifier."""
+    return np.argsort(np.argsort(features, axis=0, kind="stable"), axis=0).astype(np.float64)
+
+
+def auroc_error(auroc: float, lenses: int, others: int) -> float:
+    """Return the standard error of an AUROC by Hanley & McNeil (1982)."""
+    one, two = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
+    variance = (
+        auroc * (1 - auroc) + (lenses - 1) * (one - auroc**2) + (others - 1) * (two - auroc**2)
+    ) / (lenses * others)
+    return float(np.sqrt(variance))
+
+
+def clipping(numbers: Numbers, limit: float = MAX_CLIPPED) -> dict[str, Any]:
+    """Check that few images have a flat top or bottom, as a clip to a fixed range leaves it."""
+    clipped = np.maximum(numbers.flat_top, numbers.flat_bottom) > FLAT
+    share = float(clipped.mean())
+    mean = float(np.maximum(numbers.flat_top, numbers.flat_bottom).mean())
+    sentence = (
+        f"{int(clipped.sum())} of {len(clipped)} images have more than {FLAT:.1%} of their pixels "
+        f"at their very highest or lowest value (limit {limit:.1%} of the images; {mean:.2%} of "
+        "all pixels)"
+    )
+    return checks.outcome("clipping", share <= limit, share, limit, sentence)
+
+
+def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Check an ingested population; what is found goes into ``checks.json``.
+
+    Parameters
+    ----------
+    dataset : str
+        File written by `lensmill.pipeline.cutouts.ingest`.
+    settings : mapping
+        Those of the population; used are ``label``, ``max_metadata_auroc``, ``max_image_auroc``
+        and ``min_class_fraction``, each with a default here.
+
+    Returns
+    -------
+    dict
+        ``population``, ``dataset``, ``statistics``, ``checks`` (see `lensmill.pipeline.checks`)
+        and ``sketch``.
+    """
+    facts = store.attributes(dataset)
+    systems = store.read(dataset, "systems")
+    numbers = measure(dataset)
+    columns = checks.Columns()
+    columns.add("systems", systems)
+    bad = checks.Wrong("finite pixels", "every pixel is finite")
+    bad.add(~numbers.finite, systems["index"][: len(numbers.finite)])
+    constant = checks.Wrong("constant images", "no band has one value only")
+    constant.add(numbers.constant, systems["index"][: len(numbers.constant)])
+    together = rows_belong_together(dataset, numbers.system)
+    results = [_counted(facts, systems), together, columns.finite(), bad.outcome()]
+    results += [constant.outcome(), clipping(numbers)]
+    if together["passed"] and bad.outcome()["passed"]:
+        one_class = settings.get("label") is not None
+        fewest = settings.get("min_class_fraction", MIN_CLASS_FRACTION)
+        results += duplicates(dataset, numbers.prints)
+        results += [
+            balance(dataset, fewest, one_class),
+            labels_shifted(dataset, numbers.statistics),
+            leaky_columns(dataset, settings.get("max_metadata_auroc", MAX_METADATA_AUROC)),
+            leaky_images(
+                dataset, numbers.statistics, settings.get("max_image_auroc", MAX_IMAGE_AUROC)
+            ),
+        ]
+    columns.add("images", numbers.statistics)
+    return {
+        "population": str(facts.get("population", "unnamed")),
+        "dataset": str(facts["content_digest"]),
+        "statistics": columns.numbers(),
+        "checks": results,
+        "sketch": checks.sketch(numbers.prints),
+    }
+
+
+def _counted(facts: Mapping[str, Any], systems: Mapping[str, NDArray]) -> dict[str, Any]:
+    """Check that every candidate was used or refused."""
+    promised, used, refused = (int(facts[k]) for k in ("candidates", "used", "refused"))
+    rows = len(systems["index"])
+    passed = promised == used + refused and used == rows
+    sentence = f"{rows} of {promised} candidates are there and {refused} were refused"
+    return checks.outcome("candidates = used + refused", passed, rows + refused, promised, sentence)

@@ -1,0 +1,454 @@
+"""Images of any survey are used or refused by name, and nothing is lost on the way."""
+
+import gzip
+import json
+import shutil
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from lensmill.pipeline import cutouts, store
+
+SIZE = 24
+OBSERVATION = {"pixel_scale": 0.1, "size": SIZE, "bands": ["VIS"]}
+
+
+def galaxy(seed, size=SIZE, flux=2000.0):
+    """Return an image with noise 1 and sky 5."""
+    axis = np.arange(size) - (size - 1) / 2
+    light = np.exp(-(axis[:, None] ** 2 + axis**2) / 18)
+    noise = np.random.default_rng(seed).normal(5.0, 1.0, (size, size))
+    return (noise + flux * light / light.sum()).astype(np.float32)
+
+
+def write(path, pixels, scale=0.1, **cards):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = fits.Header([(key, value) for key, value in cards.items()])
+    if scale:
+        header["PIXSCALE"] = scale
+    fits.PrimaryHDU(pixels, header).writeto(path)
+    return path
+
+
+def ingest(path, tmp_path, **settings):
+    output = tmp_path / "dataset.h5"
+    settings = {"observation": OBSERVATION} | settings
+    cutouts.ingest(path, output, "mine", "lens_finding", settings)
+    facts = store.attributes(output)
+    systems, refused = store.read(output, "systems"), store.read(output, "refused")
+    assert facts["candidates"] == len(systems["index"]) + len(refused["file"])
+    assert facts["used"] == len(systems["index"])
+    assert facts["refused"] == len(refused["file"])
+    images = store.read(output, "cutouts")
+    assert np.array_equal(images["system"], systems["index"])
+    assert np.isfinite(images["pixels"]).all()
+    pixels = store.memmap(output, "cutouts", "pixels")
+    assert pixels.dtype == np.float32
+    return systems, pixels, dict(zip(refused["file"], refused["reason"], strict=True))
+
+
+def labels_of(systems):
+    return dict(zip(systems["name"], systems["is_lens"].tolist(), strict=True))
+
+
+@pytest.fixture
+def challenge(tmp_path):
+    """Return a folder as the Lens Finding Challenge has it: even IDs are lenses."""
+    folder = tmp_path / "challenge"
+    for number in range(100000, 100006):
+        where = folder / ("a" if number % 3 else "b")
+        write(where / f"imageEUC_VIS-{number}.fits", galaxy(number))
+    rows = [f"{n},{1 - n % 2},{n / 7}" for n in (100003, 100000, 100005, 100001, 100004, 100002)]
+    (folder / "classifications.csv").write_text("ID,is_lens,Einstein_area\n" + "\n".join(rows))
+    return folder
+
+
+EVEN = {str(n): 1 - n % 2 for n in range(100000, 100006)}
+BOLOGNA = {"format": "bologna", "labels": "classifications.csv"}
+
+
+def test_labels_are_joined_by_id_whatever_the_order_of_the_table(challenge, tmp_path):
+    systems, _, refused = ingest(challenge, tmp_path, **BOLOGNA)
+    assert labels_of(systems) == EVEN
+    assert not refused
+    assert systems["Einstein_area"] == pytest.approx([int(n) / 7 for n in systems["name"]])
+    table = challenge / "classifications.csv"
+    head, *rows = table.read_text().splitlines()
+    table.unlink()
+    with gzip.open(challenge / "classifications.csv.gz", "wt") as file:
+        file.write("\n".join([head, *np.random.default_rng(1).permutation(rows)]))
+    again, *_ = ingest(challenge, tmp_path, **(BOLOGNA | {"labels": "classifications.csv.gz"}))
+    assert labels_of(again) == EVEN
+    assert (again["content_hash"] == systems["content_hash"]).all()
+
+
+def test_every_fault_of_a_challenge_folder_is_named(challenge, tmp_path):
+    table = challenge / "classifications.csv"
+    text = table.read_text().replace("100001,0", "100001,2") + "\n100005,1,3\n100099,1,0\n"
+    table.write_text(text.replace("100002,1", "100088,1"))
+    shutil.copy(challenge / "a/imageEUC_VIS-100004.fits", challenge / "imageEUC_VIS-100004.fits")
+    (challenge / "Thumbs.db").write_text("x")
+    systems, _, refused = ingest(challenge, tmp_path, **BOLOGNA)
+    assert labels_of(systems) == {"100000": 1, "100003": 0}
+    assert (
+        "line 5 of classifications.csv: label '2' is neither 0"
+        in refused["a/imageEUC_VIS-100001.fits"]
+    )
+    assert refused["b/imageEUC_VIS-100002.fits"] == "its ID has no label in classifications.csv"
+    assert "occurs 2 times in band 'vis': a/image" in refused["a/imageEUC_VIS-100004.fits"]
+    assert "lines 4, 8" in refused["b/imageEUC_VIS-100005.fits"]
+    assert refused["ID 100099"] == refused["ID 100088"] == "no image file has this ID"
+    assert "its name is not" in refused["Thumbs.db"]
+    assert len(refused) == 7
+
+
+def test_exactly_100_marks_masked_pixels_of_the_challenge(challenge, tmp_path):
+    pixels = galaxy(7) * np.float32(1e-12)
+    pixels[3:6, 3:8] = 100
+    file = challenge / "a/imageEUC_VIS-100001.fits"
+    file.unlink()
+    write(file, pixels)
+    lonely = tmp_path / "lonely"
+    write(lonely / file.name, pixels)
+    systems, images, _ = ingest(challenge, tmp_path, **BOLOGNA)
+    row = systems["name"].tolist().index("100001")
+    assert systems["masked_fraction"][row] == pytest.approx(15 / SIZE**2)
+    assert images[row].max() < 1e-9
+    assert systems["snr"][row] > 20
+    # in any other layout the value is not known to be a mark, but it is noticed
+    with pytest.raises(ValueError, match=r"the value 100 is .* times the noise of the sky"):
+        ingest(lonely, tmp_path, format="classes")
+
+
+def ground(folder, number, pixels):
+    for band, name in enumerate(("R", "I", "G", "U")):
+        write(folder / f"Band{band + 1}/imageSDSS_{name}-{number}.fits", pixels[band], 0.2)
+
+
+def test_bands_of_the_ground_set_are_chosen_by_name(tmp_path):
+    for number in (100000, 100001):
+        cube = [galaxy(number + 10 * b, flux=1000.0 * (b + 1)) for b in range(4)]
+        ground(tmp_path / "in" / ("lens" if number % 2 else "nolens"), number, cube)
+    write(tmp_path / "in/lens/Band1/imageSDSS_R-100002.fits", galaxy(2), 0.2)
+    observation = {"pixel_scale": 0.2, "size": SIZE, "bands": ["g", "r", "i"]}
+    settings = {"format": "bologna", "labels": {"lens": 1, "nolens": 0}, "observation": observation}
+    systems, pixels, refused = ingest(tmp_path / "in", tmp_path, **settings)
+    assert labels_of(systems) == {"100000": 0, "100001": 1}
+    assert pixels.shape == (2, SIZE, SIZE, 3)
+    assert pixels.sum(axis=(1, 2))[0] == pytest.approx([3000, 1000, 2000], abs=150)
+    assert "there is no file of band 'g', but of: r" in "".join(refused.values())
+    assert systems["snr"] == pytest.approx(
+        np.sqrt(sum(systems[f"snr_{band}"] ** 2 for band in "gri"))
+    )
+
+
+def test_mixed_up_bands_are_noticed(tmp_path):
+    one, two = galaxy(1), galaxy(2)
+    ground(tmp_path / "in", 100013, [one, two, two, one])
+    ground(tmp_path / "in", 100014, [galaxy(n) for n in range(4)])
+    observation = {"pixel_scale": 0.2, "size": SIZE, "bands": ["r", "i", "g"]}
+    systems, _, refused = ingest(
+        tmp_path / "in", tmp_path, format="bologna", observation=observation
+    )
+    assert systems["name"].tolist() == ["100014"]
+    assert "mixed up: 'i' and 'g'" in "".join(refused.values())
+
+
+def test_class_folders_with_everything_that_lies_about_in_them(tmp_path):
+    folder = tmp_path / "sims"
+    lensed, unlensed = folder / "lensed_outputs/0", folder / "unlensed_outputs/0"
+    write(lensed / "good.fits", galaxy(1))
+    write(unlensed / "zipped.fits.gz", galaxy(2))
+    holes = galaxy(3)
+    holes[2:5, 2:5] = np.nan
+    write(unlensed / "holes.fits", holes)
+    write(lensed / "all_nan.fits", np.full((SIZE, SIZE), np.nan, np.float32))
+    write(lensed / "zero.fits", np.zeros((SIZE, SIZE), np.float32))
+    write(lensed / "constant.fits", np.full((SIZE, SIZE), 3.5, np.float32))
+    write(lensed / "line.fits", np.ones(400, np.float32))
+    write(lensed / "cube.fits", np.stack([galaxy(4), galaxy(5)]))
+    write(lensed / "faint.fits", galaxy(6, flux=0.0))
+    write(lensed / "half.fits", np.where(np.arange(SIZE) < SIZE // 2, np.nan, galaxy(7)))
+    write(lensed / "clipped.fits", np.minimum(galaxy(8, flux=9000.0), 12))
+    write(lensed / "sentinel.fits", np.where(galaxy(9) < 4, np.float32(-1e30), galaxy(9)))
+    write(lensed / "corner.fits", np.where(np.add.outer(*2 * [np.arange(SIZE)]) < 33, 0, galaxy(1)))
+    data = (unlensed / "zipped.fits.gz").read_bytes()
+    (unlensed / "cut.fits.gz").write_bytes(data[: len(data) // 2])
+    (lensed / "cut.fits").write_bytes((lensed / "good.fits").read_bytes()[:3500])
+    (lensed / "text.fits").write_text("nothing to see")
+    (lensed / "empty.fits").write_text("")
+    (lensed / "notes.txt").write_text("best lenses: 3, 7")
+    write(folder / "elsewhere/good.fits", galaxy(10))
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(galaxy(11), fits.Header([("PIXSCALE", 0.1)]))]
+                 ).writeto(lensed / "extension.fits")  # fmt: skip
+
+    labels = {"lensed_outputs/0": 1, "unlensed_outputs/0": 0}
+    systems, _, refused = ingest(folder, tmp_path, format="classes", labels=labels, min_snr=8.0)
+    assert labels_of(systems) == {
+        "lensed_outputs/0/extension.fits": 1,
+        "lensed_outputs/0/good.fits": 1,
+        "unlensed_outputs/0/holes.fits": 0,
+        "unlensed_outputs/0/zipped.fits.gz": 0,
+    }
+    assert systems["masked_fraction"].tolist() == pytest.approx([0, 0, 9 / SIZE**2, 0])
+    reasons = {file.removeprefix("lensed_outputs/0/"): why for file, why in refused.items()}
+    for file, expected in {
+        "all_nan.fits": "every pixel is masked or not a number",
+        "zero.fits": "the image is zero",
+        "constant.fits": "the image is constant (3.5)",
+        "line.fits": "its shape is (400,)",
+        "cube.fits": "its shape is (2, 24, 24)",
+        "faint.fits": "(min_snr: 8)",
+        "half.fits": "0.500 of its pixels are masked or beyond the edge",
+        "clipped.fits": "of its pixels are saturated (max_saturated_fraction: 0.02)",
+        "sentinel.fits": "the value -1e+30 is",
+        "corner.fits": "more than half of its border has one value (0)",
+        "unlensed_outputs/0/cut.fits.gz": "truncated or damaged",
+        "cut.fits": "truncated or damaged",
+        "text.fits": "it is not a FITS or .npy file by its first bytes",
+        "empty.fits": "it is not a FITS or .npy file by its first bytes",
+        "notes.txt": "its name does not end in .fits or .fits.gz",
+        "elsewhere/good.fits": "it lies in none of the folders of labels",
+    }.items():
+        assert expected in reasons.pop(file), file
+    assert not reasons
+
+
+def test_cubes_hold_the_bands_in_order_or_by_number(tmp_path):
+    cube = np.stack([galaxy(n, flux=1000.0 * (n + 1)) for n in range(3)])
+    write(tmp_path / "in/one.fits", cube)
+    observation = OBSERVATION | {"bands": ["g", "r", "i"]}
+    _, pixels, _ = ingest(tmp_path / "in", tmp_path, format="classes", observation=observation)
+    assert pixels[0].sum(axis=(0, 1)) == pytest.approx([1000, 2000, 3000], abs=150)
+    observation = OBSERVATION | {"bands": ["i", "g"]}
+    settings = {"format": "classes", "observation": observation, "bands": {"i": 2, "g": 0}}
+    _, pixels, _ = ingest(tmp_path / "in", tmp_path, **settings)
+    assert pixels[0].sum(axis=(0, 1)) == pytest.approx([3000, 1000], abs=150)
+
+
+def test_arrays_are_read_and_pickles_never(tmp_path):
+    folder = tmp_path / "deep"
+    (folder / "sub").mkdir(parents=True)
+    np.save(folder / "sub/good.npy", galaxy(1).astype(np.float64))
+    np.save(folder / "one_plane.npy", galaxy(2)[None])
+    np.save(folder / "pickled.npy", np.array([galaxy(3), 0.7], object), allow_pickle=True)
+    (folder / "cut.npy").write_bytes((folder / "one_plane.npy").read_bytes()[:900])
+    np.save(folder / "complex.npy", galaxy(4).astype(complex))
+    settings = {"format": "npy", "pixel_scale": 0.1}
+    systems, _, refused = ingest(folder, tmp_path, **settings)
+    assert systems["name"].tolist() == ["one_plane.npy", "sub/good.npy"]
+    assert systems["label_known"].tolist() == [0, 0]
+    assert "without running code" in refused["pickled.npy"]
+    assert "cannot be read as .npy" in refused["cut.npy"]
+    assert "not real numbers" in refused["complex.npy"]
+
+
+TABLE = """# cut-outs of a survey
+name,r,F814W,label,z_lens,grade,n_img
+first,a_r.fits,cube.fits[1],1,0.5,A,2
+second,b_r.fits,cube.fits [0],0,,B,
+"""
+
+
+@pytest.fixture
+def survey(tmp_path):
+    """Return the path of a table of two systems in two bands."""
+    folder = tmp_path / "survey"
+    write(folder / "a_r.fits", galaxy(1, flux=1000.0))
+    write(folder / "b_r.fits", galaxy(2, flux=2000.0))
+    write(folder / "cube.fits", np.stack([galaxy(3, flux=3000.0), galaxy(4, flux=4000.0)]))
+    (folder / "images.csv").write_text(TABLE)
+    return folder / "images.csv"
+
+
+RI = {
+    "format": "table",
+    "bands": {"i": "F814W"},
+    "observation": OBSERVATION | {"bands": ["r", "i"]},
+}
+
+
+def test_a_table_names_files_and_planes_of_each_band(survey, tmp_path):
+    systems, pixels, _ = ingest(survey, tmp_path, **RI)
+    assert labels_of(systems) == {"first": 1, "second": 0}
+    assert pixels.sum(axis=(1, 2)) == pytest.approx(np.array([[1e3, 4e3], [2e3, 3e3]]), abs=150)
+    assert systems["file"][0] == "a_r.fits, cube.fits[1]"
+    assert systems["z_lens"].tolist() == [0.5, 0.0]
+    assert systems["z_lens_known"].tolist() == [1, 0]
+    assert systems["grade"].tolist() == ["A", "B"]
+    assert (systems["kind"] == 255).all()
+
+
+def test_a_label_for_all_replaces_that_of_the_table(survey, tmp_path):
+    systems, *_ = ingest(survey, tmp_path, **RI, label=1)
+    assert systems["is_lens"].tolist() == [1, 1]
+
+
+def test_every_fault_of_a_table_is_named(survey, tmp_path):
+    survey.write_text(
+        TABLE
+        + "twice,a_r.fits,cube.fits[1],1,,,\n"
+        + "twice,b_r.fits,cube.fits[0],0,,,\n"
+        + ",b_r.fits,cube.fits[0],0,,,\n"
+        + "beyond,a_r.fits,cube.fits[2],1,,,\n"
+        + "gone,no.fits,cube.fits[0],1,,,\n"
+        + "blank,,cube.fits[0],1,,,\n"
+        + "maybe,a_r.fits,cube.fits[0],0.5,,,\n"
+        + "unknown,a_r.fits,cube.fits[0],,,,\n"
+        + "which,a_r.fits,cube.fits,,,,\n"
+    )
+    systems, _, refused = ingest(survey, tmp_path, **RI)
+    assert systems["name"].tolist() == ["first", "second", "unknown"]
+    assert systems["label_known"].tolist() == [1, 1, 0]
+    assert len(refused) == 7  # two of the rows name the same files
+    text = "\n".join(refused.values())
+    for expected in (
+        "'twice' in 5, 6",
+        "line 7: it has no name",
+        "it has no plane 2; its shape is (2, 24, 24)",
+        "no.fits, band 'r': there is no such file",
+        "line 10: it names no file for band 'r'",
+        "line 11: label '0.5' is neither 0",
+        "its shape is (2, 24, 24), which is no image",
+    ):
+        assert expected in text
+
+
+def test_files_can_be_named_by_a_template(survey, tmp_path):
+    survey.write_text("object,stem\nmine,a\n")
+    settings = {"format": "table", "name": "object", "files": "{stem}_{band}.fits"}
+    observation = OBSERVATION | {"bands": ["r"]}
+    systems, *_ = ingest(survey, tmp_path, observation=observation, **settings)
+    assert systems["name"].tolist() == ["mine"]
+    settings["files"] = "{root}_{band}.fits"
+    with pytest.raises(ValueError, match=r"'root'.*it may hold \{band\} and the columns object"):
+        ingest(survey, tmp_path, observation=observation, **settings)
+
+
+def test_an_ecsv_table_keeps_its_units(survey, tmp_path):
+    table = survey.with_suffix(".ecsv")
+    names = ("name", "VIS", "radius")
+    columns = "".join(
+        f"# - {{name: {n}, {'unit: arcsec, ' if n == 'radius' else ''}datatype: string}}\n"
+        for n in names
+    )
+    table.write_text(
+        f"# %ECSV 1.0\n# ---\n# datatype:\n{columns}# delimiter: ','\n# schema: astropy-2.0\n"
+        "name,VIS,radius\nmine,a_r.fits,1.25\n"
+    )
+    systems, *_ = ingest(table, tmp_path, format="table")
+    assert systems["radius"].tolist() == [1.25]
+    assert store.units(tmp_path / "dataset.h5")["systems"]["radius"] == "arcsec"
+
+
+def test_columns_of_the_table_do_not_replace_what_is_measured(survey, tmp_path):
+    survey.write_text("name,VIS,snr,kind\nmine,a_r.fits,-3,spiral\n")
+    systems, *_ = ingest(survey, tmp_path, format="table")
+    assert systems["snr"][0] > 5
+    assert systems["snr_table"].tolist() == [-3]
+    assert systems["kind_table"].tolist() == ["spiral"]
+
+
+def test_images_come_to_the_scale_of_the_observation_with_their_flux(tmp_path):
+    for name, scale in (("fine", 0.05), ("same", 0.1005), ("coarse", 0.2)):
+        size = round(4 / scale)
+        axis = (np.arange(size) - (size - 1) / 2) * scale
+        light = np.exp(-(axis[:, None] ** 2 + axis**2) / 0.32)
+        noise = np.random.default_rng(1).normal(0, 0.1, (size, size))
+        write(tmp_path / f"in/{name}.fits", 5000 * light / light.sum() + noise, scale)
+    systems, pixels, _ = ingest(
+        tmp_path / "in", tmp_path, format="classes", observation=OBSERVATION | {"size": 40}
+    )
+    assert systems["name"].tolist() == ["coarse.fits", "fine.fits", "same.fits"]
+    assert systems["resampled"].tolist() == [1, 1, 0]
+    assert pixels.sum(axis=(1, 2, 3)) == pytest.approx([5000] * 3, rel=0.01)
+    peak = pixels.max(axis=(1, 2, 3))
+    assert peak[:2] == pytest.approx([peak[2]] * 2, rel=0.08)
+    assert "2 of 3 resampled to 0.1 arcsec" in store.attributes(tmp_path / "dataset.h5")["psf"]
+
+
+def test_the_pixel_scale_is_that_of_the_wcs_then_the_header_then_the_setting(tmp_path):
+    wcs = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 5.0}
+    turned = 0.25 / 3600 * np.sqrt(0.5)
+    matrix = {"CD1_1": -turned, "CD1_2": turned, "CD2_1": turned, "CD2_2": turned}
+    folder = tmp_path / "in"
+    write(folder / "a_wcs.fits", galaxy(1), 0.4, **wcs, **matrix)
+    old = {"CDELT1": 0.25 / 3600, "CDELT2": 0.25 / 3600, "PC001001": -1.0, "PC002002": 1.0}
+    write(folder / "b_old_wcs.fits", galaxy(2), None, **wcs, **old)
+    write(folder / "c_header.fits", galaxy(3), 0.3)
+    write(folder / "d_none.fits", galaxy(4), None)
+    oblong = matrix | {"CD2_1": 2 * turned, "CD2_2": 2 * turned}
+    write(folder / "e_oblong.fits", galaxy(5), None, **wcs, **oblong)
+    settings = {"format": "classes", "max_masked_fraction": 1.0}
+    systems, _, refused = ingest(folder, tmp_path, **settings)
+    assert systems["native_pixel_scale"] == pytest.approx([0.25, 0.25, 0.3])
+    assert refused["d_none.fits"].endswith("set pixel_scale [arcsec]")
+    assert "its pixels are not square: 0.5 x 0.25 arcsec" in refused["e_oblong.fits"]
+    systems, *_ = ingest(folder, tmp_path, **settings, pixel_scale=0.15)
+    assert systems["native_pixel_scale"] == pytest.approx([0.25, 0.25, 0.3, 0.15])
+
+
+def test_saturation_is_also_what_the_header_says(tmp_path):
+    write(tmp_path / "in/a.fits", galaxy(1), SATURATE=6.0)
+    write(tmp_path / "in/b.fits", galaxy(1), SATURATE=0.0)
+    systems, _, refused = ingest(tmp_path / "in", tmp_path, format="classes")
+    assert systems["name"].tolist() == ["b.fits"]
+    assert "saturated" in refused["a.fits"]
+
+
+def test_thresholds_come_from_the_settings(tmp_path):
+    small = galaxy(1, size=SIZE - 4)
+    write(tmp_path / "in/small.fits", small)
+    with pytest.raises(ValueError, match=r"none of 1 candidates can be used:\n  small.fits: 0.306"):
+        ingest(tmp_path / "in", tmp_path, format="classes")
+    systems, pixels, _ = ingest(
+        tmp_path / "in", tmp_path, format="classes", max_masked_fraction=0.31
+    )
+    assert systems["masked_fraction"][0] == pytest.approx(1 - (SIZE - 4) ** 2 / SIZE**2)
+    assert (pixels[0, :2] == 0).all()
+
+
+def test_pixels_are_hashed_before_anything_is_done_to_them(tmp_path):
+    pixels = galaxy(1)
+    write(tmp_path / "in/a.fits", pixels)
+    write(tmp_path / "in/b.fits.gz", pixels.astype(">f4"))
+    np.save(tmp_path / "in/c.npy", pixels)
+    write(tmp_path / "in/d.fits", np.rot90(pixels))
+    systems, *_ = ingest(tmp_path / "in", tmp_path, format="classes")
+    assert systems["content_hash"][0] == systems["content_hash"][1]
+    assert systems["content_hash"][0] != systems["content_hash"][2]
+    arrays, *_ = ingest(tmp_path / "in", tmp_path, format="npy", pixel_scale=0.1)
+    assert arrays["content_hash"][0] == systems["content_hash"][0]
+
+
+def test_the_same_folder_gives_the_same_data(challenge, tmp_path):
+    digests = []
+    for _ in range(2):
+        ingest(challenge, tmp_path, **BOLOGNA)
+        facts = store.attributes(tmp_path / "dataset.h5")
+        digests.append(facts["content_digest"])
+    assert digests[0] == digests[1]
+    settings = json.loads(facts["settings"])
+    assert settings["observation"] == OBSERVATION
+    assert settings["max_masked_fraction"] == 0.2
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"format": "tiff"}, "format 'tiff' is none of bologna, classes, npy, table"),
+        ({"format": "classes", "bands": {"r": "F814W"}}, "bands: r is no band of the observation"),
+        (BOLOGNA | {"label": 1}, "label and labels are both given"),
+        ({"format": "classes", "labels": "a.csv"}, "needs a folder for each label"),
+        ({"format": "classes", "labels": {"lens": 1}}, "'lens', which is not in .*there are: a, b"),
+        (BOLOGNA | {"labels": "no.csv"}, "no.csv"),
+        ({"format": "npy"}, "none of 7 candidates can be used"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(challenge, tmp_path, settings, expected):
+    with pytest.raises((ValueError, FileNotFoundError), match=expected):
+        ingest(challenge, tmp_path, **settings)
+    assert not list(tmp_path.glob("*.h5"))
+    assert not list(tmp_path.glob(".*"))
