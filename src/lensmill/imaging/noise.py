@@ -1,14 +1,24 @@
 """The noise of an exposure, from a stream of each system's own.
 
-Electrons are counted: a pixel expects ``(model + sky) * exposure`` of them and each of the
-``exposures`` adds read noise. Where fewer than `FEW` are expected the count is a Poisson number,
-elsewhere a Gaussian one of the same mean and variance.
+Electrons are counted: a pixel expects ``(model + sky) * exposure`` of them, and each of the
+``exposures`` that share the exposure time adds read noise. Where fewer than `FEW` are expected the
+count is a Poisson number, elsewhere a Gaussian one of the same mean and variance. The noise of a
+pixel is a function of the system's key and of the pixel's place: not of other systems, of the
+order or of the number of threads.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FEW = 50.0  # electrons, below which counts are Poisson numbers
+from lensmill.imaging.approximations import F
+from lensmill.imaging.compiling import exact, fast
+from lensmill.imaging.streams import COUNTS, NOISE, draw, normals, pairs, uniform, words
+
+FEW = 50.0  # expected electrons, below which counts are Poisson numbers
+
+_MOST = 400  # electrons; never reached
+_INVERSE = 1.0 / np.maximum(np.arange(_MOST + 1.0), 1.0)
+_LOG_FACTORIAL = -np.cumsum(np.log(_INVERSE))
 
 
 def sigma(
@@ -18,13 +28,15 @@ def sigma(
     read_noise: ArrayLike,
     exposures: ArrayLike = 1,
 ) -> NDArray:
-    """Return the standard deviation of each pixel's noise [electron / s]; arguments as `observe`.
+    """Return the standard deviation of the noise of each pixel [electron / s].
 
-    Light below zero (in a model made of real, noisy images) adds no noise.
+    Arguments as for `observe`. Light below zero (in a model made of real, noisy images) adds no
+    noise.
     """
-    exposure, sky, read = _per_system(model, exposure, sky, read_noise, exposures)
-    variance = np.maximum((model + sky) * exposure, 0) + read
-    return (np.sqrt(variance) / exposure).astype(np.float32)
+    setup = _setup(model, exposure, sky, read_noise, exposures)
+    exposure, sky, read = (column[:, None, None, :] for column in np.moveaxis(setup, 2, 0))
+    variance = np.maximum((model + sky) * exposure, F(0)) + read
+    return np.sqrt(variance) / exposure
 
 
 def observe(
@@ -50,46 +62,125 @@ def observe(
     exposures : likewise
         Number of exposures that share the exposure time.
     keys : array of uint64, shape (n,) or (n, 2)
-        Key of each system's stream: the noise is a function of it and of nothing else.
+        The key of each system's stream.
 
     Returns
     -------
     array, same shape, float32
         Electrons per second.
     """
-    exposure, sky, read = _per_system(pixels, exposure, sky, read_noise, exposures)
-    keys = np.asarray(keys, dtype=np.uint64).reshape(len(pixels), -1)
-    out = np.empty(pixels.shape, dtype=np.float32)
-    for i, model in enumerate(pixels):
-        rng = np.random.Generator(np.random.Philox(key=np.resize(np.append(keys[i], 0), 2)))
-        expected = np.maximum((model + sky[i]) * exposure[i], 0)
-        counts = expected + np.sqrt(expected) * rng.standard_normal(model.shape)
-        few = expected < FEW
-        counts[few] = rng.poisson(expected[few])
-        counts = counts + np.sqrt(read[i]) * rng.standard_normal(model.shape)
-        out[i] = counts / exposure[i] - sky[i]
+    setup = _setup(pixels, exposure, sky, read_noise, exposures)
+    keys = pairs(keys, len(pixels))
+    out = np.array(pixels, dtype=np.float32, order="C")
+    _observe(out.reshape(len(out), -1, out.shape[-1]), setup, keys)
     return out
 
 
-def _per_system(
+@fast
+def _observe(images, setup, keys):
+    n, pixels, bands = images.shape
+    blocks = (pixels * bands + 3) // 4
+    bits = np.empty((4, blocks), np.uint32)
+    noise = np.empty((4, blocks), np.float32)
+    z = noise.ravel()[: pixels * bands].reshape(pixels, bands)
+    expected = np.empty((pixels, bands), np.float32)
+    for i in range(n):
+        image = images[i]
+        words(keys[i], NOISE, bits)
+        normals(bits, noise)
+        least = F(FEW)
+        for band in range(bands):
+            exposure, sky = setup[i, band, 0], setup[i, band, 1]
+            for p in range(pixels):
+                counts = max((image[p, band] + sky) * exposure, F(0))
+                expected[p, band] = counts
+                least = min(least, counts)
+        if least < F(FEW):
+            _count(expected, z, setup[i], keys[i], image)
+        else:
+            _approximate(expected, z, setup[i], image)
+
+
+@fast
+def _approximate(expected, z, setup, image):
+    pixels, bands = image.shape
+    for band in range(bands):
+        exposure, _, read = setup[band]
+        per_second = F(1) / exposure
+        for p in range(pixels):
+            image[p, band] += z[p, band] * np.sqrt(expected[p, band] + read) * per_second
+
+
+@exact
+def _count(expected, z, setup, key, image):
+    pixels, bands = image.shape
+    for p in range(pixels):
+        for band in range(bands):
+            exposure, _, read = setup[band]
+            mean = float(expected[p, band])
+            if mean < FEW:
+                place = np.uint64(p * bands + band)
+                first, second, _, _ = draw(key, COUNTS, place)
+                excess = poisson(mean, uniform(first, second)) - mean
+                image[p, band] += (excess + np.sqrt(read) * z[p, band]) / exposure
+            else:
+                image[p, band] += z[p, band] * np.sqrt(mean + read) / exposure
+
+
+@exact
+def poisson(mean, u):
+    """Poisson number of ``mean`` below 100 for the uniform number ``u``.
+
+    The possible outcomes take their share of ``u`` in the order of their distance from the mode.
+    """
+    if mean <= 0.0:
+        return 0
+    k = int(mean)
+    p = np.exp(k * np.log(mean) - mean - _LOG_FACTORIAL[k])
+    u -= p
+    low, high, p_low, p_high = k, k, p, p
+    while u > 0.0:
+        high += 1
+        p_high *= mean * _INVERSE[high]
+        u -= p_high
+        if u <= 0.0:
+            return high
+        if high == _MOST:  # the last bits of u were left over
+            return k
+        if low > 0:
+            p_low *= low / mean
+            low -= 1
+            u -= p_low
+            if u <= 0.0:
+                return low
+    return k
+
+
+def _setup(
     pixels: NDArray,
     exposure: ArrayLike,
     sky: ArrayLike,
     read_noise: ArrayLike,
     exposures: ArrayLike,
-) -> tuple[NDArray, NDArray, NDArray]:
-    """Exposure time, sky and variance of the read noise, each of shape (n, 1, 1, bands)."""
+) -> NDArray:
+    """Exposure time, sky and variance of the read noise: shape (n, bands, 3), float32."""
     n, bands = len(pixels), pixels.shape[-1]
     columns = []
     for name, value, least in (
-        ("exposure", exposure, np.nextafter(0, 1)),
+        ("exposure", exposure, 1e-6),
         ("sky", sky, 0.0),
         ("read_noise", read_noise, 0.0),
         ("exposures", exposures, 1.0),
     ):
         value = np.asarray(value, dtype=np.float64)
-        if value.ndim > 2 or not np.isfinite(value).all() or (value < least).any():
-            raise ValueError(f"{name} must be a number, (bands,) or (n, bands) of at least {least}")
-        columns.append(np.broadcast_to(value, (n, bands))[:, None, None, :])
+        if value.shape not in ((), (bands,), (n, bands)):
+            raise ValueError(
+                f"{name} has shape {value.shape}; give a number, one per band ({bands}) or one per "
+                f"system and band ({n}, {bands})"
+            )
+        wrong = ~np.isfinite(value) | (value < least)
+        if wrong.any():
+            raise ValueError(f"{name} = {value[wrong][0]:g} must be finite and at least {least:g}")
+        columns.append(np.broadcast_to(value, (n, bands)))
     exposure, sky, read_noise, exposures = columns
-    return exposure, sky, exposures * read_noise**2
+    return np.stack([exposure, sky, exposures * read_noise**2], axis=2).astype(np.float32)

@@ -104,26 +104,6 @@ def from_settings(settings: Mapping | ArrayLike, pixel_scale: float, supersampli
     )
 
 
-def star(psf: Psf, dx: float, dy: float) -> NDArray:
-    """Stamp of a star of flux 1 that is ``dx, dy`` kernel pixels off the middle of the stamp.
-
-    Gaussian and Moffat are evaluated at the displaced position; a pixel kernel is shifted by
-    linear interpolation. Offsets lie in [-0.5, 0.5]; the stamp is one pixel wider than the kernel
-    on each side and sums to 1.
-    """
-    k = psf.kernel.shape[0]
-    if psf.kind == PIXELS:
-        wide = np.pad(psf.kernel, 1)
-        out = np.zeros_like(wide)
-        for j, wy in ((-1, max(-dy, 0.0)), (0, 1.0 - abs(dy)), (1, max(dy, 0.0))):
-            for i, wx in ((-1, max(-dx, 0.0)), (0, 1.0 - abs(dx)), (1, max(dx, 0.0))):
-                out += wy * wx * np.roll(wide, (j, i), (0, 1))
-        return out
-    place = np.arange(k + 2) - (k + 1) / 2
-    out = _profile(psf.kind, psf.width, psf.beta, place - dx, (place - dy)[:, None])
-    return out / out.sum()
-
-
 def _profile(kind: int, width: float, beta: float, x: NDArray, y: NDArray) -> NDArray:
     r2 = (x * x + y * y) / width**2
     return np.exp(-0.5 * r2) if kind == GAUSSIAN else (1.0 + r2) ** -beta

@@ -1,20 +1,35 @@
 """Scenes to pixels: ray-tracing, light profiles, convolution.
 
-The frame is a window on a larger sky: light goes on beyond its edge, as if each row and column
-were continued by its last pixel. Pixel (row j, column i) of a frame of ``size`` is centred on
-``x = (i - (size - 1) / 2) * pixel_scale``, ``y`` alike with j.
+Pixel (row j, column i) of a frame of ``size`` is centred on ``x = (i - (size - 1) / 2) *
+pixel_scale``, ``y`` alike with j. A pixel is the brightness at its centre (at the centres of
+``supersampling**2`` parts, averaged) times its area, as the response of the pixel is part of the
+point-spread function. Where a profile changes too much within a pixel for that to keep its flux
+(cusps, thin or small components) the pixel is cut in four, and again, up to `LEVELS` times.
+
+The frame is a window on a larger sky: the scene is also made a few pixels beyond the edge and goes
+on from there as it ends, so that light comes in as well as goes out. With a kernel at the pixel
+scale a supersampled scene is averaged to pixels first; with one that is supersampled alike it is
+convolved on the fine grid.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
+from scipy.special import gammaincinv
 
 from lensmill.imaging import scenes as sky
-from lensmill.imaging.psf import Psf, star
-from lensmill.imaging.scenes import Light, Scenes
-from lensmill.lensing.profiles import deflection
+from lensmill.imaging import tracing
+from lensmill.imaging.compiling import fast
+from lensmill.imaging.convolution import Kernel, add_star, convolve, prepare
+from lensmill.imaging.psf import Psf
+from lensmill.imaging.scenes import Lenses, Light, Scenes
+from lensmill.imaging.tracing import LEVELS, paint
+
+CHANGE = 0.5  # e-folds of brightness within a pixel, above which a cusp is cut
+SERIES_TOLERANCE = 1e-7  # of the angular series of a power law, relative to its first term
+BUFFER = 1 << 18  # rays in memory at a time
+BEYOND = 0.1  # share of the kernel that may reach farther than the scene beyond the edge
 
 
 def render(
@@ -28,6 +43,8 @@ def render(
 ) -> tuple[NDArray, NDArray | None]:
     """Return the scenes as a telescope without noise would see them.
 
+    The image of a system does not depend on what is rendered with it, to the last bit.
+
     Parameters
     ----------
     scenes : Scenes
@@ -37,13 +54,13 @@ def render(
     pixel_scale : float
         Size of a pixel [arcsec].
     psfs : sequence of Psf
-        One per band.
+        One per band, each at the pixel scale or supersampled like the scene.
     supersampling : int
-        Each pixel is the mean of ``supersampling**2`` rays.
+        Rays per pixel along each axis.
     lensed : bool
         Whether the lensed light alone is wanted, too.
     refine : bool
-        Whether pixels near the centre of a component get more rays than the others.
+        Whether pixels in which a profile changes too much get more rays.
 
     Returns
     -------
@@ -56,73 +73,178 @@ def render(
     n, bands = scenes.lenses.theta_e.size, scenes.light.flux.shape[1]
     if len(psfs) != bands:
         raise ValueError(f"{len(psfs)} PSFs were given for {bands} bands; give one per band")
-    pixels = np.zeros((n, size, size, bands), dtype=np.float32)
-    arcs = np.zeros_like(pixels) if lensed else None
-    central = sky.central_brightness(scenes.light)
-    b = sky.sersic_b(scenes.light.index)
-    place = (np.arange(size * supersampling) - (size * supersampling - 1) / 2) * (
-        pixel_scale / supersampling
-    )
-    x, y = np.meshgrid(place, place)
-    for i in range(n):
-        theta_e, q, phi, slope, gamma1, gamma2, x0, y0 = (c[i] for c in scenes.lenses)
-        ax, ay = deflection(x - x0, y - y0, theta_e, q, phi, slope, gamma1, gamma2)
-        for c in range(scenes.first[i], scenes.first[i + 1]):
-            part = Light(*(column[c] for column in scenes.light))
-            for band, psf in enumerate(psfs):
-                if part.kind == sky.POINT:
-                    image = _point(part, psf, size, pixel_scale)
-                else:
-                    back = part.lensed * np.array([ax, ay])
-                    shape = central[c] * brightness(part, b[c], x - back[0], y - back[1])
-                    shape = _bin(shape, supersampling) * pixel_scale**2
-                    image = _convolve(shape, psf)
-                pixels[i, :, :, band] += part.flux[band] * image
-                if lensed and part.lensed:
-                    arcs[i, :, :, band] += part.flux[band] * image
+    for psf in psfs:
+        if psf.supersampling not in (1, supersampling):
+            raise ValueError(
+                f"a PSF of supersampling {psf.supersampling} does not fit scenes of supersampling "
+                f"{supersampling}; make it for 1 or {supersampling}"
+            )
+    pad = max(_beyond(psf) for psf in psfs)
+    fine = (size + 2 * pad) * supersampling
+    cell = pixel_scale / supersampling
+    place = ((np.arange(fine) - (fine - 1) / 2) * cell).astype(np.float32)
+    x, y = np.tile(place, fine), np.repeat(place, fine)
+    kernels = [prepare(psf, size * psf.supersampling) for psf in psfs]
+    stars = [psf.kernel.astype(np.float32) for psf in psfs]
+
+    table = _table(scenes.light, cell)
+    inner, outer = _limits(scenes.light, cell)
+    outer *= refine
+    count, terms = _series(scenes.lenses)
+    deflectors = np.stack([np.asarray(c, np.float64) for c in scenes.lenses], axis=1)
+    flux = scenes.light.flux.astype(np.float32)
+    extended = scenes.light.kind != sky.POINT
+    layers = 2 if lensed else 1
+    layer = (scenes.light.lensed & lensed).astype(np.int64)
+    used = np.zeros((n, layers), dtype=bool)
+    system = np.repeat(np.arange(n), np.diff(scenes.first))
+    used[system[extended], layer[extended]] = True
+
+    pixels = np.zeros((n, size, size, bands), np.float32)
+    arcs = np.zeros(pixels.shape, np.float32) if lensed else None
+    step = max(1, BUFFER // (layers * bands * x.size))
+    for start in range(0, n, step):
+        stop = min(n, start + step)
+        image = np.empty((stop - start, layers, bands, x.size), np.float32)
+        paint(
+            *(x, y, cell, deflectors, count, terms, table, scenes.first, inner, outer, flux),
+            *(start, lensed, image),
+        )
+        frames = image.reshape(stop - start, layers, bands, fine, fine)
+        for band, (psf, kernel, star) in enumerate(zip(psfs, kernels, stars, strict=True)):
+            sampling = psf.supersampling
+            result = _convolved(
+                *(frames[:, :, band], used[start:stop], supersampling // sampling),
+                *(size * sampling, kernel),
+            )
+            _finish(
+                *(result, table, scenes.first, flux, layer, star, psf.kind, psf.width, psf.beta),
+                *(pixel_scale / sampling, start, band, pixels, arcs if lensed else pixels[:0]),
+            )
     return pixels, arcs
 
 
-def brightness(part: Light, b: float, x: NDArray, y: NDArray) -> NDArray:
-    """Profile of one component at ``x, y`` [arcsec], in units of its `central_brightness`."""
-    dx, dy = x - part.x, y - part.y
-    c, s, root = np.cos(part.phi), np.sin(part.phi), np.sqrt(part.q)
-    u, v = root * (c * dx + s * dy), (c * dy - s * dx) / root
-    r = np.hypot(u, v)
-    if part.kind == sky.RING:
-        return np.exp(-((r - part.radius) ** 2) / (2 * part.width**2))
-    light = np.exp(-b * (r / part.radius) ** (1 / part.index))
-    if part.kind == sky.SPIRAL:
-        turn = part.arms * (
-            np.arctan2(v, u) - np.log(np.maximum(r, 1e-30) / part.radius) / np.tan(part.pitch)
-        )
-        contrast = part.contrast * r**2 / (r**2 + part.radius**2 / 16)
-        light = light * (1 + contrast * np.cos(turn - part.phase))
-    return light
+def _beyond(psf: Psf) -> int:
+    """Pixels beyond the edge from which a pixel inside still gets light that matters."""
+    middle = psf.kernel.shape[0] // 2
+    within = [
+        psf.kernel[middle - r : middle + r + 1, middle - r : middle + r + 1].sum()
+        for r in range(middle + 1)
+    ]
+    reach = int(np.argmax(np.array(within) >= 1.0 - BEYOND))
+    return -(-reach // psf.supersampling)
 
 
-def _bin(image: NDArray, factor: int) -> NDArray:
-    size = image.shape[0] // factor
-    return image.reshape(size, factor, size, factor).mean(axis=(1, 3))
+def _table(light: Light, cell: float) -> NDArray:
+    """Return the table of components that `tracing.paint` takes."""
+    table = np.zeros((light.kind.size, tracing.COLUMNS))
+    c, s, root = np.cos(light.phi), np.sin(light.phi), np.sqrt(light.q)
+    turns = light.arms / np.tan(light.pitch) / (4.0 * np.pi)
+    for column, value in (
+        (tracing.KIND, light.kind),
+        (tracing.LENSED, light.lensed),
+        (tracing.X, light.x),
+        (tracing.Y, light.y),
+        (tracing.UX, c * root / light.radius),
+        (tracing.UY, s * root / light.radius),
+        (tracing.VX, -s / (root * light.radius)),
+        (tracing.VY, c / (root * light.radius)),
+        (tracing.POWER, 0.5 / light.index),
+        (tracing.DECAY, sky.sersic_b(light.index) / np.log(2.0)),
+        (tracing.PEAK, sky.central_brightness(light) * cell**2),
+        (tracing.ARMS, light.arms),
+        (tracing.WIND, turns * np.log(2.0)),
+        (tracing.CONTRAST, light.contrast),
+        (tracing.PHASE, light.phase / (2.0 * np.pi) % 1.0),
+        (tracing.SHARP, 0.5 * (light.radius / light.width) ** 2 / np.log(2.0)),
+        # mean distance from the centre of a square of the smallest size
+        (tracing.SOFT, (0.38 * cell / 2.0**LEVELS / light.radius) ** 2),
+    ):
+        table[:, column] = value
+    return table.astype(np.float32)
 
 
-def _convolve(image: NDArray, psf: Psf) -> NDArray:
-    half = psf.kernel.shape[0] // 2
-    return fftconvolve(np.pad(image, half, mode="edge"), psf.kernel, mode="valid")
+def _limits(light: Light, cell: float) -> tuple[NDArray, NDArray]:
+    """Between which ``(R / radius)**2`` a cell is to be cut, by level; 0 and 0: nowhere.
+
+    A Sersic profile is cut where it changes by more than `CHANGE` e-folds over the extent of a cell
+    along the minor axis, within the ellipse that holds 96 % of the light: the sum over cells is at
+    fault only where the profile has a kink or a cusp, at its centre. Profiles without one (index
+    1/2) are cut later. A ring is cut if it is thinner than a cell.
+    """
+    index, b = light.index, sky.sersic_b(light.index)
+    extent = cell / np.sqrt(light.q) / light.radius / 2.0 ** np.arange(LEVELS)[:, None]
+    change = b / index * extent / (CHANGE + 2.0 * np.maximum(1.0 - index, 0.0))
+    share = (gammaincinv(2.0 * index, 0.96) / b) ** index
+    with np.errstate(over="ignore"):
+        exponent = index / np.maximum(index - 1.0, 1e-3)
+        steep = np.where(index > 1.001, change**exponent, np.where(change > 1.0, share, 0.0))
+    reach = np.minimum(steep, share)
+    reach = np.where((steep > extent) & (light.kind != sky.POINT), reach + 0.75 * extent, 0.0)
+    lower = np.zeros_like(reach)
+    width, ring = light.width / light.radius, light.kind == sky.RING
+    thin = ring & (width < 0.75 * extent)
+    reach = np.where(ring, np.where(thin, 1.0 + 3.0 * width + 0.75 * extent, 0.0), reach)
+    lower = np.where(thin, np.maximum(1.0 - 3.0 * width - 0.75 * extent, 0.0), lower)
+    limits = (lower.T**2, np.minimum(reach.T, 1e15) ** 2)
+    inner, outer = (np.ascontiguousarray(limit, dtype=np.float32) for limit in limits)
+    return np.where(inner > 0, inner, np.float32(-1.0)), outer
 
 
-def _point(part: Light, psf: Psf, size: int, pixel_scale: float) -> NDArray:
-    image = np.zeros((size, size))
-    half = (size - 1) / 2
-    x, y = part.x / pixel_scale + half, part.y / pixel_scale + half
-    i, j = int(np.rint(x)), int(np.rint(y))
-    stamp = star(psf, x - i, y - j)
-    reach = stamp.shape[0] // 2
-    rows = slice(max(0, j - reach), max(0, min(size, j + reach + 1)))
-    columns = slice(max(0, i - reach), max(0, min(size, i + reach + 1)))
-    if rows.start < rows.stop and columns.start < columns.stop:
-        image[rows, columns] = stamp[
-            rows.start - j + reach : rows.stop - j + reach,
-            columns.start - i + reach : columns.stop - i + reach,
-        ]
-    return image
+def _series(lenses: Lenses) -> tuple[NDArray, NDArray]:
+    """Angular series of the power laws (Tessore & Metcalf 2015): number of terms, and terms."""
+    n = lenses.theta_e.size
+    t, f = lenses.slope - 1.0, (1.0 - lenses.q) / (1.0 + lenses.q)
+    term = np.where((lenses.slope == 2.0) | (lenses.theta_e == 0.0), 0.0, 1.0)
+    terms, count = [np.ones(n)], np.ones(n, np.int64)
+    while True:
+        k = len(terms)
+        going = np.abs(term) * f > SERIES_TOLERANCE * (1.0 - f)
+        if not going.any():
+            break
+        term = np.where(going, -term * f * (2.0 * k - 2.0 + t) / (2.0 * k + 2.0 - t), 0.0)
+        count[going] = k + 1
+        terms.append(term)
+    terms.append(np.zeros(n))
+    # `tracing.trace` takes two terms at a time after the last one
+    return count | 1, np.ascontiguousarray(np.stack(terms, axis=1), dtype=np.float32)
+
+
+def _convolved(frames: NDArray, used: NDArray, factor: int, side: int, kernel: Kernel) -> NDArray:
+    """Sum the cells of a kernel pixel, convolve the layers that hold light.
+
+    Takes (systems, layers, fine, fine) and gives (systems, layers, side, side).
+    """
+    wanted = frames[used]
+    if factor > 1:
+        n, coarse = len(wanted), frames.shape[-1] // factor
+        wanted = wanted.reshape(n, coarse, factor, coarse, factor).sum(axis=(2, 4))
+    out = np.zeros((*used.shape, side, side), np.float32)
+    out[used] = convolve(np.ascontiguousarray(wanted), side, kernel)
+    return out
+
+
+@fast
+def _finish(
+    image, table, first, flux, layer, star, kind, width, beta, scale, start, band, pixels, arcs
+):
+    """Add the stars, and the layers and pixels that belong together.
+
+    ``scale`` is the size of a kernel pixel [arcsec]. Fills one band of the systems from ``start``.
+    """
+    systems, layers, side = image.shape[:3]
+    size = pixels.shape[1]
+    factor = side // size
+    middle = 0.5 * (side - 1)
+    for s in range(systems):
+        system = start + s
+        for k in range(first[system], first[system + 1]):
+            if table[k, tracing.KIND] == tracing.POINT:
+                x, y = table[k, tracing.X] / scale + middle, table[k, tracing.Y] / scale + middle
+                add_star(image[s, layer[k]], x, y, flux[k, band], star, kind, width, beta)
+        for part in range(layers):
+            for j in range(side):
+                for i in range(side):
+                    pixels[system, j // factor, i // factor, band] += image[s, part, j, i]
+                    if part == 1:
+                        arcs[system, j // factor, i // factor, band] += image[s, part, j, i]

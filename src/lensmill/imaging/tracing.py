@@ -1,0 +1,286 @@
+"""Rays through the lens, and the light they meet: the inner loops of the renderer."""
+
+import numpy as np
+
+from lensmill.imaging.approximations import (
+    HALF,
+    LN2,
+    ONE,
+    TINY,
+    F,
+    atan_ratio,
+    atanh_ratio,
+    exp2,
+    log2,
+    sin_quarter,
+)
+from lensmill.imaging.compiling import fast
+
+SERSIC, SPIRAL, RING, POINT = range(4)  # as in `scenes`
+
+# columns of the table of components that `paint` takes; made by `render.prepare`
+KIND, LENSED, X, Y, UX, UY, VX, VY, POWER, DECAY, PEAK = range(11)
+ARMS, WIND, CONTRAST, PHASE, SHARP, SOFT = range(11, 17)
+COLUMNS = 17
+
+LEVELS = 6  # a pixel is cut in two, along each axis, at most this many times
+BATCH = 256  # cells that are cut at a time
+
+_ZERO, _TWO, _QUARTER, _SIXTEENTH = F(0), F(2), F(0.25), F(1 / 16)
+_SOFT = F(1e-12)  # arcsec^2: the deflection at the very centre is zero, not undefined
+_QUARTER_TURN = F(np.pi / 2)
+
+
+@fast
+def trace(x, y, bx, by, n, lens, terms, n_terms, work):
+    """Fill ``bx, by`` with the places in the source plane that ``n`` rays come from [arcsec].
+
+    ``lens`` is one row of `scenes.Lenses`; ``terms`` its angular series unless isothermal.
+    """
+    theta_e, q, slope = lens[0], lens[1], lens[3]
+    c, s = F(np.cos(lens[2])), F(np.sin(lens[2]))
+    g1, g2 = F(lens[4]), F(lens[5])
+    x0, y0 = F(lens[6]), F(lens[7])
+    if theta_e == 0.0:
+        for i in range(n):
+            dx, dy = x[i] - x0, y[i] - y0
+            bx[i] = x[i] - (g1 * dx + g2 * dy)
+            by[i] = y[i] - (g2 * dx - g1 * dy)
+        return
+    q2, q1 = F(q * q), F(q)
+    eccentricity = np.sqrt((1.0 - q) * (1.0 + q))
+    if slope == 2.0 and eccentricity < 0.5:
+        scale, e2 = F(theta_e * np.sqrt(q)), F(eccentricity * eccentricity)
+        for i in range(n):
+            dx, dy = x[i] - x0, y[i] - y0
+            u, v = c * dx + s * dy, c * dy - s * dx
+            inverse = ONE / (q2 * u * u + v * v + _SOFT)
+            k = scale * np.sqrt(inverse)
+            ax = k * u * atan_ratio(e2 * u * u * inverse)
+            ay = k * v * atanh_ratio(e2 * v * v * inverse)
+            bx[i] = x[i] - (c * ax - s * ay) - (g1 * dx + g2 * dy)
+            by[i] = y[i] - (s * ax + c * ay) - (g2 * dx - g1 * dy)
+    elif slope == 2.0:
+        e = F(eccentricity)
+        scale = F(theta_e * np.sqrt(q) / eccentricity)
+        half_log = HALF * LN2
+        for i in range(n):
+            dx, dy = x[i] - x0, y[i] - y0
+            u, v = c * dx + s * dy, c * dy - s * dx
+            psi2 = q2 * u * u + v * v + _SOFT
+            psi = np.sqrt(psi2)
+            a, w = e * abs(u), psi + e * abs(v)
+            # both quotients by one division: arctan(a / psi), and atanh(z) = log of
+            # (psi + e |v|)**2 / ((psi + e |v|) (psi - e |v|)), without the difference
+            top, bottom = min(a, psi), max(a, psi)
+            rest = q2 * (u * u + v * v) + _SOFT
+            inverse = ONE / (bottom * rest)
+            t = top * rest * inverse
+            arc = t * atan_ratio(t * t)
+            arc = _QUARTER_TURN - arc if a > psi else arc
+            ax = scale * np.copysign(arc, u)
+            ay = scale * np.copysign(half_log * log2(w * w * bottom * inverse), v)
+            bx[i] = x[i] - (c * ax - s * ay) - (g1 * dx + g2 * dy)
+            by[i] = y[i] - (s * ax + c * ay) - (g2 * dx - g1 * dy)
+    else:
+        b2 = F(1.0 / (theta_e * theta_e * q))
+        power = F(0.5 * (2.0 - slope))
+        scale = F(2.0 * theta_e * np.sqrt(q) / (1.0 + q))
+        re, im, c2, s2 = work[0], work[1], work[2], work[3]
+        last = terms[n_terms - 1]
+        for i in range(n):
+            dx, dy = x[i] - x0, y[i] - y0
+            u, v = q1 * (c * dx + s * dy), c * dy - s * dx
+            inverse = ONE / (u * u + v * v + _SOFT)
+            c2[i] = (u * u - v * v) * inverse
+            s2[i] = _TWO * u * v * inverse
+            re[i], im[i] = last, _ZERO
+        for k in range(n_terms - 2, 0, -2):  # an odd number of terms
+            first, second = terms[k], terms[k - 1]
+            for i in range(n):
+                p, r = re[i] * c2[i] - im[i] * s2[i] + first, re[i] * s2[i] + im[i] * c2[i]
+                re[i], im[i] = p * c2[i] - r * s2[i] + second, p * s2[i] + r * c2[i]
+        for i in range(n):
+            dx, dy = x[i] - x0, y[i] - y0
+            u, v = q1 * (c * dx + s * dy), c * dy - s * dx
+            rho2 = u * u + v * v + _SOFT
+            k = scale * exp2(power * log2(rho2 * b2)) / np.sqrt(rho2)
+            ax, ay = k * (re[i] * u - im[i] * v), k * (re[i] * v + im[i] * u)
+            bx[i] = x[i] - (c * ax - s * ay) - (g1 * dx + g2 * dy)
+            by[i] = y[i] - (s * ax + c * ay) - (g2 * dx - g1 * dy)
+
+
+@fast
+def shine(x, y, n, part, soft, light, r2):
+    """Brightness of a component at ``n`` places, and ``(R / radius)**2``, at least ``soft``."""
+    x0, y0 = part[X], part[Y]
+    ux, uy, vx, vy = part[UX], part[UY], part[VX], part[VY]
+    power, decay, peak = part[POWER], part[DECAY], part[PEAK]
+    if part[KIND] == RING:
+        for i in range(n):
+            dx, dy = x[i] - x0, y[i] - y0
+            u, v = ux * dx + uy * dy, vx * dx + vy * dy
+            r2[i] = u * u + v * v
+            off = np.sqrt(r2[i]) - ONE
+            light[i] = peak * exp2(-part[SHARP] * off * off)
+        return
+    for i in range(n):
+        dx, dy = x[i] - x0, y[i] - y0
+        u, v = ux * dx + uy * dy, vx * dx + vy * dy
+        d2 = max(u * u + v * v, soft)
+        r2[i] = d2
+        light[i] = peak * exp2(-decay * exp2(power * log2(d2)))
+    if part[KIND] == SPIRAL:
+        arms = int(part[ARMS])
+        wind, contrast, phase = part[WIND], part[CONTRAST], part[PHASE]
+        for i in range(n):
+            dx, dy = x[i] - x0, y[i] - y0
+            u, v = ux * dx + uy * dy, vx * dx + vy * dy
+            inverse = ONE / np.sqrt(r2[i])
+            c, s = u * inverse, v * inverse
+            re, im = c, s
+            for _ in range(arms - 1):
+                re, im = re * c - im * s, re * s + im * c
+            turns = wind * log2(r2[i]) + phase
+            turns -= F(np.floor(turns))
+            cosine = _cosine(turns)
+            sine = _cosine(turns - _QUARTER if turns >= _QUARTER else turns + F(0.75))
+            wave = re * cosine + im * sine
+            light[i] *= ONE + contrast * wave * r2[i] / (r2[i] + _SIXTEENTH)
+
+
+@fast
+def _cosine(t):
+    """Cosine of ``t`` turns, for t in [0, 1]."""
+    return sin_quarter(abs(t - HALF) - _QUARTER)
+
+
+@fast
+def paint(x, y, cell, lenses, series, terms, parts, first, inner, outer, flux, start, split, image):
+    """Fill ``image`` with the light of the systems from ``start`` on, before convolution.
+
+    Parameters
+    ----------
+    x, y : float32 arrays, shape (p,)
+        Where the rays of a frame meet the lens plane [arcsec].
+    cell : float
+        Distance between rays [arcsec].
+    lenses : array, shape (n, 8)
+        Rows of `scenes.Lenses`.
+    series : int array, shape (n,)
+        Number of terms of the angular series of each lens.
+    terms : float32 array, shape (n, most terms)
+        The series.
+    parts : float32 array, shape (m, COLUMNS)
+        The components.
+    first : int array, shape (n + 1,)
+        First component of each system.
+    inner, outer : float32 arrays, shape (m, LEVELS)
+        A cell cut l times is cut once more where ``inner < (R / radius)**2 < outer``.
+    flux : float32 array, shape (m, bands)
+        Total flux of each component.
+    start : int
+        The first system wanted.
+    split : bool
+        Whether the light of lensed and other components is kept apart.
+    image : float32 array, shape (systems, 1 or 2, bands, p)
+        The result [units of flux per cell]: other light, lensed light; or the sum.
+    """
+    p, bands = x.size, flux.shape[1]
+    bx, by = np.empty(p, np.float32), np.empty(p, np.float32)
+    light, r2 = np.empty(p, np.float32), np.empty(p, np.float32)
+    work = np.empty((4, p), np.float32)
+    for j in range(image.shape[0]):
+        i = start + j
+        image[j] = _ZERO
+        traced = False
+        for k in range(first[i], first[i + 1]):
+            part = parts[k]
+            if part[KIND] == POINT:
+                continue
+            lensed = part[LENSED] != 0
+            if lensed and not traced:
+                trace(x, y, bx, by, p, lenses[i], terms[i], series[i], work)
+                traced = True
+            layer = image[j, 1 if split and lensed else 0]
+            if lensed:
+                shine(bx, by, p, part, TINY, light, r2)
+            else:
+                shine(x, y, p, part, TINY, light, r2)
+            for band in range(bands):
+                f = flux[k, band]
+                for m in range(p):
+                    layer[band, m] += f * light[m]
+            if outer[k, 0] > 0:
+                refine(
+                    *(x, y, cell, lensed, lenses[i], terms[i], series[i]),
+                    *(part, inner[k], outer[k], flux[k], light, r2, layer),
+                )
+
+
+@fast
+def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, light, r2, layer):
+    """Replace the sample at the centre of a cell by the mean of four where that matters.
+
+    Cells are halved along each axis for as long as their centre is within the limits of their
+    level; each cut adds the difference between the four and the one.
+    """
+    bands = flux.size
+    count = 0
+    for m in range(x.size):
+        if inner[0] < r2[m] and r2[m] < outer[0]:
+            count += 1
+    pixel, cx = np.empty(count, np.int32), np.empty(count, np.float32)
+    cy, one = np.empty(count, np.float32), np.empty(count, np.float32)
+    count = 0
+    for m in range(x.size):
+        if inner[0] < r2[m] and r2[m] < outer[0]:
+            pixel[count], cx[count], cy[count], one[count] = m, x[m], y[m], light[m]
+            count += 1
+    four = 4 * BATCH
+    px, py = np.empty(four, np.float32), np.empty(four, np.float32)
+    bx, by = np.empty(four, np.float32), np.empty(four, np.float32)
+    value, distance = np.empty(four, np.float32), np.empty(four, np.float32)
+    work = np.empty((4, four), np.float32)
+    weight = ONE
+    for level in range(LEVELS):
+        if count == 0:
+            return
+        last = level == LEVELS - 1
+        deeper = not last and outer[level + 1] > 0
+        lower, upper = (inner[level + 1], outer[level + 1]) if deeper else (_ZERO, _ZERO)
+        room = 4 * count if deeper else 0
+        next_pixel, next_x = np.empty(room, np.int32), np.empty(room, np.float32)
+        next_y, next_one = np.empty(room, np.float32), np.empty(room, np.float32)
+        found = 0
+        step = F(0.25 * cell / 2.0**level)
+        for begin in range(0, count, BATCH):
+            n = min(BATCH, count - begin)
+            for m in range(n):
+                a, b = cx[begin + m], cy[begin + m]
+                px[m], py[m] = a - step, b - step
+                px[n + m], py[n + m] = a + step, b - step
+                px[2 * n + m], py[2 * n + m] = a - step, b + step
+                px[3 * n + m], py[3 * n + m] = a + step, b + step
+            soft = part[SOFT] if last else TINY
+            if lensed:
+                trace(px, py, bx, by, 4 * n, lens, terms, n_terms, work)
+                shine(bx, by, 4 * n, part, soft, value, distance)
+            else:
+                shine(px, py, 4 * n, part, soft, value, distance)
+            for m in range(n):
+                mean = _QUARTER * (
+                    (value[m] + value[n + m]) + (value[2 * n + m] + value[3 * n + m])
+                )
+                change = weight * (mean - one[begin + m])
+                for band in range(bands):
+                    layer[band, pixel[begin + m]] += flux[band] * change
+            if deeper:
+                for m in range(4 * n):
+                    if lower < distance[m] and distance[m] < upper:
+                        next_pixel[found] = pixel[begin + m % n]
+                        next_x[found], next_y[found] = px[m], py[m]
+                        next_one[found] = value[m]
+                        found += 1
+        pixel, cx, cy, one, count = next_pixel, next_x, next_y, next_one, found
+        weight *= _QUARTER
