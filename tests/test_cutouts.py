@@ -452,3 +452,19 @@ def test_settings_that_cannot_be_meant_are_refused(challenge, tmp_path, settings
         ingest(challenge, tmp_path, **settings)
     assert not list(tmp_path.glob("*.h5"))
     assert not list(tmp_path.glob(".*"))
+
+
+def test_the_corners_of_an_image_are_pieces_of_sky_of_their_own(tmp_path):
+    image = np.random.default_rng(3).normal(0, 1, (60, 60)).astype(np.float32)
+    image[25:35, 25:35] += 1000  # what lies in the middle is in none of them
+    (tmp_path / "sky").mkdir()
+    np.save(tmp_path / "sky" / "a.npy", image)
+    observation = {"pixel_scale": 0.2, "size": 16, "bands": {"i": {}}}
+    settings = {"format": "npy", "labels": {"sky": 0}, "pixel_scale": 0.2, "place": "corners"}
+    settings["observation"] = observation
+    cutouts.ingest(tmp_path, tmp_path / "out.h5", "sky", "lens_finding", settings)
+    pixels = store.memmap(tmp_path / "out.h5", "cutouts", "pixels")
+    assert pixels.shape == (4, 16, 16, 1) and np.abs(pixels).max() < 10
+    assert (
+        len(set(store.read(tmp_path / "out.h5", "systems", ["content_hash"])["content_hash"])) == 4
+    )

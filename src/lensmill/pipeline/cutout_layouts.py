@@ -39,6 +39,7 @@ class Candidate(NamedTuple):
     label: int | None = None
     metadata: Mapping[str, str] = {}
     reason: str = ""  # why it cannot be used, if that is known already
+    corner: int | None = None  # of the image that is meant; None: its centre
 
 
 class Rows(NamedTuple):

@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "pixel_scale": None,  # [arcsec] of files that do not say
     "mask_values": [],
     "fill": "median",
+    "place": "centre",  # of the cut-out in its image; corners: four pieces of the sky around
     "max_masked_fraction": 0.2,
     "max_saturated_fraction": 0.02,
     "min_snr": None,
@@ -86,6 +87,10 @@ def ingest(
     candidates, units = cutout_layouts.find(path, settings)
     if not candidates:
         raise ValueError(f"{path}: nothing is there to be read as format {settings['format']!r}")
+    if settings["place"] == "corners":
+        candidates = [
+            c._replace(name=f"{c.name} corner {k}", corner=k) for c in candidates for k in range(4)
+        ]
     output.parent.mkdir(parents=True, exist_ok=True)
     # Images are kept on disk until their number is known: there may be more than fit into memory
     scratch = output.with_name(f".{output.name}.{os.getpid()}.pixels")
@@ -147,6 +152,8 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     for band, source in zip(observation["bands"], candidate.sources, strict=True):
         try:
             plane = cutout_files.read(source.path, source.plane, source.planes)
+            if candidate.corner is not None:
+                plane = plane._replace(pixels=_corner(plane, candidate.corner, settings))
             band_image = _band(plane, mask_values, settings)
         except Refused as reason:
             raise Refused(f"{source.path.name}, band {band!r}: {reason}") from reason
@@ -178,6 +185,21 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     together = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode())
     digest = together if isinstance(together, str) else together.hexdigest()
     return Image(np.stack(frames, axis=-1).astype(np.float32), numbers, digest)
+
+
+def _corner(plane: cutout_files.Plane, corner: int, settings: Mapping[str, Any]) -> NDArray:
+    """Return the pixels of one corner, as large as a cut-out, which must not reach the centre."""
+    scale = plane.pixel_scale or settings["pixel_scale"] or settings["observation"]["pixel_scale"]
+    observation = settings["observation"]
+    side = int(np.ceil(observation["size"] * observation["pixel_scale"] / scale))
+    if 2 * side > min(plane.pixels.shape):
+        raise Refused(
+            f"a corner of {side} x {side} pixels reaches its centre, since it has only "
+            f"{' x '.join(map(str, plane.pixels.shape))}; use larger images"
+        )
+    rows = slice(side) if corner < 2 else slice(-side, None)
+    columns = slice(side) if corner % 2 == 0 else slice(-side, None)
+    return plane.pixels[rows, columns]
 
 
 class _Band(NamedTuple):
