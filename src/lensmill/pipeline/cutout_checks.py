@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
+from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -272,7 +273,7 @@ def labels_shifted(
     lags = [lag for lag in range(-furthest, furthest + 1) if lag]
     worst, at = 0.0, ("", 0)
     for what, values in statistics.items():
-        ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float)
+        ranks = rankdata(values)
         own = _correlation(ranks, label)
         for lag in lags:
             first, last = max(lag, 0), len(label) + min(lag, 0)
@@ -383,13 +384,13 @@ def separable(
     linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     leaf = max(5, len(label) // 200)
     tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=leaf, random_state=0)
-    found = max(
-        float(roc_auc_score(label, cross_val_predict(c, x, label, cv=folds, method=m)[:, 1]))
-        for c, x, m in (
-            (linear, _tamed(features), "predict_proba"),
-            (tree, features.astype(np.float32), "predict_proba"),
-        )
+    # Ranks, so that one outlier does not decide. Equal values have equal ranks: the order of the
+    # rows must not enter.
+    guesses = (
+        cross_val_predict(classifier, x, label, cv=folds, method="predict_proba")[:, 1]
+        for classifier, x in ((linear, rankdata(features, axis=0)), (tree, features))
     )
+    found = max(float(roc_auc_score(label, guess)) for guess in guesses)
     sigma = auroc_error(limit, int(lenses), int(others))
     p = float(ndtr(-(found - limit) / sigma))
     sentence = (
@@ -403,11 +404,6 @@ def _auroc(label: NDArray, values: NDArray) -> float:
     """Return the AUROC of one column, whichever way it points."""
     auroc = float(roc_auc_score(label, values))
     return max(auroc, 1 - auroc)
-
-
-def _tamed(features: NDArray) -> NDArray:
-    """Return the ranks, so that one outlier does not decide for a linear classifier."""
-    return np.argsort(np.argsort(features, axis=0, kind="stable"), axis=0).astype(np.float64)
 
 
 def auroc_error(auroc: float, lenses: int, others: int) -> float:
@@ -433,15 +429,15 @@ def clipping(numbers: Numbers, limit: float = MAX_CLIPPED) -> dict[str, Any]:
 
 
 def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Check an ingested population; what is found goes into ``checks.json``.
+    """Check a population of labelled images; what is found goes into ``checks.json``.
 
     Parameters
     ----------
     dataset : str
-        File written by `lensmill.pipeline.cutouts.ingest`.
+        File written by `lensmill.pipeline.cutouts.ingest`, or of simulated images.
     settings : mapping
         Those of the population; used are ``label``, ``max_metadata_auroc``, ``max_image_auroc``
-        and ``min_class_fraction``, each with a default here.
+        and ``min_class_fraction``, each with a default here, and ``systems`` of a simulated one.
 
     Returns
     -------
@@ -459,7 +455,7 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     constant = checks.Wrong("constant images", "no band has one value only")
     constant.add(numbers.constant, systems["index"][: len(numbers.constant)])
     together = rows_belong_together(dataset, numbers.system)
-    results = [_counted(facts, systems), together, columns.finite(), bad.outcome()]
+    results = [_counted(facts, systems, settings), together, columns.finite(), bad.outcome()]
     results += [constant.outcome(), clipping(numbers)]
     if together["passed"] and bad.outcome()["passed"]:
         one_class = settings.get("label") is not None
@@ -483,8 +479,16 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _counted(facts: Mapping[str, Any], systems: Mapping[str, NDArray]) -> dict[str, Any]:
-    """Check that every candidate was used or refused."""
+def _counted(
+    facts: Mapping[str, Any], systems: Mapping[str, NDArray], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Check that every candidate was used or refused, or that all simulated systems are there."""
+    if "systems" in settings:
+        rows, promised = len(systems["index"]), int(settings["systems"])
+        sentence = f"{rows} systems are there of {promised} that were made"
+        return checks.outcome(
+            "systems in = systems out", rows == promised, rows, promised, sentence
+        )
     promised, used, refused = (int(facts[k]) for k in ("candidates", "used", "refused"))
     rows = len(systems["index"])
     passed = promised == used + refused and used == rows
