@@ -11,6 +11,7 @@ from lensmill.imaging.compiling import fast
 F = np.float32
 ONE, HALF, TINY = F(1), F(0.5), F(1e-30)
 LN2 = F(np.log(2.0))
+_ZERO, _QUARTER, _PER_RADIAN = F(0), F(0.25), F(0.5 / np.pi)
 
 _SQRT_HALF = np.int32(0x3F3504F3)  # the bits of sqrt(1/2)
 _LOWEST = F(-126.0)
@@ -70,3 +71,22 @@ def sin_quarter(t):
     """Sine of ``t`` turns, for t in [-1/4, 1/4]."""
     u = t * t
     return t * (_S0 + u * (_S1 + u * (_S2 + u * (_S3 + u * _S4))))
+
+
+@fast
+def cosine(t):
+    """Cosine of ``t`` turns."""
+    t = abs(t)
+    t -= F(np.int32(t))
+    return sin_quarter(abs(t - HALF) - _QUARTER)
+
+
+@fast
+def turns(x, y):
+    """Position angle of a point, in turns from -1/2 to 1/2."""
+    a, b = abs(x), abs(y)
+    t = min(a, b) / max(max(a, b), TINY)
+    angle = t * atan_ratio(t * t) * _PER_RADIAN
+    angle = _QUARTER - angle if b > a else angle
+    angle = HALF - angle if x < _ZERO else angle
+    return np.copysign(angle, y)

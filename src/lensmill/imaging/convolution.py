@@ -17,8 +17,8 @@ from lensmill.imaging.psf import GAUSSIAN, PIXELS, Psf
 
 TOLERANCE = 1e-5  # of the kernel's sum: what the products may leave out, summed over its pixels
 _GAUSS = F(-0.5 / np.log(2.0))
-FOURIER_COST = 14.0  # of one butterfly of a transform, in steps of a sum over rows (measured)
-STRIDE = 8  # rows are a multiple of this, so that vectors leave no rest
+FOURIER_COST = 18.0  # of one butterfly of a transform, in steps of a sum over rows (measured)
+BLOCK = 16  # rows at a time: what is worked on stays in the nearest cache
 
 
 class Kernel(NamedTuple):
@@ -43,10 +43,10 @@ def prepare(psf: Psf, size: int) -> Kernel:
     length = fft.next_fast_len(size + 2 * half, real=True)
     transforms = FOURIER_COST * length**2 * np.log2(length)
     products = int(enough[0]) + 1 if enough.size else 0
-    if products and products * (2 * half + 1) * (2 * size + 2 * half) * size < transforms:
+    taps = -(-(2 * half + 1) // 4) * 4
+    if products and products * taps * 2 * (size + taps) * size < transforms:
         columns, rows = left[:, :products] * values[:products], right[:products]
         columns /= (columns.sum(axis=0) * rows.sum(axis=1)).sum()
-        taps = -(-(2 * half + 1) // 4) * 4
         return Kernel(
             *(_taps(columns.T, taps), _taps(rows, taps), np.zeros((0, 0), np.complex64), 0, half)
         )
@@ -57,21 +57,52 @@ def prepare(psf: Psf, size: int) -> Kernel:
     return Kernel(none, none, transform, length, half)
 
 
-def convolve(images: NDArray, size: int, kernel: Kernel) -> NDArray:
-    """Return ``images`` of shape (n, side, side), side >= size, convolved: (n, size, size).
+def convolve(frames: NDArray, wanted: NDArray, size: int, kernel: Kernel, out: NDArray) -> None:
+    """Convolve the ``wanted`` ones of ``frames``; the others hold no light and give none.
 
-    What a side has more than ``size``, half of it at each end, is light outside the frame.
+    Parameters
+    ----------
+    frames : float32 array, shape (n, side, side)
+        What a side has more than ``size``, half of it at each end, is light outside the frame.
+    wanted : bool array, shape (n,)
+        Frames with light.
+    size : int
+        Pixels on a side of the results.
+    kernel : Kernel
+        From `prepare`, for this size.
+    out : float32 array, shape (n, size, size)
+        The result.
     """
     if kernel.columns.size:
-        return _products(images, size, kernel.columns, kernel.rows, kernel.half)
-    out = np.empty((len(images), size, size), np.float32)
+        _products(frames, wanted, size, kernel.columns, kernel.rows, kernel.half, out)
+        return
     begin = slice(kernel.half, kernel.half + size)
+    wide = np.zeros((kernel.length, kernel.length), np.float32)
     # one frame at a time: the bits of a transform might depend on how many it goes with
-    for image, result in zip(_continue(images, size, kernel.length, kernel.half), out, strict=True):
-        spectrum = fft.rfft2(image)
+    for frame, light, result in zip(frames, wanted, out, strict=True):
+        if not light:
+            result[:] = 0
+            continue
+        lay(frame, size, kernel.half, wide)
+        spectrum = fft.rfft2(wide)
         spectrum *= kernel.transform
-        result[:] = fft.irfft2(spectrum, image.shape, overwrite_x=True)[begin, begin]
-    return out
+        result[:] = fft.irfft2(spectrum, wide.shape, overwrite_x=True)[begin, begin]
+
+
+@fast
+def coarsen(fine, coarse):
+    """Sum the cells of ``fine`` (n, fine side, fine side) into those of ``coarse``."""
+    n, side = coarse.shape[0], coarse.shape[1]
+    factor = fine.shape[1] // side
+    for k in range(n):
+        coarse[k] = F(0)
+        for j in range(side):
+            row = coarse[k, j]
+            for b in range(factor):
+                source = fine[k, factor * j + b]
+                for i in range(side):
+                    for a in range(factor):
+                        row[i] += source[factor * i + a]
 
 
 def _taps(vectors: NDArray, taps: int) -> NDArray:
@@ -82,55 +113,53 @@ def _taps(vectors: NDArray, taps: int) -> NDArray:
 
 
 @fast
-def _lay(image, size, half, target):
+def lay(image, size, half, target):
     """Put a frame into the corner of ``target``, continued by ``half`` pixels on each side."""
     side, reach = image.shape[0], size + 2 * half
     before = half - (side - size) // 2
+    begin, end = max(before, 0), min(before + side, reach)
     for j in range(reach):
         source, row = image[min(max(j - before, 0), side - 1)], target[j]
-        for i in range(reach):
-            row[i] = source[min(max(i - before, 0), side - 1)]
+        row[:begin] = source[0]
+        row[begin:end] = source[begin - before : end - before]
+        row[end:reach] = source[side - 1]
 
 
 @fast
-def _continue(images, size, length, half):
-    out = np.zeros((images.shape[0], length, length), np.float32)
-    for k in range(images.shape[0]):
-        _lay(images[k], size, half, out[k])
-    return out
-
-
-@fast
-def _products(images, size, columns, rows, half):
-    n, taps = images.shape[0], columns.shape[1]
-    wide = (size + STRIDE - 1) // STRIDE * STRIDE  # of the result
-    broad = (wide + taps + STRIDE - 1) // STRIDE * STRIDE  # of what goes into it
-    source = np.zeros((size + taps, broad), np.float32)
-    middle, total = np.empty(broad, np.float32), np.empty(wide, np.float32)
-    out = np.empty((n, size, size), np.float32)
+def _products(frames, wanted, size, columns, rows, half, out):
+    n, taps = frames.shape[0], columns.shape[1]
+    # rows lie one after the other with room for the kernel, so that a block of them is one loop
+    wide = size + taps
+    source = np.zeros((size + taps + 1, wide), np.float32)
+    middle = np.zeros(BLOCK * wide + taps, np.float32)
+    total = np.empty(BLOCK * wide, np.float32)
     for k in range(n):
-        _lay(images[k], size, half, source)
-        for j in range(size):
+        if not wanted[k]:
+            out[k] = F(0)
+            continue
+        lay(frames[k], size, half, source)
+        for start in range(0, size, BLOCK):
+            height = min(BLOCK, size - start)
+            block = source.ravel()[start * wide :]
             total[:] = F(0)
             for product in range(columns.shape[0]):
                 middle[:] = F(0)
-                for t in range(0, taps, 4):
-                    a, b = columns[product, t], columns[product, t + 1]
-                    c, d = columns[product, t + 2], columns[product, t + 3]
-                    first, second = source[j + t], source[j + t + 1]
-                    third, fourth = source[j + t + 2], source[j + t + 3]
-                    for i in range(broad):
-                        middle[i] += (a * first[i] + b * second[i]) + (c * third[i] + d * fourth[i])
-                for t in range(0, taps, 4):
-                    a, b = rows[product, t], rows[product, t + 1]
-                    c, d = rows[product, t + 2], rows[product, t + 3]
-                    for i in range(wide):
-                        total[i] += (a * middle[i + t] + b * middle[i + t + 1]) + (
-                            c * middle[i + t + 2] + d * middle[i + t + 3]
-                        )
-            for i in range(size):
-                out[k, j, i] = total[i]
-    return out
+                _correlate(block, wide, columns[product], middle, height * wide)
+                _correlate(middle, 1, rows[product], total, height * wide)
+            for j in range(height):
+                out[k, start + j] = total[j * wide : j * wide + size]
+
+
+@fast
+def _correlate(source, stride, taps, target, n):
+    """Add to ``target`` the sum of the ``taps`` times what lies ``stride`` places apart."""
+    for t in range(0, taps.size, 4):
+        a, b, c, d = taps[t], taps[t + 1], taps[t + 2], taps[t + 3]
+        # views, not sums of indices, which might be negative and would keep the loop scalar
+        first, second = source[t * stride :], source[(t + 1) * stride :]
+        third, fourth = source[(t + 2) * stride :], source[(t + 3) * stride :]
+        for i in range(n):
+            target[i] += (a * first[i] + b * second[i]) + (c * third[i] + d * fourth[i])
 
 
 @fast

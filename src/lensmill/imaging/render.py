@@ -21,7 +21,7 @@ from scipy.special import gammaincinv
 from lensmill.imaging import scenes as sky
 from lensmill.imaging import tracing
 from lensmill.imaging.compiling import fast
-from lensmill.imaging.convolution import Kernel, add_star, convolve, prepare
+from lensmill.imaging.convolution import add_star, coarsen, convolve, prepare
 from lensmill.imaging.psf import Psf
 from lensmill.imaging.scenes import Lenses, Light, Scenes
 from lensmill.imaging.tracing import LEVELS, paint
@@ -90,7 +90,7 @@ def render(
     table = _table(scenes.light, cell)
     inner, outer = _limits(scenes.light, cell)
     outer *= refine
-    count, terms = _series(scenes.lenses)
+    n_terms, terms = _series(scenes.lenses)
     deflectors = np.stack([np.asarray(c, np.float64) for c in scenes.lenses], axis=1)
     flux = scenes.light.flux.astype(np.float32)
     extended = scenes.light.kind != sky.POINT
@@ -102,24 +102,31 @@ def render(
 
     pixels = np.zeros((n, size, size, bands), np.float32)
     arcs = np.zeros(pixels.shape, np.float32) if lensed else None
-    step = max(1, BUFFER // (layers * bands * x.size))
+    step = min(n, max(1, BUFFER // (layers * bands * x.size)))
+    # the same memory for all systems: new pages cost as much as their contents
+    image = np.empty((bands, step, layers, x.size), np.float32)
+    coarse = np.empty((step * layers, size + 2 * pad, size + 2 * pad), np.float32)
+    results = np.empty(step * layers * (size * supersampling) ** 2, np.float32)
     for start in range(0, n, step):
-        stop = min(n, start + step)
-        image = np.empty((stop - start, layers, bands, x.size), np.float32)
+        count = min(step, n - start)
         paint(
-            *(x, y, cell, deflectors, count, terms, table, scenes.first, inner, outer, flux),
-            *(start, lensed, image),
+            *(x, y, cell, deflectors, n_terms, terms, table, scenes.first, inner, outer, flux),
+            *(start, count, lensed, image),
         )
-        frames = image.reshape(stop - start, layers, bands, fine, fine)
         for band, (psf, kernel, star) in enumerate(zip(psfs, kernels, stars, strict=True)):
-            sampling = psf.supersampling
-            result = _convolved(
-                *(frames[:, :, band], used[start:stop], supersampling // sampling),
-                *(size * sampling, kernel),
-            )
+            side = size * psf.supersampling
+            frames = image[band].reshape(step * layers, fine, fine)
+            if psf.supersampling < supersampling:
+                coarsen(frames, coarse)
+                frames = coarse
+            result = results[: step * layers * side**2].reshape(step * layers, side, side)
+            wanted = np.zeros(step * layers, dtype=bool)
+            wanted[: count * layers] = used[start : start + count].ravel()
+            convolve(frames, wanted, side, kernel, result)
             _finish(
-                *(result, table, scenes.first, flux, layer, star, psf.kind, psf.width, psf.beta),
-                *(pixel_scale / sampling, start, band, pixels, arcs if lensed else pixels[:0]),
+                *(result.reshape(step, layers, side, side), count, table, scenes.first, flux),
+                *(layer, star, psf.kind, psf.width, psf.beta, pixel_scale / psf.supersampling),
+                *(start, band, pixels, arcs if lensed else pixels[:0]),
             )
     return pixels, arcs
 
@@ -210,41 +217,36 @@ def _series(lenses: Lenses) -> tuple[NDArray, NDArray]:
     return count | 1, np.ascontiguousarray(np.stack(terms, axis=1), dtype=np.float32)
 
 
-def _convolved(frames: NDArray, used: NDArray, factor: int, side: int, kernel: Kernel) -> NDArray:
-    """Sum the cells of a kernel pixel, convolve the layers that hold light.
-
-    Takes (systems, layers, fine, fine) and gives (systems, layers, side, side).
-    """
-    wanted = frames[used]
-    if factor > 1:
-        n, coarse = len(wanted), frames.shape[-1] // factor
-        wanted = wanted.reshape(n, coarse, factor, coarse, factor).sum(axis=(2, 4))
-    out = np.zeros((*used.shape, side, side), np.float32)
-    out[used] = convolve(np.ascontiguousarray(wanted), side, kernel)
-    return out
-
-
 @fast
 def _finish(
-    image, table, first, flux, layer, star, kind, width, beta, scale, start, band, pixels, arcs
+    image, count, table, first, flux, layer, star, kind, width, beta, scale, start, band, *out
 ):
-    """Add the stars, and the layers and pixels that belong together.
+    """Add the stars, and the layers and cells that belong together.
 
-    ``scale`` is the size of a kernel pixel [arcsec]. Fills one band of the systems from ``start``.
+    ``image`` has shape (systems, layers, side, side) and holds ``count`` systems; ``scale`` is the
+    size of its cells [arcsec]. Fills one band of the pixels (and of those of the lensed light) of
+    the systems from ``start`` on.
     """
-    systems, layers, side = image.shape[:3]
+    pixels, arcs = out
+    layers, side = image.shape[1], image.shape[2]
     size = pixels.shape[1]
     factor = side // size
     middle = 0.5 * (side - 1)
-    for s in range(systems):
+    for s in range(count):
         system = start + s
         for k in range(first[system], first[system + 1]):
             if table[k, tracing.KIND] == tracing.POINT:
                 x, y = table[k, tracing.X] / scale + middle, table[k, tracing.Y] / scale + middle
                 add_star(image[s, layer[k]], x, y, flux[k, band], star, kind, width, beta)
-        for part in range(layers):
-            for j in range(side):
-                for i in range(side):
-                    pixels[system, j // factor, i // factor, band] += image[s, part, j, i]
-                    if part == 1:
-                        arcs[system, j // factor, i // factor, band] += image[s, part, j, i]
+        for j in range(side):
+            row = pixels[system, j // factor]
+            for a in range(factor):
+                for i in range(size):
+                    row[i, band] += image[s, 0, j, i * factor + a]
+            if layers == 2:
+                lensed = arcs[system, j // factor]
+                for a in range(factor):
+                    for i in range(size):
+                        light = image[s, 1, j, i * factor + a]
+                        row[i, band] += light
+                        lensed[i, band] += light

@@ -10,9 +10,10 @@ from lensmill.imaging.approximations import (
     F,
     atan_ratio,
     atanh_ratio,
+    cosine,
     exp2,
     log2,
-    sin_quarter,
+    turns,
 )
 from lensmill.imaging.compiling import fast
 
@@ -131,32 +132,19 @@ def shine(x, y, n, part, soft, light, r2):
         r2[i] = d2
         light[i] = peak * exp2(-decay * exp2(power * log2(d2)))
     if part[KIND] == SPIRAL:
-        arms = int(part[ARMS])
-        wind, contrast, phase = part[WIND], part[CONTRAST], part[PHASE]
+        arms, wind, contrast, phase = part[ARMS], part[WIND], part[CONTRAST], part[PHASE]
         for i in range(n):
             dx, dy = x[i] - x0, y[i] - y0
             u, v = ux * dx + uy * dy, vx * dx + vy * dy
-            inverse = ONE / np.sqrt(r2[i])
-            c, s = u * inverse, v * inverse
-            re, im = c, s
-            for _ in range(arms - 1):
-                re, im = re * c - im * s, re * s + im * c
-            turns = wind * log2(r2[i]) + phase
-            turns -= F(np.floor(turns))
-            cosine = _cosine(turns)
-            sine = _cosine(turns - _QUARTER if turns >= _QUARTER else turns + F(0.75))
-            wave = re * cosine + im * sine
+            angle = turns(u, v)
+            wave = cosine(arms * angle - wind * log2(r2[i]) - phase)
             light[i] *= ONE + contrast * wave * r2[i] / (r2[i] + _SIXTEENTH)
 
 
 @fast
-def _cosine(t):
-    """Cosine of ``t`` turns, for t in [0, 1]."""
-    return sin_quarter(abs(t - HALF) - _QUARTER)
-
-
-@fast
-def paint(x, y, cell, lenses, series, terms, parts, first, inner, outer, flux, start, split, image):
+def paint(
+    x, y, cell, lenses, series, terms, parts, first, inner, outer, flux, start, count, split, image
+):
     """Fill ``image`` with the light of the systems from ``start`` on, before convolution.
 
     Parameters
@@ -179,20 +167,21 @@ def paint(x, y, cell, lenses, series, terms, parts, first, inner, outer, flux, s
         A cell cut l times is cut once more where ``inner < (R / radius)**2 < outer``.
     flux : float32 array, shape (m, bands)
         Total flux of each component.
-    start : int
-        The first system wanted.
+    start, count : int
+        The systems wanted.
     split : bool
         Whether the light of lensed and other components is kept apart.
-    image : float32 array, shape (systems, 1 or 2, bands, p)
+    image : float32 array, shape (bands, at least count, 1 or 2, p)
         The result [units of flux per cell]: other light, lensed light; or the sum.
     """
     p, bands = x.size, flux.shape[1]
     bx, by = np.empty(p, np.float32), np.empty(p, np.float32)
     light, r2 = np.empty(p, np.float32), np.empty(p, np.float32)
     work = np.empty((4, p), np.float32)
-    for j in range(image.shape[0]):
+    for j in range(count):
         i = start + j
-        image[j] = _ZERO
+        for band in range(bands):
+            image[band, j] = _ZERO
         traced = False
         for k in range(first[i], first[i + 1]):
             part = parts[k]
@@ -202,15 +191,15 @@ def paint(x, y, cell, lenses, series, terms, parts, first, inner, outer, flux, s
             if lensed and not traced:
                 trace(x, y, bx, by, p, lenses[i], terms[i], series[i], work)
                 traced = True
-            layer = image[j, 1 if split and lensed else 0]
+            layer = image[:, j, 1 if split and lensed else 0]
             if lensed:
                 shine(bx, by, p, part, TINY, light, r2)
             else:
                 shine(x, y, p, part, TINY, light, r2)
             for band in range(bands):
-                f = flux[k, band]
+                f, target = flux[k, band], layer[band]
                 for m in range(p):
-                    layer[band, m] += f * light[m]
+                    target[m] += f * light[m]
             if outer[k, 0] > 0:
                 refine(
                     *(x, y, cell, lensed, lenses[i], terms[i], series[i]),
