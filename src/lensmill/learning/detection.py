@@ -160,6 +160,14 @@ def tpr_above(is_lens: NDArray, score: NDArray, threshold: float) -> Rate:
     return binomial(int((lenses > threshold).sum()), lenses.size)
 
 
+def fpr_above(is_lens: NDArray, score: NDArray, threshold: float) -> Rate:
+    """Return the fraction of non-lenses above a threshold."""
+    others = score[is_lens != 1]
+    if not others.size:
+        raise Undefined("there are no non-lenses that could be taken for lenses")
+    return binomial(int((others > threshold).sum()), others.size)
+
+
 def tpr0(is_lens: NDArray, score: NDArray) -> Rate:
     """Return the fraction of lenses that score higher than every non-lens.
 

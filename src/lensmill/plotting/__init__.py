@@ -1,5 +1,6 @@
 """The look of the paper: one style sheet, two widths, one colour for whatever appears twice."""
 
+import re
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,6 +30,12 @@ _POPULATIONS = {
     "survey": ("survey", VERMILION),
     "published": ("published", BLACK),
     "tdlmc": ("TDLMC", GREY),
+    "euclid": ("Euclid VIS", BLUE),
+    "hst": ("HST", ORANGE),
+    "lsst": ("LSST $i$", GREEN),
+    "lsst_colour": ("LSST $gri$", PURPLE),
+    "des": ("DES", VERMILION),
+    "panstarrs": ("Pan-STARRS", SKY),
 }
 _NETWORKS = {
     "dense_single": ("dense, singles", SKY),
@@ -42,7 +49,17 @@ _NETWORKS = {
     "h0_quad_no_delay": (r"$D_{\Delta t}$, quads, no delays", GREY),
     "survey_double": ("survey, doubles", GREEN),
     "survey_quad": ("survey, quads", BLUE),
+    "p4m": ("p4m", BLUE),
+    "resnet": ("ResNet", ORANGE),
+    "resnet_plain": ("ResNet, not augmented", VERMILION),
+    "lastro": ("LASTRO EPFL", GREEN),
+    "deeplens": ("CMU DeepLens", PURPLE),
+    "efficientnet_b0": ("EfficientNetB0", SKY),
+    "dense": ("dense", GREY),
+    "one_conv": ("one convolution", BLACK),
 }
+# Members of a network that is trained more than once are called after it.
+_MEMBER = re.compile(r"(?:_(seed|ensemble)(\d+))?(?:_fold(\d+)of(\d+))?$")
 # Image types as in the tables: 0 minimum, 1 saddle, 2 maximum of the arrival time.
 IMAGES = {0: ("minimum", BLUE, "o"), 1: ("saddle", VERMILION, "D"), 2: ("maximum", BLACK, "s")}
 
@@ -59,10 +76,22 @@ def network(path: str | Path) -> str:
     return parts[parts.index(section) + 1]
 
 
+def family(name: str) -> str:
+    """Return the network that a member (of several seeds or folds) belongs to."""
+    return name[: _MEMBER.search(name).start()]
+
+
 def label(name: str) -> str:
     """Return what a population or a network is called in a figure."""
     known = _POPULATIONS.get(name) or _NETWORKS.get(name)
-    return known[0] if known else name.replace("_", " ")
+    if known:
+        return known[0]
+    if (of := family(name)) != name:
+        kind, number, fold, folds = _MEMBER.search(name).groups()
+        parts = [{"seed": f"seed {number}", "ensemble": f"ensemble of {number}"}.get(kind)]
+        parts.append(f"fold {fold} of {folds}" if fold else None)
+        return ", ".join([label(of), *filter(None, parts)])
+    return name.replace("_", " ")
 
 
 def colour(name: str) -> str:
@@ -70,8 +99,18 @@ def colour(name: str) -> str:
 
     One that the user has added gets a colour from its name, so that it too stays the same.
     """
+    name = name if name in _POPULATIONS else family(name)
     known = _POPULATIONS.get(name) or _NETWORKS.get(name)
     return known[1] if known else _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)]
+
+
+def styles(names: Sequence[str]) -> dict[str, dict]:
+    """Give each name the look of its line: its colour, dashed if another has it already."""
+    chosen: dict[str, dict] = {}
+    for name in dict.fromkeys(names):
+        used = [style["color"] for style in chosen.values()].count(colour(name))
+        chosen[name] = {"color": colour(name), "ls": ("-", "--", ":", "-.")[min(used, 3)]}
+    return chosen
 
 
 def save(plot: Callable[..., Figure], inputs: dict, outputs: Sequence[str]) -> None:

@@ -1,0 +1,47 @@
+"""What the figures of the lens finder share."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from lensmill.experiments.lens_finding.sky import KINDS, REAL
+from lensmill.pipeline import ranking, store
+
+
+def kind_name(kind: int) -> str:
+    """Return what a kind of system is called."""
+    return "real" if kind == REAL else KINDS[kind]
+
+
+def labelled(path: str) -> dict[str, NDArray]:
+    """Read the predictions of systems whose label is known."""
+    table = store.read(path, "systems")
+    known = table["label_known"] == 1
+    return {name: values[known] for name, values in table.items()}
+
+
+def both_kinds(table: dict[str, NDArray]) -> bool:
+    """Say whether there are lenses and non-lenses: a small run may lack either."""
+    return 0 < (table["is_lens"] == 1).sum() < table["is_lens"].size
+
+
+def threshold(path: str) -> float:
+    """Return the logit that a network's completeness is quoted at; 0 if nothing set one."""
+    value = float(store.attributes(path)["threshold"])
+    return value if np.isfinite(value) else 0.0
+
+
+def picture(axis: Axes, image: NDArray, text: str = "") -> None:
+    """Show an image, shape (height, width, bands), with a line of text below."""
+    axis.imshow(ranking.picture(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.set_xlabel(text, fontsize=6, labelpad=1.5)
+
+
+def scale_bar(axis: Axes, pixels: int, pixel_scale: float, length: float = 1.0) -> None:
+    """Draw a bar of so many arcsec in the lower left corner of a picture."""
+    long = length / pixel_scale
+    x, y = 0.06 * pixels, 0.92 * pixels
+    axis.plot([x, x + long], [y, y], color="w", lw=1.2, solid_capstyle="butt")
+    axis.text(x + long / 2, y - 0.03 * pixels, f'{length:g}"', color="w", fontsize=6, ha="center")
