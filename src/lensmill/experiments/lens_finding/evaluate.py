@@ -178,6 +178,8 @@ def combine(
 
 def _prevalence(record: Mapping[str, Any]) -> float:
     """Return the fraction of lenses that a network's probabilities are for."""
+    # ASSUME: focal loss and hard negatives bend probabilities too, which no change of prior undoes;
+    # calibration then shows it. Ranks, thresholds and purity do not depend on it.
     balanced = record["settings"]["class_weight"] == "balanced"
     return 0.5 if balanced else record["lenses"] / record["systems"]
 

@@ -64,11 +64,17 @@ def _auroc(scores):
 
 
 def _completeness(scores):
-    return scores.get("completeness_reference", scores["completeness"])
+    return _at_threshold(scores, "completeness")
 
 
 def _false_positives(scores):
-    return scores.get("false_positive_rate_reference", scores["false_positive_rate"])
+    return _at_threshold(scores, "false_positive_rate")
+
+
+def _at_threshold(scores, name):
+    """Return a rate at the threshold of the training population, if that could be set."""
+    own = scores[name] if scores["threshold"] is not None else None
+    return scores.get(f"{name}_reference", own)
 
 
 def _number(value, digits=2):
