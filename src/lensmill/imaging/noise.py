@@ -72,59 +72,52 @@ def observe(
     setup = _setup(pixels, exposure, sky, read_noise, exposures)
     keys = pairs(keys, len(pixels))
     out = np.array(pixels, dtype=np.float32, order="C")
-    _observe(out.reshape(len(out), -1, out.shape[-1]), setup, keys)
+    _observe(out.reshape(len(out), -1), setup, keys)
     return out
 
 
 @fast
 def _observe(images, setup, keys):
-    n, pixels, bands = images.shape
-    blocks = (pixels * bands + 3) // 4
+    n, size = images.shape
+    bands = setup.shape[1]
+    blocks = (size + 3) // 4
     bits = np.empty((4, blocks), np.uint32)
     noise = np.empty((4, blocks), np.float32)
-    z = noise.ravel()[: pixels * bands].reshape(pixels, bands)
-    expected = np.empty((pixels, bands), np.float32)
+    z = noise.ravel()
+    expected = np.empty(size, np.float32)
+    # one value per pixel and band, so that the loops below run through memory without jumps
+    exposure, sky = np.empty(size, np.float32), np.empty(size, np.float32)
+    read, per_second = np.empty(size, np.float32), np.empty(size, np.float32)
     for i in range(n):
         image = images[i]
+        if i == 0 or np.any(setup[i] != setup[i - 1]):
+            for band in range(bands):
+                exposure[band::bands], sky[band::bands] = setup[i, band, 0], setup[i, band, 1]
+                read[band::bands] = setup[i, band, 2]
+                per_second[band::bands] = F(1) / setup[i, band, 0]
         words(keys[i], NOISE, bits)
         normals(bits, noise)
         least = F(FEW)
-        for band in range(bands):
-            exposure, sky = setup[i, band, 0], setup[i, band, 1]
-            for p in range(pixels):
-                counts = max((image[p, band] + sky) * exposure, F(0))
-                expected[p, band] = counts
-                least = min(least, counts)
+        for p in range(size):
+            counts = max((image[p] + sky[p]) * exposure[p], F(0))
+            expected[p] = counts
+            least = min(least, counts)
+        for p in range(size):
+            image[p] += z[p] * np.sqrt(expected[p] + read[p]) * per_second[p]
         if least < F(FEW):
-            _count(expected, z, setup[i], keys[i], image)
-        else:
-            _approximate(expected, z, setup[i], image)
-
-
-@fast
-def _approximate(expected, z, setup, image):
-    pixels, bands = image.shape
-    for band in range(bands):
-        exposure, _, read = setup[band]
-        per_second = F(1) / exposure
-        for p in range(pixels):
-            image[p, band] += z[p, band] * np.sqrt(expected[p, band] + read) * per_second
+            _count(expected, z, read, per_second, keys[i], image)
 
 
 @exact
-def _count(expected, z, setup, key, image):
-    pixels, bands = image.shape
-    for p in range(pixels):
-        for band in range(bands):
-            exposure, _, read = setup[band]
-            mean = float(expected[p, band])
-            if mean < FEW:
-                place = np.uint64(p * bands + band)
-                first, second, _, _ = draw(key, COUNTS, place)
-                excess = poisson(mean, uniform(first, second)) - mean
-                image[p, band] += (excess + np.sqrt(read) * z[p, band]) / exposure
-            else:
-                image[p, band] += z[p, band] * np.sqrt(mean + read) / exposure
+def _count(expected, z, read, per_second, key, image):
+    """Take back the Gaussian noise of pixels with few electrons, count them instead."""
+    for p in range(image.size):
+        mean = float(expected[p])
+        if mean < FEW:
+            first, second, _, _ = draw(key, COUNTS, np.uint64(p))
+            excess = poisson(mean, uniform(first, second)) - mean
+            gaussian = np.sqrt(expected[p] + read[p]) - np.sqrt(read[p])
+            image[p] += (excess - gaussian * z[p]) * per_second[p]
 
 
 @exact

@@ -26,7 +26,7 @@ from lensmill.imaging.psf import Psf
 from lensmill.imaging.scenes import Lenses, Light, Scenes
 from lensmill.imaging.tracing import LEVELS, paint
 
-CHANGE = 0.5  # e-folds of brightness within a pixel, above which a cusp is cut
+CHANGE = 0.6  # e-folds of brightness within a pixel, above which a cusp is cut
 SERIES_TOLERANCE = 1e-7  # of the angular series of a power law, relative to its first term
 BUFFER = 1 << 18  # rays in memory at a time
 BEYOND = 0.1  # share of the kernel that may reach farther than the scene beyond the edge
@@ -87,9 +87,11 @@ def render(
     kernels = [prepare(psf, size * psf.supersampling) for psf in psfs]
     stars = [psf.kernel.astype(np.float32) for psf in psfs]
 
-    table = _table(scenes.light, cell)
-    inner, outer = _limits(scenes.light, cell)
-    outer *= refine
+    b = sky.sersic_b(scenes.light.index)
+    table = _table(scenes.light, b, cell)
+    inner, outer = _limits(scenes.light, b, cell)
+    if not refine:
+        outer[:] = -1.0
     n_terms, terms = _series(scenes.lenses)
     deflectors = np.stack([np.asarray(c, np.float64) for c in scenes.lenses], axis=1)
     flux = scenes.light.flux.astype(np.float32)
@@ -142,7 +144,7 @@ def _beyond(psf: Psf) -> int:
     return -(-reach // psf.supersampling)
 
 
-def _table(light: Light, cell: float) -> NDArray:
+def _table(light: Light, b: NDArray, cell: float) -> NDArray:
     """Return the table of components that `tracing.paint` takes."""
     table = np.zeros((light.kind.size, tracing.COLUMNS))
     c, s, root = np.cos(light.phi), np.sin(light.phi), np.sqrt(light.q)
@@ -157,8 +159,8 @@ def _table(light: Light, cell: float) -> NDArray:
         (tracing.VX, -s / (root * light.radius)),
         (tracing.VY, c / (root * light.radius)),
         (tracing.POWER, 0.5 / light.index),
-        (tracing.DECAY, sky.sersic_b(light.index) / np.log(2.0)),
-        (tracing.PEAK, sky.central_brightness(light) * cell**2),
+        (tracing.DECAY, b / np.log(2.0)),
+        (tracing.PEAK, sky.central_brightness(light, b) * cell**2),
         (tracing.ARMS, light.arms),
         (tracing.WIND, turns * np.log(2.0)),
         (tracing.CONTRAST, light.contrast),
@@ -171,26 +173,30 @@ def _table(light: Light, cell: float) -> NDArray:
     return table.astype(np.float32)
 
 
-def _limits(light: Light, cell: float) -> tuple[NDArray, NDArray]:
+def _limits(light: Light, b: NDArray, cell: float) -> tuple[NDArray, NDArray]:
     """Between which ``(R / radius)**2`` a cell is to be cut, by level; 0 and 0: nowhere.
 
     A Sersic profile is cut where it changes by more than `CHANGE` e-folds over the extent of a cell
-    along the minor axis, within the ellipse that holds 96 % of the light: the sum over cells is at
+    along the minor axis, within the ellipse that holds 90 % of the light: the sum over cells is at
     fault only where the profile has a kink or a cusp, at its centre. Profiles without one (index
     1/2) are cut later. A ring is cut if it is thinner than a cell.
     """
-    index, b = light.index, sky.sersic_b(light.index)
+    index = light.index
     extent = cell / np.sqrt(light.q) / light.radius / 2.0 ** np.arange(LEVELS)[:, None]
     change = b / index * extent / (CHANGE + 2.0 * np.maximum(1.0 - index, 0.0))
-    share = (gammaincinv(2.0 * index, 0.96) / b) ** index
+    share = (gammaincinv(2.0 * index, 0.9) / b) ** index
     with np.errstate(over="ignore"):
-        exponent = index / np.maximum(index - 1.0, 1e-3)
-        steep = np.where(index > 1.001, change**exponent, np.where(change > 1.0, share, 0.0))
-    reach = np.minimum(steep, share)
-    reach = np.where((steep > extent) & (light.kind != sky.POINT), reach + 0.75 * extent, 0.0)
+        steep = change ** (index / np.maximum(index - 1.0, 1e-3))
+    cusp = index > 1.001
+    cut = np.where(cusp, steep > extent, change > 1.0) & (light.kind != sky.POINT)
+    reach = np.where(cut, np.where(cusp, np.minimum(steep, share), share) + 0.75 * extent, 0.0)
     lower = np.zeros_like(reach)
     width, ring = light.width / light.radius, light.kind == sky.RING
     thin = ring & (width < 0.75 * extent)
+    # arms: one radian of their wave
+    wave = light.arms / np.abs(np.sin(light.pitch)) * extent
+    spiral = (light.kind == sky.SPIRAL) & (light.contrast > 0)
+    reach = np.where(spiral, np.maximum(reach, np.minimum(wave, share)), reach)
     reach = np.where(ring, np.where(thin, 1.0 + 3.0 * width + 0.75 * extent, 0.0), reach)
     lower = np.where(thin, np.maximum(1.0 - 3.0 * width - 0.75 * extent, 0.0), lower)
     limits = (lower.T**2, np.minimum(reach.T, 1e15) ** 2)

@@ -190,16 +190,17 @@ def check(scenes: Scenes) -> None:
 
 def sersic_b(index: ArrayLike) -> NDArray:
     """Return ``b`` for which half of the light of a Sersic profile lies inside its radius."""
-    return gammaincinv(2.0 * np.asarray(index, dtype=np.float64), 0.5)
+    values, place = np.unique(np.asarray(index, dtype=np.float64), return_inverse=True)
+    return gammaincinv(2.0 * values, 0.5)[place].reshape(np.shape(index))
 
 
-def central_brightness(light: Light) -> NDArray:
+def central_brightness(light: Light, b: NDArray) -> NDArray:
     """Brightness of the profile per unit of flux [arcsec^-2], shape (m,).
 
-    That of ``R = 0`` for Sersic and spiral, of the crest for a ring; 0 for a point.
+    That of ``R = 0`` for Sersic and spiral, of the crest for a ring; 0 for a point. ``b`` is
+    `sersic_b` of the indices.
     """
     index, radius, width = light.index, light.radius, light.width
-    b = sersic_b(index)
     log_flux = np.log(2.0 * np.pi * index) + gammaln(2.0 * index) - 2.0 * index * np.log(b)
     sersic = np.exp(-log_flux) / radius**2
     across = radius / (np.sqrt(2.0) * width)

@@ -200,7 +200,7 @@ def paint(
                 f, target = flux[k, band], layer[band]
                 for m in range(p):
                     target[m] += f * light[m]
-            if outer[k, 0] > 0:
+            if outer[k, 0] > 0 or (outer[k, 0] == 0 and lensed and lenses[i, 0] > 0):
                 refine(
                     *(x, y, cell, lensed, lenses[i], terms[i], series[i]),
                     *(part, inner[k], outer[k], flux[k], light, r2, layer),
@@ -209,40 +209,56 @@ def paint(
 
 @fast
 def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, light, r2, layer):
-    """Replace the sample at the centre of a cell by the mean of four where that matters.
+    """Replace the light of cells in which it changes too much by that of smaller cells.
 
-    Cells are halved along each axis for as long as their centre is within the limits of their
-    level; each cut adds the difference between the four and the one.
+    Cells are cut in four for as long as their centre is within the limits of their level, or all
+    but on the centre of the lens, which is no typical place. The light of a small cell is laid down
+    where it is, not in the middle of the pixel: see `_deposit`.
     """
-    bands = flux.size
+    side = int(np.sqrt(x.size))
+    x0, y0, near = F(lens[6]), F(lens[7]), F(0.3 * cell)
+    if not (lensed and lens[0] > 0):
+        near = -ONE
+    pixel = np.empty(x.size, np.int32)
     count = 0
-    for m in range(x.size):
-        if inner[0] < r2[m] and r2[m] < outer[0]:
-            count += 1
-    pixel, cx = np.empty(count, np.int32), np.empty(count, np.float32)
-    cy, one = np.empty(count, np.float32), np.empty(count, np.float32)
-    count = 0
-    for m in range(x.size):
-        if inner[0] < r2[m] and r2[m] < outer[0]:
-            pixel[count], cx[count], cy[count], one[count] = m, x[m], y[m], light[m]
-            count += 1
+    for row in range(side):
+        begin = row * side
+        inside = r2[begin : begin + side]
+        cut = 0
+        for m in range(side):
+            cut += (inner[0] < inside[m]) & (inside[m] < outer[0])
+        centre = abs(y[begin] - y0) < near
+        if cut > 0 or centre:
+            for m in range(begin, begin + side):
+                if (inner[0] < r2[m] and r2[m] < outer[0]) or (centre and abs(x[m] - x0) < near):
+                    pixel[count] = m
+                    count += 1
+    if count == 0:
+        return
+    cx, cy = np.empty(count, np.float32), np.empty(count, np.float32)
+    for i in range(count):
+        m = pixel[i]
+        for band in range(flux.size):
+            layer[band, m] -= flux[band] * light[m]
+        cx[i], cy[i] = x[m], y[m]
+        # the cell about which the light is laid down, with neighbours on all sides
+        pixel[i] += 1 if x[m] == x[0] else (-1 if x[m] == x[side - 1] else 0)
+        pixel[i] += side if m < side else (-side if m >= x.size - side else 0)
     four = 4 * BATCH
     px, py = np.empty(four, np.float32), np.empty(four, np.float32)
     bx, by = np.empty(four, np.float32), np.empty(four, np.float32)
     value, distance = np.empty(four, np.float32), np.empty(four, np.float32)
     work = np.empty((4, four), np.float32)
-    weight = ONE
+    weight, per_cell = ONE, F(1.0 / cell)
     for level in range(LEVELS):
-        if count == 0:
-            return
         last = level == LEVELS - 1
-        deeper = not last and outer[level + 1] > 0
-        lower, upper = (inner[level + 1], outer[level + 1]) if deeper else (_ZERO, _ZERO)
-        room = 4 * count if deeper else 0
-        next_pixel, next_x = np.empty(room, np.int32), np.empty(room, np.float32)
-        next_y, next_one = np.empty(room, np.float32), np.empty(room, np.float32)
-        found = 0
+        lower, upper = (_ZERO, _ZERO) if last else (inner[level + 1], outer[level + 1])
+        near = -ONE if last else near * HALF
         step = F(0.25 * cell / 2.0**level)
+        weight *= _QUARTER
+        room = 4 * count if upper > 0 else min(4 * count, 16)
+        next_pixel, found = np.empty(room, np.int32), 0
+        next_x, next_y = np.empty(room, np.float32), np.empty(room, np.float32)
         for begin in range(0, count, BATCH):
             n = min(BATCH, count - begin)
             for m in range(n):
@@ -257,19 +273,56 @@ def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, l
                 shine(bx, by, 4 * n, part, soft, value, distance)
             else:
                 shine(px, py, 4 * n, part, soft, value, distance)
-            for m in range(n):
-                mean = _QUARTER * (
-                    (value[m] + value[n + m]) + (value[2 * n + m] + value[3 * n + m])
-                )
-                change = weight * (mean - one[begin + m])
-                for band in range(bands):
-                    layer[band, pixel[begin + m]] += flux[band] * change
-            if deeper:
-                for m in range(4 * n):
-                    if lower < distance[m] and distance[m] < upper:
-                        next_pixel[found] = pixel[begin + m % n]
-                        next_x[found], next_y[found] = px[m], py[m]
-                        next_one[found] = value[m]
+            for i in range(n):
+                k = pixel[begin + i]
+                kx, ky = x[k], y[k]
+                # moments of the light of the four: of order 0, 1, 2 along x (first digit) and y
+                m00 = m10 = m20 = m01 = m11 = m21 = m02 = m12 = m22 = _ZERO
+                for m in range(i, i + 4 * n, n):
+                    cut = lower < distance[m] and distance[m] < upper
+                    cut = cut or max(abs(px[m] - x0), abs(py[m] - y0)) < near
+                    if cut and found < room:
+                        next_pixel[found], next_x[found], next_y[found] = k, px[m], py[m]
                         found += 1
-        pixel, cx, cy, one, count = next_pixel, next_x, next_y, next_one, found
-        weight *= _QUARTER
+                    else:
+                        dx, dy = (px[m] - kx) * per_cell, (py[m] - ky) * per_cell
+                        v0 = weight * value[m]
+                        v1 = v0 * dy
+                        v2 = v1 * dy
+                        dx2 = dx * dx
+                        m00, m10, m20 = m00 + v0, m10 + v0 * dx, m20 + v0 * dx2
+                        m01, m11, m21 = m01 + v1, m11 + v1 * dx, m21 + v1 * dx2
+                        m02, m12, m22 = m02 + v2, m12 + v2 * dx, m22 + v2 * dx2
+                for band in range(flux.size):
+                    _deposit(
+                        *(layer[band], k, side, flux[band]),
+                        *(m00 - m02, m10 - m12, m20 - m22),
+                        *(HALF * (m02 - m01), HALF * (m12 - m11), HALF * (m22 - m21)),
+                        *(HALF * (m02 + m01), HALF * (m12 + m11), HALF * (m22 + m21)),
+                    )
+        pixel, cx, cy, count = next_pixel, next_x, next_y, found
+        if count == 0:
+            return
+
+
+@fast
+def _deposit(target, k, side, flux, b0, b1, b2, d0, d1, d2, u0, u1, u2):
+    """Lay down light of given moments along x, beside (b), below (d) and above (u) cell ``k``.
+
+    With the weights of quadratic interpolation between three cells along each axis, ``t (t - 1) /
+    2``, ``1 - t**2`` and ``t (t + 1) / 2`` for light that is ``t`` cells off the middle one, some
+    of them negative: the light keeps its flux, its centre and its width, and its image after
+    convolution is that of light where it really is.
+    """
+    first = k - side - 1
+    target[first] += flux * HALF * (d2 - d1)
+    target[first + 1] += flux * (d0 - d2)
+    target[first + 2] += flux * HALF * (d2 + d1)
+    first += side
+    target[first] += flux * HALF * (b2 - b1)
+    target[first + 1] += flux * (b0 - b2)
+    target[first + 2] += flux * HALF * (b2 + b1)
+    first += side
+    target[first] += flux * HALF * (u2 - u1)
+    target[first + 1] += flux * (u0 - u2)
+    target[first + 2] += flux * HALF * (u2 + u1)
