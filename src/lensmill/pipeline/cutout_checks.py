@@ -460,11 +460,17 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     if together["passed"] and bad.outcome()["passed"]:
         one_class = settings.get("label") is not None
         fewest = settings.get("min_class_fraction", MIN_CLASS_FRACTION)
+        # all that a simulator records is the truth, but for what is masked
+        simulated = {*systems} - {"masked_fraction"} if "systems" in settings else set()
         results += duplicates(dataset, numbers.prints)
         results += [
             balance(dataset, fewest, one_class),
             labels_shifted(dataset, numbers.statistics),
-            leaky_columns(dataset, settings.get("max_metadata_auroc", MAX_METADATA_AUROC)),
+            leaky_columns(
+                dataset,
+                settings.get("max_metadata_auroc", MAX_METADATA_AUROC),
+                (*TRUTH, *simulated),
+            ),
             leaky_images(
                 dataset, numbers.statistics, settings.get("max_image_auroc", MAX_IMAGE_AUROC)
             ),

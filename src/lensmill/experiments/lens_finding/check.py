@@ -1,0 +1,121 @@
+"""What a population of images is checked for before anything is trained on it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensmill.experiments.lens_finding import simulate, sky
+from lensmill.pipeline import checks, cutout_checks, priors, store
+from lensmill.pipeline.streams import uniforms
+
+REDRAWN = 32  # systems that are simulated again
+# ASSUME: more than this share of an image's pixels off the model by chi^2 means wrong noise or a
+# wrong system; the mean of 4,096 squares of normal numbers is 1 +- 0.022.
+CHI2 = 0.15
+
+
+def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Check one population; what is found goes into ``checks.json``.
+
+    Parameters
+    ----------
+    dataset : str
+        The merged file of a simulated population, or that of an ingested one.
+    settings : mapping
+        What fixes the population; of a simulated one also ``systems``.
+
+    Returns
+    -------
+    dict
+        ``population``, ``dataset``, ``statistics``, ``checks`` (see `lensmill.pipeline.checks`)
+        and ``sketch``.
+    """
+    found = cutout_checks.check(dataset, settings)
+    if "ingest" in settings or not all(check["passed"] for check in found["checks"]):
+        return found
+    systems = store.read(dataset, "systems")
+    found["checks"] += _kinds(systems, settings["prior"])
+    found["checks"] += _priors(systems, settings)
+    found["checks"] += [_images(systems), *_drawn_again(dataset, settings)]
+    return found
+
+
+def _kinds(systems: Mapping[str, NDArray], prior: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Compare the shares of lenses and of every look-alike with those asked for."""
+    n = len(systems["kind"])
+    lenses = prior["lens_fraction"]
+    shares = {name: prior["non_lenses"].get(name, 0.0) for name in sky.KINDS[1:]}
+    total = sum(shares.values())
+    expected = {"lens": lenses} | {k: (1 - lenses) * v / total for k, v in shares.items()}
+    counts = dict(zip(sky.KINDS, np.bincount(systems["kind"], minlength=8).tolist(), strict=True))
+    results = [
+        checks.fraction(f"share of {name}", f"systems of kind {name}", counts[name], n, share)
+        for name, share in expected.items()
+    ]
+    wrong = checks.Wrong("labels and kinds", "a system is labelled a lens if its kind is lens")
+    wrong.add((systems["is_lens"] == 1) != (systems["kind"] == 0), systems["index"])
+    return [*results, wrong.outcome()]
+
+
+def _priors(systems: Mapping[str, NDArray], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Compare the lenses' parameters with the prior."""
+    prior = {**settings["prior"], **simulate.FAMILIES[settings["family"]]}
+    lens = systems["is_lens"] == 1
+    theta_e = systems["theta_e"][lens]
+    values = {
+        "einstein_radius": theta_e,
+        "one_minus_q": 1 - systems["q"][lens],
+        "slope": systems["slope"][lens],
+        "shear": np.hypot(systems["gamma1"][lens], systems["gamma2"][lens]),
+        "source_magnitude": systems["source_magnitude"][lens],
+    }
+    tests = []
+    for name, drawn in values.items():
+        law = prior[name]
+        if law[0] != "fixed":
+            test = checks.Uniform(f"prior of {name}", f"{name} against {' '.join(map(str, law))}")
+            test.add(priors.cdf(law, drawn))
+            tests.append(test.outcome())
+    size = prior["source"][1]
+    test = checks.Uniform("source radius", f"source against a uniform disc of {size} theta_e")
+    x, y = systems["source_x"][lens], systems["source_y"][lens]
+    test.add((x**2 + y**2) / (size * theta_e) ** 2)
+    return [*tests, test.outcome()]
+
+
+def _images(systems: Mapping[str, NDArray]) -> dict[str, Any]:
+    """Check that the counted images of a lens are possible."""
+    rule = checks.Wrong(
+        "image counts",
+        "a lens has a minimum, never fewer minima than saddles, and nothing else has images",
+    )
+    lens = systems["is_lens"] == 1
+    minima, saddles = systems["n_minima"], systems["n_saddles"]
+    possible = (minima >= 1) & (minima >= saddles - 1) & (systems["n_images"] >= minima + saddles)
+    rule.add(np.where(lens, ~possible, systems["n_images"] > 0), systems["index"])
+    return rule.outcome()
+
+
+def _drawn_again(dataset: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Simulate some systems again: same image, and its noise is what the survey says."""
+    facts = store.attributes(dataset)
+    stream = int(facts["seed"]), str(facts["experiment"]), str(facts["population"])
+    pixels = store.memmap(dataset, "cutouts", "pixels")
+    again = checks.Worst(
+        "drawn again", "the largest change of a pixel drawn again, in its noise,", 1e-3
+    )
+    chi2 = checks.Worst("noise", "|mean of (pixel - model)^2 / sigma^2 - 1|", CHI2)
+    rows = np.unique(np.linspace(0, len(pixels) - 1, min(REDRAWN, len(pixels))).astype(int))
+    for index in rows.tolist():
+        numbers = uniforms(*stream, index, 1, simulate.WIDTH)
+        drawn = sky.draw(numbers, simulate.FAMILIES[settings["family"]], settings["prior"])
+        model, _, sigma = simulate.noise_free(drawn, settings["observation"])
+        new = simulate.draw(index, numbers, settings)["cutouts"]["pixels"]
+        again.add(np.abs((new[0] - pixels[index]) / sigma[0]).max()[None], np.array([index]))
+        off = ((pixels[index] - model[0]) / sigma[0]) ** 2
+        chi2.add(np.array([off.mean() - 1]), np.array([index]))
+    # real sky has neighbours in it, and defects are no noise
+    exact = "background" not in settings and not settings["observation"].get("defects")
+    return [again.outcome()] + [chi2.outcome()] * exact

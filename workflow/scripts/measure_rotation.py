@@ -1,0 +1,18 @@
+"""Rule measure_rotation: a network and a population in, its scores by angle out."""
+
+from lensmill import experiments
+from lensmill.pipeline import logs
+
+logs.start(snakemake.log[0])
+params, files = snakemake.params, snakemake.input
+experiments.load("lens_finding", "evaluate").rotation(
+    model=files.model,
+    training=files.training,
+    population_settings=params.population,
+    seed=params.seed,
+    experiment="lens_finding",
+    population=snakemake.wildcards.population,
+    threads=snakemake.threads,
+    output=snakemake.output[0],
+    **params.settings,
+)
