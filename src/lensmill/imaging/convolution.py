@@ -121,7 +121,9 @@ def lay(image, size, half, target):
     for j in range(reach):
         source, row = image[min(max(j - before, 0), side - 1)], target[j]
         row[:begin] = source[0]
-        row[begin:end] = source[begin - before : end - before]
+        inside, middle = source[begin - before :], row[begin:]
+        for i in range(end - begin):  # an assignment of arrays would take seconds to compile
+            middle[i] = inside[i]
         row[end:reach] = source[side - 1]
 
 
@@ -147,7 +149,9 @@ def _products(frames, wanted, size, columns, rows, half, out):
                 _correlate(block, wide, columns[product], middle, height * wide)
                 _correlate(middle, 1, rows[product], total, height * wide)
             for j in range(height):
-                out[k, start + j] = total[j * wide : j * wide + size]
+                row = total[j * wide :]
+                for i in range(size):
+                    out[k, start + j, i] = row[i]
 
 
 @fast
