@@ -385,16 +385,18 @@ def test_maps_of_what_speaks_for_a_lens_are_those_of_the_chosen_systems(run, tmp
     assert maps["gradient"].max() > 0
 
 
-def test_the_gradient_is_how_the_logit_changes_with_a_pixel(run):
+def test_the_gradient_is_how_the_logit_changes_with_a_stretched_pixel(run):
     from lensmill.experiments.lens_finding import network
+    from lensmill.learning import stretch
 
     trained = network.load(run["model"], run["training"])
     pixels = np.array(store.memmap(run["dataset"], "cutouts", "pixels")[:1])
     gradient, _ = evaluate._explain(trained.model, pixels)
     # near the middle, where no pixel takes part in measuring the noise
-    y, x = np.unravel_index(gradient[0, 8:16, 8:16].argmax(), (8, 8))
-    step = 0.02
+    y, x = (8 + int(i) for i in np.unravel_index(gradient[0, 8:16, 8:16].argmax(), (8, 8)))
+    scale = float(np.ravel(stretch.image_noise(pixels))[0])
     pair = np.repeat(pixels, 2, axis=0)
-    pair[:, y + 8, x + 8, 0] += [step / 2, -step / 2]
-    change = np.diff(network.predict(trained, pair))[0] / -step
-    assert abs(change) == pytest.approx(gradient[0, y + 8, x + 8], rel=0.05)
+    pair[:, y, x, 0] += [0.02, -0.02]
+    seen = np.arcsinh(pair[:, y, x, 0] / scale)
+    slope = np.diff(network.predict(trained, pair))[0] / np.diff(seen)[0]
+    assert abs(slope) == pytest.approx(gradient[0, y, x], rel=0.05)

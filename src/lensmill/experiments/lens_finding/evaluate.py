@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
 UNSEEN = 2**40  # first index of systems that are of a population, but in no data set
 TEST = 2  # label of the test part of a split
 FPR = 0.01  # false-positive rate at which completeness is quoted
+COARSEST = 6  # pixels of the image that one of the maps behind Grad-CAM stands for, at most
 WARM_UP = 64  # images scored before the clock runs: the first call compiles
 CURVE_POINTS = 200  # of a curve in the scores; all of them can be had from the predictions
 BINNED_BY = ("theta_e", "arc_snr", "arc_length", "snr")
@@ -588,10 +589,13 @@ def saliency(
     output : path
         Written (HDF5): table ``systems`` with ``index``, ``group`` (0 to 3), ``kind``, ``theta_e``,
         ``arc_snr`` and ``logit``; table ``maps`` with ``pixels``, ``gradient`` (modulus of the
-        derivative of the logit by each pixel, over bands in quadrature) and ``attention``:
-        Grad-CAM, Selvaraju et al. (2017), arXiv:1610.02391, of the last layer that has maps, in
-        units of its largest value, for the answer given: what speaks for a lens where the network
-        says so, else what speaks against.
+        derivative of the logit by each pixel after the stretch, over bands in quadrature) and
+        ``attention``: maps of the last layer whose pixels stand for at most ``COARSEST`` of the
+        image, times the derivative of the logit by them, where the product speaks for the answer
+        given, in units of its largest value. That is Grad-CAM (Selvaraju et al. 2017,
+        arXiv:1610.02391) with the gradient taken at each place (Draelos & Carin 2020,
+        arXiv:2011.08891). Its mean over the map is faithful in the very last layer only, whose 3 or
+        4 pixels across show nothing; in earlier ones it lit empty corners.
     """
     trained = networks.load(model, training, threads)
     table = store.read(predictions, "systems")
@@ -619,7 +623,7 @@ def saliency(
         {"systems": {**columns, "group": number.astype(np.uint8)}, "maps": maps},
         {
             "systems": units,
-            "maps": {"pixels": "electron / s", "gradient": "s / electron", "attention": ""},
+            "maps": {"pixels": "electron / s", "gradient": "", "attention": ""},
         },
         provenance.attributes(
             {"systems": systems}, dataset=store.attributes(dataset)["content_digest"]
@@ -644,23 +648,20 @@ def _explain(model: Any, pixels: NDArray) -> tuple[NDArray, NDArray]:
     import keras
     import tensorflow as tf
 
-    # The last layer with maps: (n, height, width, channels), of a group (.., orientations) too.
-    with_maps = [
-        layer.output
-        for layer in model.layers
-        if not isinstance(layer.output, list)
-        and len(layer.output.shape) >= 4
-        and layer.output.shape[1] > 1
-    ]
-    both = keras.Model(model.inputs, [with_maps[-1], model.output])
+    from lensmill.learning.stretch import AsinhStretch
+
+    outputs = [(layer, layer.output) for layer in model.layers]
+    stretched = next(output for layer, output in outputs if isinstance(layer, AsinhStretch))
+    finest = pixels.shape[1] / COARSEST
+    maps = [x for _, x in outputs if len(x.shape) >= 4 and x.shape[1] >= finest]
+    both = keras.Model(model.inputs, [stretched, maps[-1], model.output])
     image = tf.constant(pixels)
     with tf.GradientTape() as tape:
         tape.watch(image)
-        maps, logit = both(image, training=False)
-    by_pixel, by_map = (x.numpy() for x in tape.gradient(logit, [image, maps]))
+        seen, maps, logit = both(image, training=False)
+    by_pixel, by_map = (x.numpy() for x in tape.gradient(logit, [seen, maps]))
     n, height, width = maps.shape[:3]
-    weight = by_map.mean(axis=(1, 2)).reshape(n, -1)
-    speaks = np.einsum("nyxc,nc->nyx", maps.numpy().reshape(n, height, width, -1), weight)
+    speaks = (maps.numpy() * by_map).reshape(n, height, width, -1).sum(axis=-1)
     attention = np.maximum(np.sign(logit.numpy())[:, :, None] * speaks, 0.0)
     attention /= np.maximum(attention.max(axis=(1, 2), keepdims=True), 1e-30)
     stretch = (1, pixels.shape[1] / height, pixels.shape[2] / width)

@@ -3,9 +3,9 @@
 Lenses and non-lenses, turned from 0 to 360 degrees and rendered anew, so that no pixel is
 interpolated. Top: the mean change of the logit (modulus) against the sky as it was. Middle: change
 of the score, mean and the range of the central 68 % of the systems. Bottom: AUROC at each angle.
-Dotted: quarter turns, by which the noise turns too. The p4m network gives the same answer there, to
-rounding, by construction; in between it depends on the pixels, as all do. What is smaller than 1e-6
-is drawn there.
+Dotted: quarter turns, by which the noise turns too; there the p4m network gives the same answer, to
+rounding, by construction. In between the sky falls on other pixels and meets other noise, and no
+network is immune. What is smaller than 1e-6 is drawn there.
 """
 
 import json

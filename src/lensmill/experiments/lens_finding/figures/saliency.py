@@ -1,9 +1,10 @@
 """Where the network looks: at the systems it is surest of, right and wrong.
 
 Each column is a system, its logit below; in its group the network is surest of the leftmost. First
-row: the image. Second: modulus of the derivative of the logit by each pixel, in units of its
-99.5th percentile; bright is where a little light would change the answer most. Third: Grad-CAM of
-the last layer that has maps, over the image: what in it speaks for the answer that the network
+row: the image. Second: modulus of the derivative of the logit by each pixel as the network sees it,
+after the asinh stretch, in units of its 99.5th percentile; bright is where a little more or less
+light would change the answer most. Third: Grad-CAM with the gradient taken at each place, of the
+last layer that has a map to speak of, over the image: what speaks for the answer that the network
 gives. Maps say where a network looks, not that it looks there for the right reason.
 """
 
