@@ -217,7 +217,7 @@ def _images(path, n, kind="both"):
 def _evaluate(run, folder, **changes):
     arguments = {
         **{name: run[name] for name in ("model", "training", "dataset", "split")},
-        "settings": {"bootstraps": 20, "rotation_systems": 5},
+        "settings": {"bootstraps": 20},
         "seed": 1,
         "threads": 1,
         "predictions": str(folder / "predictions.h5"),

@@ -103,12 +103,13 @@ def write_results(folder, systems, kinds="both"):
         for seed in (1, 2, 3)
     ]
     dataset = _dataset(folder, predictions[0])
+    other = "scores/p4m/hst/predictions.h5"
     return {
         "gallery": {"dataset": dataset},
         "roc": {"predictions": predictions},
         "completeness_purity": {"predictions": predictions},
         "calibration": {"predictions": predictions},
-        "confusion": {"predictions": predictions},
+        "confusion": {"predictions": [predictions[0], str(folder / other)]},
         "selection": {"predictions": predictions},
         "worst_mistakes": {"dataset": dataset, "predictions": predictions[0]},
         "population_gap": {"scores": scores + [files[1] for files in real]},
@@ -167,7 +168,7 @@ def _saliency(folder, predictions):
 def _rotations(folder):
     angle = np.linspace(0, 360, 25)
     paths = []
-    for name, size in (("p4m", 0.05), ("resnet", 0.3), ("resnet_plain", 1.0)):
+    for name, size in (("p4m", 0.05), ("resnet", 0.3), ("resnet_augmented", 0.6)):
         change = size * np.sin(np.radians(2 * angle)) ** 2
         if name != "p4m":
             change = change + 0.5 * size * (angle % 360 > 0)

@@ -51,7 +51,7 @@ _NETWORKS = {
     "survey_quad": ("survey, quads", BLUE),
     "p4m": ("p4m", BLUE),
     "resnet": ("ResNet", ORANGE),
-    "resnet_plain": ("ResNet, not augmented", VERMILION),
+    "resnet_augmented": ("ResNet, augmented", VERMILION),
     "lastro": ("LASTRO EPFL", GREEN),
     "deeplens": ("CMU DeepLens", PURPLE),
     "efficientnet_b0": ("EfficientNetB0", SKY),

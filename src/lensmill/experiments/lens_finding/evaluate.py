@@ -26,9 +26,6 @@ DEFAULTS: dict[str, Any] = {
     "prevalences": [1e-3, 1e-4],
     "calibration_bins": 10,
     "selection_bins": 8,
-    "rotation_systems": 200,
-    "rotation_angles": 24,
-    "saliency_systems": 4,
 }
 UNSEEN = 2**40  # first index of systems that are of a population, but in no data set
 TEST = 2  # label of the test part of a split
