@@ -104,7 +104,7 @@ def render(
 
     pixels = np.zeros((n, size, size, bands), np.float32)
     arcs = np.zeros(pixels.shape, np.float32) if lensed else None
-    step = min(n, max(1, BUFFER // (layers * bands * x.size)))
+    step = max(1, min(n, BUFFER // (layers * bands * x.size)))
     # the same memory for all systems: new pages cost as much as their contents
     image = np.empty((bands, step, layers, x.size), np.float32)
     coarse = np.empty((step * layers, size + 2 * pad, size + 2 * pad), np.float32)
