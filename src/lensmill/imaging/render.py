@@ -2,14 +2,22 @@
 
 Pixel (row j, column i) of a frame of ``size`` is centred on ``x = (i - (size - 1) / 2) *
 pixel_scale``, ``y`` alike with j. A pixel is the brightness at its centre (at the centres of
-``supersampling**2`` parts, averaged) times its area, as the response of the pixel is part of the
-point-spread function. Where a profile changes too much within a pixel for that to keep its flux
-(cusps, thin or small components) the pixel is cut in four, and again, up to `LEVELS` times.
+``supersampling**2`` cells, summed) times its area, as the response of the pixel is part of the
+point-spread function. Where a profile changes too much within a cell for that to keep its flux
+(cusps, thin or small components) the cell is cut in four, and again, up to `LEVELS` times, and the
+light is laid down where it is: with an undersampled kernel, pixels beside a cusp may come out
+negative by less than a thousandth of the peak. With a kernel at the pixel scale a supersampled
+scene is summed to pixels first; with one that is supersampled alike it is convolved on the fine
+grid.
 
 The frame is a window on a larger sky: the scene is also made a few pixels beyond the edge and goes
-on from there as it ends, so that light comes in as well as goes out. With a kernel at the pixel
-scale a supersampled scene is averaged to pixels first; with one that is supersampled alike it is
-convolved on the fine grid.
+on from there as it ends, so that light comes in as well as goes out.
+
+lenstronomy makes the same images to 1e-6 of the peak where both sample each pixel once
+(``refine=False``), but for two conventions. A star of an analytic point-spread function is that
+function, displaced; there it is the kernel, shifted by linear interpolation (here, too, for a
+kernel of pixels). And the cusp of a galaxy on the centre of a pixel is not worth what is read at
+that point: here it is refined.
 """
 
 from collections.abc import Sequence
@@ -43,7 +51,8 @@ def render(
 ) -> tuple[NDArray, NDArray | None]:
     """Return the scenes as a telescope without noise would see them.
 
-    The image of a system does not depend on what is rendered with it, to the last bit.
+    The image of a system does not depend on what is rendered with it, to the last bit (which may
+    differ between types of processor).
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from lensmill.imaging.compiling import fast
 
 SERSIC, SPIRAL, RING, POINT = range(4)  # as in `scenes`
 
-# columns of the table of components that `paint` takes; made by `render.prepare`
+# columns of the table of components that `paint` takes; made by `render.render`
 KIND, LENSED, X, Y, UX, UY, VX, VY, POWER, DECAY, PEAK = range(11)
 ARMS, WIND, CONTRAST, PHASE, SHARP, SOFT = range(11, 17)
 COLUMNS = 17
@@ -211,8 +211,9 @@ def paint(
 def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, light, r2, layer):
     """Replace the light of cells in which it changes too much by that of smaller cells.
 
-    Cells are cut in four for as long as their centre is within the limits of their level, or all
-    but on the centre of the lens, which is no typical place. The light of a small cell is laid down
+    Cells are cut in four for as long as their centre is within the limits of their level, or almost
+    on the centre of the lens: there the deflection jumps, and its value of zero at that very point,
+    which may be the centre of a pixel, would show the source in full. The light of a small cell is laid down
     where it is, not in the middle of the pixel: see `_deposit`.
     """
     side = int(np.sqrt(x.size))
