@@ -213,8 +213,8 @@ def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, l
 
     Cells are cut in four for as long as their centre is within the limits of their level, or almost
     on the centre of the lens: there the deflection jumps, and its value of zero at that very point,
-    which may be the centre of a pixel, would show the source in full. The light of a small cell is laid down
-    where it is, not in the middle of the pixel: see `_deposit`.
+    which may be the centre of a pixel, would show the source in full. The light of a small cell is
+    laid down where it is, not in the middle of the pixel: see `_deposit`.
     """
     side = int(np.sqrt(x.size))
     x0, y0, near = F(lens[6]), F(lens[7]), F(0.3 * cell)
