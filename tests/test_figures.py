@@ -2,17 +2,29 @@
 
 import ast
 import inspect
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pytest
+import yaml
 from matplotlib import font_manager
 
 from lensmill import experiments, plotting
 
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+
+def figures(name):
+    """Return the figures that an experiment declares, in its defaults or in a shipped config."""
+    shipped = (yaml.safe_load(path.read_text())["experiments"] for path in CONFIGS)
+    more = [chosen[name].get("figures", {}) for chosen in shipped if name in chosen]
+    return {k: v for part in (experiments.defaults(name)["figures"], *more) for k, v in part.items()}
+
+
 DECLARED = [
     (name, figure, set(arguments))
     for name in experiments.NAMES
-    for figure, arguments in experiments.defaults(name)["figures"].items()
+    for figure, arguments in figures(name).items()
 ]
 MODULES = [
     (name, path)
@@ -30,7 +42,7 @@ def test_a_figure_takes_exactly_the_results_declared_for_it(name, figure, argume
 
 @pytest.mark.parametrize(("name", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))
 def test_every_figure_that_is_there_is_declared(name, path):
-    assert path.stem in experiments.defaults(name)["figures"]
+    assert path.stem in figures(name)
 
 
 @pytest.mark.parametrize(("name", "path"), MODULES, ids=lambda value: getattr(value, "stem", value))

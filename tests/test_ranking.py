@@ -34,8 +34,8 @@ def population(folder, n=8, bands=("g", "r", "i"), logit=None, scored=None, **ch
     cutouts = {"system": changes.get("system", index), "pixels": pixels}
     systems.pop("system", None)
     tables = {"systems": systems, "cutouts": cutouts}
-    settings = json.dumps({"observation": {"bands": list(bands)}})
-    _write(folder / "dataset.h5", tables, {"settings": settings})
+    named = {"bands": json.dumps(list(bands))}
+    _write(folder / "dataset.h5", tables, named)
 
     scored = index if scored is None else np.asarray(scored)
     logit = rng.normal(size=len(scored)) if logit is None else np.asarray(logit, float)
@@ -114,7 +114,7 @@ def test_simulated_systems_are_named_by_their_index(tmp_path):
     systems = store.read(paths[1], "systems")
     simulated = {k: v for k, v in systems.items() if k not in ("name", "file", "content_hash")}
     tables = {"systems": simulated, "cutouts": store.read(paths[1], "cutouts")}
-    _write(paths[1], tables, {"settings": store.attributes(paths[1])["settings"]})
+    _write(paths[1], tables, {"bands": store.attributes(paths[1])["bands"]})
     ranking.rank(*paths, tmp_path / "t.csv", tmp_path / "p.html", SETTINGS)
     table = pd.read_csv(tmp_path / "t.csv")
     assert (table["name"] == table["index"]).all()

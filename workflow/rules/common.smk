@@ -273,6 +273,22 @@ def test_data(wildcards):
     return files
 
 
+def members_predictions(wildcards):
+    """Name what the members of an ensemble say, and the ensemble's scores whose threshold is used."""
+    folder = f"results/{wildcards.experiment}/scores/{wildcards.network}"
+    files = {
+        "members": [
+            f"{folder}_seed{i + 1}/{wildcards.population}/predictions.h5"
+            for i in range(int(wildcards.members))
+        ]
+    }
+    own = chosen_network(wildcards)["train_on"]
+    images = "observation" in setting("populations", "{population}")(wildcards)
+    if images and wildcards.population != own:
+        files["reference"] = f"{folder}_ensemble{wildcards.members}/{own}/scores.json"
+    return files
+
+
 def network_settings(wildcards):
     """Return what fixes a network, given its data; where it is tested changes nothing in it."""
     network = chosen_network(wildcards)

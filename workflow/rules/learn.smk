@@ -62,11 +62,7 @@ rule evaluate_network:
 rule combine_networks:
     """Judge the networks of several seeds together, by the mean of what they say."""
     input:
-        members=lambda wildcards: [
-            f"results/{wildcards.experiment}/scores/{wildcards.network}_seed{i + 1}/"
-            f"{wildcards.population}/predictions.h5"
-            for i in range(int(wildcards.members))
-        ],
+        unpack(members_predictions),
     output:
         predictions="results/{experiment}/scores/{network}_ensemble{members}/{population}/predictions.h5",
         scores="results/{experiment}/scores/{network}_ensemble{members}/{population}/scores.json",

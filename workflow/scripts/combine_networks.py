@@ -4,13 +4,15 @@ from lensmill import experiments
 from lensmill.pipeline import logs
 
 logs.start(snakemake.log[0])
-job, output = snakemake.wildcards, snakemake.output
+job, files, output = snakemake.wildcards, snakemake.input, snakemake.output
+reference = {"reference": files.reference} if "reference" in files.keys() else {}
 experiments.load(job.experiment, "evaluate").combine(
-    members=list(snakemake.input.members),
+    members=list(files.members),
     settings=snakemake.params.settings,
     seed=snakemake.params.seed,
     predictions=output.predictions,
     scores=output.scores,
     network=f"{job.network}_ensemble{job.members}",
     population=job.population,
+    **reference,
 )

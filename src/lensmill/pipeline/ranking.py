@@ -97,7 +97,7 @@ def rank(
     facts = store.attributes(predictions)
     shown = ranked.head(settings["thumbnails"])
     pixels = store.memmap(dataset, "cutouts", "pixels") if len(shown) else np.empty((0, 1, 1, 1))
-    bands = json.loads(store.attributes(dataset)["settings"])["observation"]["bands"]
+    bands = json.loads(store.attributes(dataset)["bands"])
     _write(page, _page(ranked, shown, pixels, rows, bands, facts, Path(table).name))
     log.info("%s: %d images, the first %d with a picture", page, len(ranked), len(shown))
 

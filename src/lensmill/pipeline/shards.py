@@ -72,6 +72,9 @@ def simulate(
     facts = provenance.attributes(
         settings, experiment=experiment, population=population, seed=seed, code=code
     )
+    if "observation" in settings:
+        # the settings are kept with their keys in alphabetical order, the planes are not
+        facts["bands"] = json.dumps([*settings["observation"]["bands"]])
     facts |= {"first": first, "last": first + count - 1, "rows_of": json.dumps(simulator.ROWS_OF)}
     store.write_parts(path, parts, simulator.UNITS, facts)
     log.info("%s: %s", path, rows)
