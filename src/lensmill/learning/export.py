@@ -1,0 +1,331 @@
+"""A trained image network for other programs: ONNX in 32 bits, and with convolutions in 8.
+
+Both files take pixels as they are stored, (n, height, width, bands) in electrons per second, and
+give logits (n, 1): the stretch is part of the network. Keras is not needed to use them.
+"""
+
+import contextlib
+import json
+import logging
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensmill.learning.threads import limit_threads
+from lensmill.pipeline import store
+
+# Keras, ONNX and its runtime are imported where they are used: they take seconds, and threads must
+# be limited before.
+
+log = logging.getLogger(__name__)
+
+TRAIN, VALIDATION, TEST = 0, 1, 2  # parts of a split
+PERMITTED = 0.002  # loss of AUROC that an export may cost
+CALIBRATION_IMAGES = 256  # of the training part, from which ranges of 8 bits are taken
+CALIBRATION_PERCENTILE = 99.99  # of what a layer gives: the last bright pixels are clipped
+MOST_IN_FLOAT = 4  # convolutions that may stay in 32 bits, from the first
+BATCHES = (1, 64)
+REPEATS = 5
+
+
+def export(
+    model: str,
+    training: str,
+    dataset: str,
+    split: str,
+    output_onnx: str,
+    output_int8: str,
+    report: str,
+    threads: int,
+) -> None:
+    """Export a network to ONNX, quantise it, and say what that cost and gained.
+
+    The first convolution, which sees the range of the pixels, stays in 32 bits; if the validation
+    part loses more than 0.002 in AUROC, so does the second, and so on. The test part has the last
+    word.
+
+    Parameters
+    ----------
+    model, training : path
+        A network as `lensmill.experiments.lens_finding.network.train` writes it.
+    dataset, split : path
+        The images it was trained on: training images calibrate, test images judge.
+    output_onnx, output_int8 : path
+        Written: the network in 32 bits, and with weights and maps in 8 bits.
+    report : path
+        Written (JSON): by form (``keras``, ``onnx``, ``int8``) the ``auroc`` on the test part,
+        ``logit_difference`` from Keras (mean and largest modulus), ``bytes`` and
+        ``images_per_second`` by batch size, the median of 5 runs.
+    threads : int
+        Threads of Keras and of the runtime.
+
+    Raises
+    ------
+    ValueError
+        If a form has an AUROC that differs from that of Keras by more than 0.002.
+    """
+    limit_threads(threads)
+    import keras
+    import onnx
+    from sklearn.metrics import roc_auc_score
+
+    import lensmill.learning.image_models  # noqa: F401  (registers what the model is made of)
+    from lensmill.learning import image_training
+
+    trained = keras.saving.load_model(model, compile=False)
+    learned, judging = image_training.read(dataset, split)
+    test = _part(dataset, split, learned.pixels, TEST)
+    trained.predict_on_batch(
+        np.asarray(learned.pixels[:1])
+    )  # a network that never ran has no graph
+
+    with tempfile.TemporaryDirectory(dir=Path(report).parent) as folder:
+        whole = _to_onnx(trained, json.loads(Path(training).read_text()), folder)
+        calibration = learned.rows[:: max(1, len(learned.rows) // CALIBRATION_IMAGES)]
+        wanted = roc_auc_score(
+            judging.is_lens, image_training.logits(trained, judging.pixels, judging.rows)
+        )
+        for in_float in range(1, MOST_IN_FLOAT + 1):
+            batches = _batches(learned.pixels, calibration[:CALIBRATION_IMAGES])
+            small, kept = _quantised(whole, batches, in_float, folder)
+            logit = _logits(_session(small, threads), judging.pixels, judging.rows)
+            loss = wanted - roc_auc_score(judging.is_lens, logit)
+            log.info("%d convolutions in 32 bits: validation AUROC falls by %.5f", in_float, loss)
+            if abs(loss) <= PERMITTED:
+                break
+    layers = [layer for layer in trained.layers if hasattr(layer, "expanded")]
+    forms = {"onnx": share_kernels(whole, layers), "int8": share_kernels(small, layers)}
+
+    reference = image_training.logits(trained, test.pixels, test.rows)
+    found = {"keras": _about(test.is_lens, reference, reference, Path(model).stat().st_size)}
+    images = np.asarray(test.pixels[test.rows[: 4 * max(BATCHES)]])
+    runs: dict[str, Callable] = {"keras": trained.predict_on_batch}
+    for name, form in forms.items():
+        onnx.checker.check_model(form)
+        session = _session(form, threads)
+        logit = _logits(session, test.pixels, test.rows)
+        found[name] = _about(test.is_lens, logit, reference, form.ByteSize())
+        runs[name] = lambda x, session=session: session.run(None, {"pixels": x})
+    for name, rates in _speeds(runs, images).items():
+        found[name]["images_per_second"] = rates
+    _refuse_loss(found, len(test.rows))
+
+    for path, form in ((output_onnx, forms["onnx"]), (output_int8, forms["int8"])):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(form, path)
+    facts = {
+        "test_images": len(test.rows),
+        "calibration_images": min(len(calibration), CALIBRATION_IMAGES),
+        "convolutions_in_float": kept,
+        "threads": threads,
+        "cpu": platform.processor() or platform.machine(),
+        "versions": {name: version(name) for name in ("keras", "onnx", "onnxruntime", "tf2onnx")},
+        "opset": {o.domain or "ai.onnx": o.version for o in forms["int8"].opset_import},
+    }
+    Path(report).write_text(json.dumps({**facts, **found}, indent=1))
+    log.info("%s", found)
+
+
+def _part(dataset: str, split: str, pixels: np.memmap, part: int) -> Any:
+    """Return the labelled systems of a part; `image_training.read` has checked their order."""
+    from lensmill.learning.image_training import Labelled
+
+    systems = store.read(dataset, "systems", ["is_lens", "label_known"])
+    parts = store.read(split, "systems", ["split"])["split"]
+    rows = np.flatnonzero((parts == part) & (systems["label_known"] == 1))
+    return Labelled(pixels, rows, systems["is_lens"][rows] == 1)
+
+
+def _to_onnx(trained: Any, training: dict[str, Any], folder: str) -> Any:
+    """Return the network as an ONNX model whose input is ``pixels`` and whose output ``logit``."""
+    import onnx
+
+    path = str(Path(folder) / "model.onnx")
+    trained.export(path, format="onnx", verbose=False)
+    model = onnx.load(path)
+    (pixels,), (logit,) = model.graph.input, model.graph.output
+    new = {pixels.name: "pixels", logit.name: "logit"}
+    for node in model.graph.node:
+        node.input[:] = [new.get(name, name) for name in node.input]
+        node.output[:] = [new.get(name, name) for name in node.output]
+    for value, name in ((pixels, "pixels"), (logit, "logit")):
+        value.name = name
+        value.type.tensor_type.shape.dim[0].dim_param = "n"
+    about = {
+        "pixels": "(n, height, width, bands), sky-subtracted [electron / s]",
+        "logit": "(n, 1), of being a lens",
+        "bands": " ".join(training["observation"].get("bands", [])),
+        "trained_on": training["population"],
+        "architecture": training["architecture"],
+    }
+    onnx.helper.set_model_props(model, about)
+    return model
+
+
+def _batches(pixels: NDArray, rows: NDArray) -> Iterator[dict[str, NDArray]]:
+    size = max(BATCHES)
+    for start in range(0, len(rows), size):
+        yield {"pixels": np.asarray(pixels[rows[start : start + size]])}
+
+
+def _quantised(
+    model: Any, batches: Iterator[dict[str, NDArray]], in_float: int, folder: str
+) -> tuple[Any, list[str]]:
+    """Return the model with convolutions in 8 bits, and the names of those that are not."""
+    import onnx
+    from onnxruntime import quantization
+
+    class Reader(quantization.CalibrationDataReader):
+        def get_next(self):
+            return next(batches, None)
+
+    # Unsigned weights too: products of signed ones overflow on CPUs without VNNI.
+    eight = quantization.QuantType.QUInt8
+    kept = [node.name for node in model.graph.node if node.op_type == "Conv"][:in_float]
+    given, path = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+    onnx.save(model, given)
+    with contextlib.redirect_stdout(sys.stderr):  # it prints what it does
+        quantization.quantize_static(
+            given,
+            path,
+            Reader(),
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=kept,
+            per_channel=True,
+            activation_type=eight,
+            weight_type=eight,
+            calibrate_method=quantization.CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": CALIBRATION_PERCENTILE},
+        )
+    return onnx.load(path), kept
+
+
+def share_kernels(model: Any, layers: list[Any]) -> Any:
+    """Store each kernel of a group convolution once, not in its 8 orientations.
+
+    The file then shrinks nearly 8-fold. The kernels are expanded by three nodes that depend on
+    nothing else, which a runtime does once, when it loads the network.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        Left as it is.
+    layers : list of lensmill.learning.equivariant.GroupConvolution
+        Of the Keras model. A kernel that is not exactly one of theirs is left as it is.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    from lensmill.learning.equivariant import ORDER, expansion
+
+    shapes = {
+        (ORDER * layer.channels, layer.orientations * layer.inputs, layer.size, layer.size): layer
+        for layer in layers
+    }
+    shared = onnx.ModelProto()
+    shared.CopyFrom(model)
+    nodes, constants = [], []
+    for constant in shared.graph.initializer:
+        layer = shapes.get(tuple(constant.dims))
+        if layer is None:
+            constants.append(constant)
+            continue
+        whole, name = numpy_helper.to_array(constant), constant.name
+        index = expansion(layer.size, layer.orientations).argmax(axis=1).astype(np.int32)
+        form = (layer.size, layer.size, layer.orientations, ORDER, layer.inputs, layer.channels)
+        back = (4, 5, 2, 0, 3, 1)  # of the axes below: from (out, in, row, column) to the weights
+        split = (ORDER, layer.channels, layer.orientations, layer.inputs, layer.size, layer.size)
+        rows = whole.reshape(split).transpose(back).reshape(len(index), -1)
+        few = rows[np.unique(index, return_index=True)[1]]
+        if not np.array_equal(few[index], rows):
+            constants.append(constant)
+            continue
+        parts = {
+            "weights": few,
+            "orientations": index,
+            "form": np.array(form),
+            "shape": np.array(whole.shape),
+        }
+        constants += [numpy_helper.from_array(part, f"{name}/{n}") for n, part in parts.items()]
+        steps = [
+            ("Gather", ["weights", "orientations"], "gathered", {"axis": 0}),
+            ("Reshape", ["gathered", "form"], "formed", {}),
+            ("Transpose", ["formed"], "turned", {"perm": [3, 5, 2, 4, 0, 1]}),
+        ]
+        nodes += [
+            onnx.helper.make_node(op, [f"{name}/{i}" for i in given], [f"{name}/{made}"], **options)
+            for op, given, made, options in steps
+        ]
+        nodes.append(onnx.helper.make_node("Reshape", [f"{name}/turned", f"{name}/shape"], [name]))
+    del shared.graph.initializer[:]
+    shared.graph.initializer.extend(constants)
+    nodes += shared.graph.node
+    del shared.graph.node[:]
+    shared.graph.node.extend(nodes)
+    return shared
+
+
+def _session(model: Any, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _logits(session: Any, pixels: NDArray, rows: NDArray) -> NDArray:
+    found = [session.run(None, batch)[0][:, 0] for batch in _batches(pixels, rows)]
+    return np.concatenate(found).astype(np.float64)
+
+
+def _about(is_lens: NDArray, logit: NDArray, reference: NDArray, size: int) -> dict[str, Any]:
+    from sklearn.metrics import roc_auc_score
+
+    apart = np.abs(logit - reference)
+    return {
+        "auroc": float(roc_auc_score(is_lens, logit)),
+        "logit_difference": {"mean": float(apart.mean()), "most": float(apart.max())},
+        "bytes": int(size),
+    }
+
+
+def _speeds(runs: dict[str, Callable], images: NDArray) -> dict[str, dict[str, float]]:
+    """Return images per second by form and batch size; forms take turns, so that load is shared."""
+    rates: dict[str, dict[str, float]] = {name: {} for name in runs}
+    for size in BATCHES:
+        some = images[: len(images) if size > 1 else max(BATCHES)]
+        batches = [some[start : start + size] for start in range(0, len(some), size)]
+        times: dict[str, list[float]] = {name: [] for name in runs}
+        for _ in range(1 + REPEATS):  # the first of each warms up
+            for name, run in runs.items():
+                begun = time.perf_counter()
+                for batch in batches:
+                    run(batch)
+                times[name].append(time.perf_counter() - begun)
+        for name, taken in times.items():
+            rates[name][str(size)] = round(len(some) / statistics.median(taken[1:]), 1)
+    return rates
+
+
+def _refuse_loss(found: dict[str, dict[str, Any]], images: int) -> None:
+    wanted = found["keras"]["auroc"]
+    for name in ("onnx", "int8"):
+        auroc = found[name]["auroc"]
+        if not abs(auroc - wanted) <= PERMITTED:
+            raise ValueError(
+                f"the {name} form has an AUROC of {auroc:.4f} on {images} test images, where Keras "
+                f"has {wanted:.4f}: they must not differ by more than {PERMITTED}. A network "
+                "trained for longer, or on more images, bears 8 bits better; with few test images "
+                "the difference may be chance"
+            )
