@@ -221,10 +221,12 @@ def test_cubes_hold_the_bands_in_order_or_by_number(tmp_path):
     observation = OBSERVATION | {"bands": ["g", "r", "i"]}
     _, pixels, _ = ingest(tmp_path / "in", tmp_path, format="classes", observation=observation)
     assert pixels[0].sum(axis=(0, 1)) == pytest.approx([1000, 2000, 3000], abs=150)
-    observation = OBSERVATION | {"bands": ["i", "g"]}
+    # as the configuration has bands, in their own order
+    observation = OBSERVATION | {"bands": {"i": {"sky": 20.0}, "g": {"sky": 22.0}}}
     settings = {"format": "classes", "observation": observation, "bands": {"i": 2, "g": 0}}
     _, pixels, _ = ingest(tmp_path / "in", tmp_path, **settings)
     assert pixels[0].sum(axis=(0, 1)) == pytest.approx([3000, 1000], abs=150)
+    assert store.attributes(tmp_path / "dataset.h5")["bands"] == '["i", "g"]'
 
 
 def test_arrays_are_read_and_pickles_never(tmp_path):
@@ -343,11 +345,13 @@ def test_an_ecsv_table_keeps_its_units(survey, tmp_path):
 
 
 def test_columns_of_the_table_do_not_replace_what_is_measured(survey, tmp_path):
-    survey.write_text("name,VIS,snr,kind\nmine,a_r.fits,-3,spiral\n")
+    survey.write_text("name,VIS,snr,kind,z,z_known\nmine,a_r.fits,-3,spiral,,yes\n")
     systems, *_ = ingest(survey, tmp_path, format="table")
     assert systems["snr"][0] > 5
     assert systems["snr_table"].tolist() == [-3]
     assert systems["kind_table"].tolist() == ["spiral"]
+    assert systems["z_known"].tolist() == [0]
+    assert systems["z_known_table"].tolist() == ["yes"]
 
 
 def test_images_come_to_the_scale_of_the_observation_with_their_flux(tmp_path):
@@ -443,12 +447,13 @@ def test_the_same_folder_gives_the_same_data(challenge, tmp_path):
         (BOLOGNA | {"label": 1}, "label and labels are both given"),
         ({"format": "classes", "labels": "a.csv"}, "needs a folder for each label"),
         ({"format": "classes", "labels": {"lens": 1}}, "'lens', which is not in .*there are: a, b"),
-        (BOLOGNA | {"labels": "no.csv"}, "no.csv"),
+        (BOLOGNA | {"labels": "no.csv"}, "labels: there is no file .*no.csv"),
+        ({"format": "classes", "labels": {"a": 2}}, "labels.a: 2 is neither 0"),
         ({"format": "npy"}, "none of 7 candidates can be used"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(challenge, tmp_path, settings, expected):
-    with pytest.raises((ValueError, FileNotFoundError), match=expected):
+    with pytest.raises(ValueError, match=expected):
         ingest(challenge, tmp_path, **settings)
     assert not list(tmp_path.glob("*.h5"))
     assert not list(tmp_path.glob(".*"))

@@ -74,6 +74,8 @@ def bologna(path: Path, settings: Mapping[str, Any]) -> list[Candidate]:
     id_column = label_column = ""
     if isinstance(labels, str):
         table_path = path / labels
+        if not table_path.is_file():
+            raise ValueError(f"labels: there is no file {table_path} (a path within {path})")
         read = read_table(table_path)
         id_column = _column(read.names, ("id", "object_id"), table_path)
         label_column = _column(read.names, ("is_lens", "label"), table_path)
@@ -336,18 +338,22 @@ def metadata_columns(
     0, beside a column ``<name>_known``. Names that are ``taken`` get ``_table`` behind them.
     """
     columns: dict[str, NDArray] = {}
+    unit: dict[str, str] = {}
     for name in dict.fromkeys(key for row in rows for key in row):
         texts = [row.get(name, "") for row in rows]
         known = np.array([text.casefold() not in UNKNOWN for text in texts])
-        own = name.replace("/", "_")
-        own += "_table" * (own in taken)
+        own = _free(name.replace("/", "_"), taken | {*columns})
         try:
             numbers = [float(t) if k else 0.0 for t, k in zip(texts, known, strict=True)]
         except ValueError:
             columns[own] = np.array(texts, dtype=str)
             continue
         columns[own] = np.array(numbers)
+        unit[own] = units.get(name, "")
         if not known.all():
-            columns[f"{own}_known"] = known.astype(np.uint8)
-    # "a" and "a_known" may both be columns of the table: those that were read first stay
-    return columns, {name: units.get(name, "") for name in columns}
+            columns[_free(f"{own}_known", taken | {*columns})] = known.astype(np.uint8)
+    return columns, {name: unit.get(name, "") for name in columns}
+
+
+def _free(name: str, taken: set[str]) -> str:
+    return _free(f"{name}_table", taken) if name in taken else name

@@ -117,6 +117,8 @@ def ingest(
             "used": len(used),
             "refused": len(refused),
             "psf": _psf(images, settings),
+            # the settings are kept with their keys in alphabetical order, the planes are not
+            "bands": json.dumps([*settings["observation"]["bands"]]),
         }
         _write(output, scratch, (used, images, refused), units, settings, facts)
     finally:
@@ -137,6 +139,13 @@ def _check(settings: Mapping[str, Any]) -> None:
         )
     if settings["label"] is not None and settings["labels"]:
         raise ValueError("label and labels are both given; leave one out")
+    if isinstance(settings["labels"], Mapping):
+        for folder, label in settings["labels"].items():
+            if label not in (0, 1, None):
+                raise ValueError(
+                    f"labels.{folder}: {label!r} is neither 0 (no lens), 1 (lens) nor null "
+                    "(unknown)"
+                )
 
 
 def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
