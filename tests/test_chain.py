@@ -12,6 +12,7 @@ from lensmill.pipeline import store
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path("results/time_delay")
+FINDER = Path("results/lens_finding")
 TARGETS = [
     *(RESULTS / "data" / p / "split.h5" for p in ("sie", "sie_shear", "epl_shear")),
     RESULTS / "scores/canonical_quad/sis_shear/invariance.json",
@@ -23,6 +24,11 @@ TARGETS = [
         RESULTS / "figures" / f"{f}.png"
         for f in ("image_configurations", "published_d_dt", "hubble")
     ),
+    FINDER / "data/checks.json",
+    FINDER / "scores/p4m/hst/scores.json",
+    FINDER / "scores/resnet_augmented_ensemble2/euclid/scores.json",
+    FINDER / "scores/p4m/euclid/ranked.html",
+    *(FINDER / "figures" / f"{f}.png" for f in ("gallery", "confusion", "saliency")),
 ]
 
 
@@ -47,7 +53,7 @@ def test_every_file_that_was_asked_for_is_there(run):
 
 
 def test_no_check_of_the_data_failed(run):
-    for path in (run / RESULTS / "data").glob("*/checks.json"):
+    for path in (run / "results").glob("*/data/*/checks.json"):
         failed = [check for check in json.loads(path.read_text())["checks"] if not check["passed"]]
         assert failed == [], path
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from collections import ChainMap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,7 +19,7 @@ def figures(name):
     """Return the figures that an experiment declares, in its defaults or in a shipped config."""
     shipped = (yaml.safe_load(path.read_text())["experiments"] for path in CONFIGS)
     more = [chosen[name].get("figures", {}) for chosen in shipped if name in chosen]
-    return {k: v for part in (experiments.defaults(name)["figures"], *more) for k, v in part.items()}
+    return dict(ChainMap(experiments.defaults(name)["figures"], *more))
 
 
 DECLARED = [

@@ -30,3 +30,14 @@ def report() -> list[str]:
     else:
         log.info("training on the CPU")
     return gpus
+
+
+def precision(mixed: bool) -> str:
+    """Return the policy of a network's numbers; 16 bits only where a GPU makes them fast."""
+    if not mixed:
+        return "float32"
+    if keras.distribution.list_devices("gpu"):
+        log.info("mixed precision: products in bfloat16, weights in float32")
+        return "mixed_bfloat16"
+    log.warning("mixed_precision is set, but there is no GPU: everything stays in float32")
+    return "float32"

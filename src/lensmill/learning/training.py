@@ -5,13 +5,14 @@ from (seed, epoch), never from what ran before. So a run that was killed and res
 network, bit for bit, as one that was not, on the same machine with the same number of threads.
 """
 
+import contextlib
 import csv
 import io
 import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from lensmill.pipeline import logs
 log = logging.getLogger(__name__)
 
 Examples = tuple[NDArray, NDArray]
+Judge = Callable[[keras.Model], dict[str, float]]
 
 ORDER, NOISE = 0, 1  # third numbers of a seed: what a stream of random numbers of an epoch is for
 
@@ -72,6 +74,16 @@ class Epochs(keras.utils.PyDataset):
         rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         return self.x[rows], self.y[rows]
 
+    def end(self, epoch: int, model: keras.Model) -> None:
+        """Learn from the model what the next epoch shall be; nothing, here."""
+
+    def state(self) -> dict[str, NDArray]:
+        """Return what `end` has learned: part of a checkpoint."""
+        return {}
+
+    def restore(self, state: Mapping[str, NDArray]) -> None:
+        """Undo `state`."""
+
 
 class Keeper(keras.callbacks.Callback):
     """Begin epochs, record them, keep the best weights, stop early, checkpoint and resume.
@@ -82,7 +94,7 @@ class Keeper(keras.callbacks.Callback):
     def __init__(
         self,
         epochs: Epochs,
-        validation: Examples,
+        judge: Judge,
         n_epochs: int,
         patience: int,
         checkpoint: Path,
@@ -90,7 +102,7 @@ class Keeper(keras.callbacks.Callback):
         every: float,
     ):
         super().__init__()
-        self.epochs, self.validation, self.n_epochs = epochs, validation, n_epochs
+        self.epochs, self.judge, self.n_epochs = epochs, judge, n_epochs
         self.patience, self.checkpoint, self.every = patience, checkpoint, every
         self.identity = identity
         self.rows: list[dict[str, float]] = []
@@ -112,18 +124,21 @@ class Keeper(keras.callbacks.Callback):
         """Judge the epoch, record it, and stop or save if it is time."""
         loss = float(logs_["loss"])
         self.model.reset_metrics()
-        judged = self.model.test_on_batch(*self.validation, return_dict=True)
-        val_loss = float(judged["loss"])
-        if not (np.isfinite(loss) and np.isfinite(val_loss)):
-            raise FloatingPointError(
-                f"epoch {epoch}: the loss is {loss}, on the validation set {val_loss}; "
-                "a smaller learning_rate may help"
-            )
+        with _averaged(self.model):
+            judged = self.judge(self.model)
+            val_loss = judged["val_loss"]
+            if not (np.isfinite(loss) and np.isfinite(val_loss)):
+                raise FloatingPointError(
+                    f"epoch {epoch}: the loss is {loss}, on the validation set {val_loss}; "
+                    "a smaller learning_rate may help"
+                )
+            self.epochs.end(epoch, self.model)
+            weights = self.model.get_weights()
         self.rows.append(
             {
                 "epoch": epoch,
                 "loss": loss,
-                "val_loss": val_loss,
+                **judged,
                 "learning_rate": float(self.model.optimizer.learning_rate),
                 "seconds": round(time.monotonic() - self.begun, 3),
             }
@@ -131,7 +146,7 @@ class Keeper(keras.callbacks.Callback):
         losses = [row["val_loss"] for row in self.rows]
         best = int(np.argmin(losses))
         if best == epoch:
-            self.best = self.model.get_weights()
+            self.best = weights
         if self.patience and epoch - best >= self.patience:
             self.model.stop_training = True
         if time.monotonic() - self.saved >= self.every:
@@ -147,6 +162,7 @@ class Keeper(keras.callbacks.Callback):
         np.savez(part / "best.npz", *self.best)
         states = [keras.ops.convert_to_numpy(state) for state in self._random_states()]
         np.savez(part / "random.npz", *states)
+        np.savez(part / "rows.npz", **self.epochs.state())
         state = {"identity": self.identity, "rows": self.rows}
         (part / "state.json").write_text(json.dumps(state))
         part.rename(new)
@@ -173,17 +189,34 @@ class Keeper(keras.callbacks.Callback):
             with np.load(folder / "random.npz") as states:
                 for variable, name in zip(self._random_states(), states.files, strict=True):
                     variable.assign(states[name])
+            with np.load(folder / "rows.npz") as learned:
+                self.epochs.restore(dict(learned))
             self.rows = state["rows"]
             self.model._initial_epoch = len(self.rows)  # as keras.callbacks.BackupAndRestore does
             log.info("resumed from %s", folder)
             return
 
 
+@contextlib.contextmanager
+def _averaged(model: keras.Model) -> Iterator[None]:
+    """Give the model its averaged weights for a while, if its optimizer averages them."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    own = [keras.ops.convert_to_numpy(weight) for weight in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        for weight, value in zip(model.trainable_variables, own, strict=True):
+            weight.assign(value)
+
+
 def fit(
     model: keras.Model,
     loss: Any,
-    draw: Callable[[int], Examples],
-    validation: Examples,
+    draw: Callable[[int], Examples] | Epochs,
+    validation: Examples | Judge,
     settings: Mapping[str, Any],
     seed: int,
     checkpoint: str | Path,
@@ -197,16 +230,20 @@ def fit(
     model : keras.Model
         Built, not compiled.
     loss : keras loss
-    draw : callable
-        ``draw(epoch)`` gives features and targets, float32.
-    validation : pair of array
-        Features and targets that judge every epoch.
+    draw : callable or Epochs
+        ``draw(epoch)`` gives features and targets, float32. Rows that memory cannot hold come as
+        `Epochs` of their own, with ``begin``, ``end``, ``state`` and ``restore``.
+    validation : pair of array, or callable
+        Features and targets that judge every epoch; or ``validation(model)``, which gives
+        ``val_loss`` and what else the history should say.
     settings : mapping
         ``epochs``, ``batch_size``, ``repeats``, ``learning_rate``, ``weight_decay`` (AdamW),
         ``clip_norm`` (of the gradient; 0: none),
         ``schedule`` (``cosine`` after a short warm-up, or ``constant``), ``patience`` (epochs
         without a better validation loss after which training ends; 0: never) and
-        ``checkpoint_seconds``.
+        ``checkpoint_seconds``. If there is ``ema``, not 0, weights are averaged with this momentum
+        per step, and the averages are what is judged and kept. ``batch_size`` and ``repeats`` are
+        for a ``draw`` that is a function.
     seed : int
         Keys the order of rows.
     checkpoint : path
@@ -219,7 +256,8 @@ def fit(
     Returns
     -------
     list of dict
-        The history: ``epoch``, ``loss``, ``val_loss``, ``learning_rate`` and ``seconds`` per epoch.
+        The history: ``epoch``, ``loss``, ``val_loss`` (and what ``validation`` adds),
+        ``learning_rate`` and ``seconds`` per epoch.
 
     Raises
     ------
@@ -228,7 +266,10 @@ def fit(
     """
     devices.report()
     checkpoint = Path(checkpoint)
-    epochs = Epochs(draw, settings["batch_size"], seed, settings["repeats"])
+    if isinstance(draw, Epochs):
+        epochs = draw
+    else:
+        epochs = Epochs(draw, settings["batch_size"], seed, settings["repeats"])
     steps = len(epochs) * settings["epochs"]
     rate = settings["learning_rate"]
     if settings["schedule"] == "cosine":
@@ -236,14 +277,19 @@ def fit(
         rate = keras.optimizers.schedules.CosineDecay(
             rate * 1e-2, steps - warm_up, alpha=0.0, warmup_target=rate, warmup_steps=warm_up
         )
+    momentum = settings.get("ema", 0.0)
     optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=settings["weight_decay"], clipnorm=settings["clip_norm"] or None
+        rate,
+        weight_decay=settings["weight_decay"],
+        clipnorm=settings["clip_norm"] or None,
+        use_ema=momentum > 0,
+        ema_momentum=momentum,
     )
     model.compile(optimizer=optimizer, loss=loss, jit_compile="auto")
     optimizer.build(model.trainable_variables)
     keeper = Keeper(
         epochs,
-        validation,
+        validation if callable(validation) else _judging(validation),
         settings["epochs"],
         settings["patience"],
         checkpoint,
@@ -257,6 +303,16 @@ def fit(
     model.set_weights(keeper.best)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return keeper.rows
+
+
+def _judging(validation: Examples) -> Judge:
+    """Judge by the loss of examples that fit into one batch."""
+
+    def judge(model: keras.Model) -> dict[str, float]:
+        judged = model.test_on_batch(*validation, return_dict=True)
+        return {"val_loss": float(judged["loss"])}
+
+    return judge
 
 
 def write_history(path: str | Path, rows: list[dict[str, float]]) -> None:

@@ -81,7 +81,8 @@ def _priors(systems: Mapping[str, NDArray], settings: Mapping[str, Any]) -> list
     size = prior["source"][1]
     test = checks.Uniform("source radius", f"source against a uniform disc of {size} theta_e")
     x, y = systems["source_x"][lens], systems["source_y"][lens]
-    test.add((x**2 + y**2) / (size * theta_e) ** 2)
+    reach = np.where(theta_e > 0, size * theta_e, 1.0)  # 0 where a label is wrong
+    test.add((x**2 + y**2) / reach**2)
     return [*tests, test.outcome()]
 
 

@@ -7,9 +7,7 @@ we follow; `canonical` sees the canonical frame and gives what fixes {phi_i, alp
 import hashlib
 import json
 import logging
-import os
 import platform
-import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -23,6 +21,7 @@ from lensmill.experiments.time_delay import canonical, isothermal, observe, sky,
 from lensmill.experiments.time_delay.canonical import Answer
 from lensmill.experiments.time_delay.observe import Observed, Truth
 from lensmill.learning import posteriors
+from lensmill.learning.threads import limit_threads
 from lensmill.pipeline import provenance, store
 
 # Keras is imported where it is used: it takes seconds, and threads must be limited before.
@@ -68,15 +67,6 @@ class Network(NamedTuple):
 
     model: Any  # keras.Model
     training: dict[str, Any]
-
-
-def limit_threads(threads: int) -> None:
-    """Limit the threads of the backend; numbers are repeatable for one number of threads."""
-    wanted = {"OMP_NUM_THREADS": str(threads), "TF_NUM_INTRAOP_THREADS": str(threads)}
-    wanted |= {"TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    os.environ.update(wanted)
-    if "tensorflow" in sys.modules:
-        log.warning("TensorFlow was imported before: its number of threads stays what it is")
 
 
 def train(

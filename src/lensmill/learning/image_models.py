@@ -1,0 +1,265 @@
+"""Networks that look for lenses in images, by name: raw pixels in, one logit out.
+
+Every network begins with `AsinhStretch`, so a saved model takes pixels as they are stored [electron
+/ s]. Built for the oneDNN of the TensorFlow we ship, which corrupts memory in two operations: no 1x1
+convolution strides (shortcuts average first, as in ResNet-D, He et al. 2019, arXiv:1812.01187),
+channels are multiples of 16 (but EfficientNet's, which are its own), and no matrix product takes
+more than two axes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from lensmill.learning import equivariant
+from lensmill.learning.stretch import AsinhStretch
+
+# What an architecture makes of settings left out. ``width``: channels of the first stage, of p4m
+# in each of 8 orientations; ``stages``: how often the maps are halved with the channels growing;
+# ``blocks``: residual blocks per stage; ``stem``: stride of the first convolution.
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "p4m": {"width": 8, "stages": 3, "blocks": 1, "stem": 2, "dropout": 0.0},
+    "resnet": {"width": 32, "stages": 3, "blocks": 1, "stem": 2, "dropout": 0.0},
+    "lastro": {"dropout": 0.5},
+    "deeplens": {"dropout": 0.0},
+    "efficientnet_b0": {"dropout": 0.2},
+    "dense": {"width": 128, "dropout": 0.2},
+    "one_conv": {"width": 16, "dropout": 0.2},
+}
+SMALLEST = 16  # pixels across: smaller images leave nothing to the last stages
+
+
+def settings_of(architecture: str) -> dict[str, Any]:
+    """Return the settings of an architecture, with the values they have if left out."""
+    if architecture not in DEFAULTS:
+        raise ValueError(
+            f"{architecture!r} is no architecture; there are {', '.join(sorted(DEFAULTS))}"
+        )
+    return dict(DEFAULTS[architecture])
+
+
+def build(
+    architecture: str,
+    shape: tuple[int, int, int],
+    settings: Mapping[str, Any],
+    seed: int,
+    noise: list[float] | None = None,
+) -> keras.Model:
+    """Build a network by name.
+
+    Parameters
+    ----------
+    architecture : str
+        One of ``DEFAULTS``.
+    shape : tuple of int
+        Height, width and bands of the images.
+    settings : mapping
+        Those of ``DEFAULTS[architecture]``, and ``softening`` of `AsinhStretch`; others are not
+        looked at.
+    seed : int
+        Of the weights and of dropout. It also sets the seed of the backend, from which
+        ``keras.applications`` draws.
+    noise : list of float, optional
+        Per band, for a stretch that is fixed; else that of each image is used.
+
+    Returns
+    -------
+    keras.Model
+        Not compiled; (n, height, width, bands) in, (n, 1) out: the logit of being a lens.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or an image too small, or not square where the symmetry asks for it.
+    """
+    chosen = settings_of(architecture) | dict(settings)
+    if min(shape[:2]) < SMALLEST:
+        raise ValueError(
+            f"images of {shape[0]} x {shape[1]} pixels are too small for {architecture!r}: "
+            f"{SMALLEST} across are needed; cut out more of the sky (size of the observation)"
+        )
+    keras.utils.set_random_seed(seed)
+    image = keras.Input(shape)
+    x = AsinhStretch(chosen.get("softening", 1.0), noise, dtype="float32")(image)
+    x = BODIES[architecture](x, chosen, seed)
+    # In 32 bits whatever the rest is in: ranks far in the tails are what counts.
+    logit = keras.layers.Dense(1, name="logit", dtype="float32")(x)
+    return keras.Model(image, logit, name=architecture)
+
+
+def resnet(x, settings: Mapping[str, Any], seed: int):
+    """Compact residual network with pre-activation (He et al. 2016, arXiv:1603.05027)."""
+    width = settings["width"]
+    x = keras.layers.Conv2D(width, 7, strides=settings["stem"], padding="same", use_bias=False)(x)
+    for stage in range(settings["stages"]):
+        channels = width * min(2**stage, 4)
+        for block in range(settings["blocks"]):
+            x = _plain_block(x, channels, halved=block == 0)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=MOMENTUM)(x))
+    return _dropped(keras.layers.GlobalAveragePooling2D()(x), settings, seed)
+
+
+def _plain_block(x, channels: int, halved: bool):
+    start = keras.initializers.HeNormal
+    y = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=MOMENTUM)(x))
+    if halved:
+        x = keras.layers.AveragePooling2D(2, padding="same")(x)
+    if x.shape[-1] != channels:
+        x = keras.layers.Conv2D(channels, 1, use_bias=False)(x)
+    y = keras.layers.Conv2D(
+        channels,
+        3,
+        strides=2 if halved else 1,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=start(),
+    )(y)
+    y = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=MOMENTUM)(y))
+    y = keras.layers.Conv2D(
+        channels, 3, padding="same", use_bias=False, kernel_initializer=start()
+    )(y)
+    return keras.layers.Add()([x, y])
+
+
+MOMENTUM = 0.9  # of moving statistics: short trainings must not be judged by those of their start
+
+
+def p4m(x, settings: Mapping[str, Any], seed: int):
+    """Residual network on the dihedral group of 8: exactly the same logit for every view.
+
+    The first convolution strides and the maps are halved before the channels grow: at a quarter
+    of the resolution 8 orientations cost no more than a plain network at half of it.
+    """
+    height, across = x.shape[1:3]
+    if height != across:
+        raise ValueError(
+            f"images of {height} x {across} pixels cannot be turned by 90 degrees; "
+            "cut out squares, or choose another architecture than 'p4m'"
+        )
+    if settings["width"] % 2:
+        raise ValueError(
+            f"width is {settings['width']}, but 8 times it must be a multiple of 16: take an even one"
+        )
+    stem = settings["stem"]
+    size = equivariant.centred_kernel(height, 6 if stem > 1 else 5, stem)
+    x = equivariant.GroupConvolution(
+        settings["width"], size, lifting=True, stride=stem, padding="valid", seed=seed
+    )(x)
+    for stage in range(settings["stages"]):
+        channels = settings["width"] * (stage + 1)
+        for block in range(settings["blocks"]):
+            seed += 3
+            x = _group_block(x, channels, block == 0, seed)
+    x = keras.layers.ReLU()(equivariant.GroupNormalization(momentum=MOMENTUM)(x))
+    x = equivariant.GroupPooling()(keras.layers.GlobalAveragePooling2D()(x))
+    return _dropped(x, settings, seed)
+
+
+def _group_block(x, channels: int, halved: bool, seed: int):
+    convolution = equivariant.GroupConvolution
+    if halved and min(x.shape[1:3]) > 3:
+        x = equivariant.halve(x)
+    y = keras.layers.ReLU()(equivariant.GroupNormalization(momentum=MOMENTUM)(x))
+    if x.shape[-1] != equivariant.ORDER * channels:
+        x = convolution(channels, 1, seed=seed)(x)
+    y = convolution(channels, seed=seed + 1)(y)
+    y = keras.layers.ReLU()(equivariant.GroupNormalization(momentum=MOMENTUM)(y))
+    y = convolution(channels, seed=seed + 2)(y)
+    return keras.layers.Add()([x, y])
+
+
+def lastro(x, settings: Mapping[str, Any], seed: int):
+    """Build LASTRO-EPFL, first on the space images of the Bologna challenge.
+
+    Schaefer et al. (2018, A&A 611, A2, arXiv:1705.07132), "baseline"; entered as LASTRO EPFL in
+    Metcalf et al. (2019, A&A 625, A119). Theirs are pairs of convolutions with 16 to 128 channels
+    without padding, which leave 5 x 5 pixels of 101. Smaller images would vanish; those are padded.
+    Differences: dropout is constant (theirs grew in training), and the stretch stands for their
+    mean and standard deviation. The two wide layers are rectified, as theirs.
+    """
+    padding = "valid" if min(x.shape[1:3]) >= 101 else "same"
+    conv = keras.layers.Conv2D
+    for channels, size in ((16, 4), (32, 3), (64, 3)):
+        x = conv(channels, size, padding=padding, activation="relu")(x)
+        x = conv(channels, 3, padding=padding, activation="relu")(x)
+        x = keras.layers.BatchNormalization()(keras.layers.MaxPooling2D(2)(x))
+    x = _dropped(x, settings, seed)
+    x = _dropped(conv(128, 3, padding=padding, activation="relu")(x), settings, seed + 1)
+    x = keras.layers.BatchNormalization()(conv(128, 3, padding=padding, activation="relu")(x))
+    x = keras.layers.Flatten()(_dropped(x, settings, seed + 2))
+    x = _dropped(keras.layers.Dense(1024, activation="relu")(x), settings, seed + 3)
+    x = _dropped(keras.layers.Dense(1024, activation="relu")(x), settings, seed + 4)
+    return keras.layers.BatchNormalization()(keras.layers.Dense(1024, activation="relu")(x))
+
+
+def deeplens(x, settings: Mapping[str, Any], seed: int):
+    """Build CMU DeepLens: 46 layers, bottleneck residual blocks with pre-activation and ELU.
+
+    Lanusse et al. (2018, MNRAS 473, 3895, arXiv:1703.02642). A 7x7 convolution, then five stages
+    of three blocks, 32 to 512 channels. Differences: shortcuts average before their 1x1
+    convolution, and the 3x3 convolution of a block strides, not its first 1x1.
+    """
+    x = keras.layers.Conv2D(32, 7, padding="same", activation="elu")(x)
+    x = keras.layers.BatchNormalization()(x)
+    for stage in range(5):
+        for block in range(3):
+            x = _bottleneck(x, 16 * 2**stage, 32 * 2**stage, halved=stage > 0 and block == 0)
+    x = keras.layers.ELU()(keras.layers.BatchNormalization()(x))
+    return _dropped(keras.layers.GlobalAveragePooling2D()(x), settings, seed)
+
+
+def _bottleneck(x, narrow: int, wide: int, halved: bool):
+    conv, norm, elu = keras.layers.Conv2D, keras.layers.BatchNormalization, keras.layers.ELU
+    y = elu()(norm()(x))
+    if halved:
+        x = keras.layers.AveragePooling2D(2, padding="same")(x)
+    if x.shape[-1] != wide:
+        x = conv(wide, 1)(x)
+    y = elu()(norm()(conv(narrow, 1)(y)))
+    y = elu()(norm()(conv(narrow, 3, strides=2 if halved else 1, padding="same")(y)))
+    return keras.layers.Add()([x, conv(wide, 1)(y)])
+
+
+def efficientnet_b0(x, settings: Mapping[str, Any], seed: int):
+    """Build EfficientNetB0 of ``keras.applications`` without downloaded weights.
+
+    Tan & Le (2019, arXiv:1905.11946). It takes images in 0 ... 255 and divides them by 255; the
+    stretched ones are multiplied first, or the network would see a 255th of them. Its channels (24,
+    40, 112, ...) are no multiples of 16 and stay: its strides are all in depthwise convolutions,
+    which do not run into the fault.
+    """
+    x = keras.layers.Rescaling(255.0)(x)
+    body = keras.applications.EfficientNetB0(
+        include_top=False, weights=None, input_shape=x.shape[1:], pooling="avg"
+    )
+    return _dropped(body(x), settings, seed)
+
+
+def dense(x, settings: Mapping[str, Any], seed: int):
+    """One dense layer on the pixels: what a network does that knows no neighbourhood."""
+    x = keras.layers.Dense(settings["width"], activation="relu")(keras.layers.Flatten()(x))
+    return _dropped(x, settings, seed)
+
+
+def one_conv(x, settings: Mapping[str, Any], seed: int):
+    """One convolution, one pooling and a dense layer."""
+    x = keras.layers.Conv2D(settings["width"], 3, padding="same", activation="relu")(x)
+    x = keras.layers.Flatten()(keras.layers.MaxPooling2D(4)(x))
+    return _dropped(keras.layers.Dense(64, activation="relu")(x), settings, seed)
+
+
+def _dropped(x, settings: Mapping[str, Any], seed: int):
+    rate = settings["dropout"]
+    return keras.layers.Dropout(rate, seed=seed)(x) if rate else x
+
+
+BODIES: dict[str, Callable] = {
+    "p4m": p4m,
+    "resnet": resnet,
+    "lastro": lastro,
+    "deeplens": deeplens,
+    "efficientnet_b0": efficientnet_b0,
+    "dense": dense,
+    "one_conv": one_conv,
+}
