@@ -2,13 +2,16 @@
 
 import gzip
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
 
-from lensmill.pipeline import cutouts, store
+from lensmill.pipeline import cutout_checks, cutouts, store
 
 SIZE = 24
 OBSERVATION = {"pixel_scale": 0.1, "size": SIZE, "bands": ["VIS"]}
@@ -473,3 +476,33 @@ def test_the_corners_of_an_image_are_pieces_of_sky_of_their_own(tmp_path):
     assert (
         len(set(store.read(tmp_path / "out.h5", "systems", ["content_hash"])["content_hash"])) == 4
     )
+
+
+def test_the_guide_has_every_setting_with_its_default():
+    text = (Path(__file__).parents[1] / "docs/survey_images.md").read_text()
+    text = text[text.index("## 3. The settings") : text.index("## 4.")]
+    listed = {}
+    for names, values in re.findall(r"^\| (`[^|]*`) \| ([^|]+) \|", text, re.MULTILINE):
+        defaults = [value.strip("` ") for value in values.split(",")]
+        for name, value in zip(re.findall("`(.*?)`", names), defaults, strict=False):
+            listed[name] = yaml.safe_load(value)
+    expected = cutouts.DEFAULTS | {
+        "max_metadata_auroc": cutout_checks.MAX_METADATA_AUROC,
+        "max_image_auroc": cutout_checks.MAX_IMAGE_AUROC,
+        "min_class_fraction": cutout_checks.MIN_CLASS_FRACTION,
+    }
+    assert {name: listed[name] for name in expected} == expected
+
+
+def test_the_examples_of_the_guide_are_settings():
+    text = (Path(__file__).parents[1] / "docs/survey_images.md").read_text()
+    known = {*cutouts.DEFAULTS, "ingest", "format", "observation"}
+    seen = 0
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
+        found = yaml.safe_load(block)
+        found = found.get("experiments", {}).get("lens_finding", found).get("populations", found)
+        for population in found.values():
+            if "ingest" in population:
+                assert {*population} <= known
+                seen += 1
+    assert seen >= 8

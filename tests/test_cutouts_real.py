@@ -216,3 +216,29 @@ def test_deeplense_arrays_come_in_without_labels(shared_data, tmp_path):
     assert not systems["label_known"].any()
     assert list(refused) == ["README.md"]
     assert pixels.max() == pytest.approx(1.0, abs=0.01)
+
+
+def test_lenses_of_one_survey_beside_galaxies_of_another_are_called_a_leak(shared_data, tmp_path):
+    folder = shared_data / "panstarrs_sled_lenses"
+    with (folder / "images.csv").open() as file:
+        rows = [
+            f"{row['name']},{folder / row['file_prefix']}_i.fits.gz,1\n"
+            for row in csv.DictReader(file)
+        ]
+    galaxies = shared_data / "des_nonlens_galaxies/des_i.fits.gz"
+    rows += [f"galaxy {k},{galaxies}[{k}],0\n" for k in range(23)]
+    (tmp_path / "both.csv").write_text("name,i,label\n" + "".join(rows))
+    settings = {
+        "format": "table",
+        "pixel_scale": 0.263,  # of DES, whose files do not say
+        "observation": observation(0.263, 80, "i"),
+    }
+    output = str(tmp_path / "both.h5")
+    cutouts.ingest(tmp_path / "both.csv", output, "both", "lens_finding", settings)
+    found = cutout_checks.check(output, settings)
+    results = {each["name"]: each for each in found["checks"]}
+    assert [name for name, each in results.items() if not each["passed"]] == ["leaky columns"]
+    assert results["leaky columns"]["value"] == 1.0
+    # 23 galaxies are too few for p < 1e-6, and enough for 3 sigma
+    assert results["leaky brightness"]["flagged"]
+    assert "'sky noise' with 1.000" in results["leaky brightness"]["sentence"]
