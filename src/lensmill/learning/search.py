@@ -22,9 +22,10 @@ import numpy as np
 import yaml
 
 from lensmill import experiments
+from lensmill.learning.threads import limit_threads
 from lensmill.pipeline import provenance, store
 
-# Optuna is imported where it is used: whoever imports this module may only want the docstrings.
+# Keras and Optuna are imported where they are used: threads must be limited before.
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,8 @@ def search_worker(
         Written (JSON): ``study``, the name of the study in the file, and ``trials``, how many this
         worker ran.
     """
+    limit_threads(threads)
+    import keras
     import optuna
 
     optuna.logging.disable_default_handler()
@@ -129,6 +132,7 @@ def search_worker(
                 log.info("trial %d: %s = %.5f", trial.number, OBJECTIVE, value)
                 trials.tell(trial, value)
             shutil.rmtree(folder, ignore_errors=True)
+            keras.backend.clear_session()  # what is left of a network would pile up
             ran += 1
     Path(output).parent.mkdir(parents=True, exist_ok=True)
     Path(output).write_text(json.dumps({"study": name, "trials": ran}))
@@ -167,8 +171,8 @@ def summarise_search(
     names = {json.loads(Path(worker).read_text())["study"] for worker in workers}
     if len(names) > 1:
         raise ValueError(
-            f"the workers of {study} ran different studies, {sorted(names)}: settings, data or code "
-            "changed between them; run them again (snakemake --forcerun search_worker)"
+            f"the workers of {study} ran different studies, {sorted(names)}: settings, data or "
+            "code changed between them; run them again (snakemake --forcerun search_worker)"
         )
     with _opened(study, names.pop()) as trials:
         found = trials.trials
@@ -279,7 +283,7 @@ def _opened(path: str | Path, name: str) -> Iterator[Any]:
 
 
 def _requeue(study: Any, worker: int, workers: int) -> None:
-    """Fail trials that no one runs any more, and queue their settings unless that was done before."""
+    """Fail trials that no one runs any more, and queue their settings, once."""
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -296,9 +300,12 @@ def _next(study: Any, wanted: int, worker: int) -> Any:
     """Return a trial to run, or none if the study has as many as are wanted."""
     from optuna.trial import TrialState
 
+    idle = (TrialState.FAIL, TrialState.WAITING)
+    if sum(t.state not in idle for t in study.get_trials(deepcopy=False)) >= wanted:
+        return None
     trial = study.ask()
     trial.set_user_attr("worker", worker)
-    # Numbers are given one after the other, so two workers cannot both take the last trial.
+    # Numbers are given one after the other, so of two workers only one takes the last trial.
     before = study.get_trials(deepcopy=False)[: trial.number]
     if sum(t.state != TrialState.FAIL for t in before) < wanted:
         return trial
