@@ -76,3 +76,86 @@ rule rank_population:
         code=code("pipeline/ranking.py"),
     script:
         ROOT / "workflow/scripts/rank_population.py"
+
+
+rule export_network:
+    """Write a network as ONNX, also in 8 bits, and what that costs in AUROC and gains in speed."""
+    input:
+        unpack(training_data),
+        model="results/{experiment}/networks/{network}/model.keras",
+        training="results/{experiment}/networks/{network}/training.json",
+    output:
+        onnx="results/{experiment}/networks/{network}/model.onnx",
+        int8="results/{experiment}/networks/{network}/model.int8.onnx",
+        report="results/{experiment}/networks/{network}/export.json",
+    log:
+        "results/{experiment}/logs/export_network/{network}.log",
+    wildcard_constraints:
+        experiment="lens_finding",
+    conda:
+        ROOT / "envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=resources("evaluate_network", "mem_mb"),
+        runtime=resources("evaluate_network", "runtime"),
+    params:
+        code=code("learning/export.py"),
+    script:
+        ROOT / "workflow/scripts/export_network.py"
+
+
+rule search_worker:
+    """Try settings of a network until the study has its trials; a killed worker goes on."""
+    input:
+        unpack(training_data),
+    output:
+        "results/{experiment}/searches/{network}/workers/{worker}.json",
+    log:
+        "results/{experiment}/logs/search_worker/{network}.{worker}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/search_worker/{network}.{worker}.tsv"
+    wildcard_constraints:
+        experiment="lens_finding",
+        network=one_of(FINDER["searches"]),
+        worker=r"\d+",
+    conda:
+        ROOT / "envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=resources("train_network", "mem_mb"),
+        runtime=resources("train_network", "runtime"),
+    params:
+        settings=network_settings,
+        search=lambda wildcards: FINDER["searches"][wildcards.network],
+        seed=config["seed"],
+        # No outputs: workers share the first, and a killed job finds both when it starts again.
+        study="results/{experiment}/searches/{network}/study.db",
+        folder="results/{experiment}/searches/{network}/workers/{worker}",
+        code=code("learning/search.py", "experiments/{experiment}/network.py"),
+    script:
+        ROOT / "workflow/scripts/search_worker.py"
+
+
+rule summarise_search:
+    """Write the trials of a search as a table, and the settings of the best."""
+    input:
+        lambda wildcards: expand(
+            "results/{experiment}/searches/{network}/workers/{worker}.json",
+            worker=range(FINDER["searches"][wildcards.network]["workers"]),
+            **wildcards,
+        ),
+    output:
+        table="results/{experiment}/searches/{network}/trials.csv",
+        best="results/{experiment}/searches/{network}/best.yaml",
+    log:
+        "results/{experiment}/logs/summarise_search/{network}.log",
+    wildcard_constraints:
+        experiment="lens_finding",
+        network=one_of(FINDER["searches"]),
+    conda:
+        ROOT / "envs/train.yaml"
+    params:
+        study="results/{experiment}/searches/{network}/study.db",
+        code=code("learning/search.py"),
+    script:
+        ROOT / "workflow/scripts/summarise_search.py"
