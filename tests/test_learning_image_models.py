@@ -1,0 +1,217 @@
+"""Networks for images: what they are made of, and what they must not be made of."""
+
+import functools
+import json
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from lensmill.learning import image_models, stretch  # noqa: E402
+
+SMALL = {"p4m": {"width": 2}, "resnet": {"width": 16}}
+HEAVY = ("efficientnet_b0", "deeplens")  # seconds to build, tens to train
+
+
+def names(also_heavy):
+    marks = {name: pytest.mark.slow for name in HEAVY if not also_heavy}
+    return [
+        pytest.param(name, marks=marks.get(name, ()), id=name) for name in image_models.DEFAULTS
+    ]
+
+
+def build(name, shape=(32, 32, 1), **settings):
+    return image_models.build(name, shape, {**SMALL.get(name, {}), **settings}, seed=3)
+
+
+def pictures(n=16, shape=(32, 32, 1), seed=0):
+    return np.random.default_rng(seed).normal(0, 2, (n, *shape)).astype(np.float32)
+
+
+def layers_of(model):
+    for layer in model._flatten_layers(include_self=False):
+        if not isinstance(layer, keras.Model):
+            yield layer
+
+
+@functools.cache
+def graph_of(name):
+    """Operations of the forward pass, as TensorFlow runs them."""
+    tensorflow = pytest.importorskip("tensorflow")
+    model = build(name)
+    spec = tensorflow.TensorSpec((16, *model.input_shape[1:]), "float32")
+    traced = tensorflow.function(lambda x: model(x, training=True)).get_concrete_function(spec)
+    return traced.graph.get_operations()
+
+
+@pytest.mark.parametrize("name", names(also_heavy=False))
+def test_a_network_trains_saves_and_loads_to_equal_logits(name, tmp_path):
+    model, x = build(name), pictures()
+    y = np.arange(16, dtype=np.float32)[:, None] % 2
+    before = model.predict_on_batch(x)
+    assert before.shape == (16, 1)
+    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    assert np.isfinite(model.train_on_batch(x, y))
+    trained = model.predict_on_batch(x)
+    assert np.isfinite(trained).all() and not np.array_equal(before, trained)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    assert np.array_equal(again.predict_on_batch(x), trained)
+
+
+@pytest.mark.parametrize("name", names(also_heavy=False))
+def test_weights_are_a_function_of_the_seed(name):
+    one, same = build(name), build(name)
+    other = image_models.build(name, (32, 32, 1), SMALL.get(name, {}), seed=4)
+    pairs = list(zip(one.get_weights(), same.get_weights(), strict=True))
+    assert all(np.array_equal(a, b) for a, b in pairs)
+    assert not all(
+        np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", names(also_heavy=True))
+def test_no_convolution_of_one_pixel_strides(name):
+    # R3: its weight gradient corrupts memory in the oneDNN of TensorFlow 2.19 to 2.21.
+    checked = 0
+    for operation in graph_of(name):
+        if operation.type == "Conv2D":
+            height, width = operation.inputs[1].shape[:2]
+            checked += 1
+            if (height, width) == (1, 1):
+                assert set(operation.get_attr("strides")) == {1}, operation.name
+    assert checked or name == "dense"
+
+
+@pytest.mark.parametrize("name", names(also_heavy=True))
+def test_matrix_products_take_two_axes(name):
+    # R4: rank 4 times rank 2 gives wrong numbers there.
+    for operation in graph_of(name):
+        assert "BatchMatMul" not in operation.type and operation.type != "Einsum", operation.name
+        if operation.type == "MatMul":
+            assert all(len(given.shape) == 2 for given in operation.inputs)
+
+
+@pytest.mark.parametrize("name", sorted(set(image_models.DEFAULTS) - {"efficientnet_b0"}))
+def test_channels_are_multiples_of_16(name):
+    # R2; the bands of the image and the logit cannot be.
+    for operation in graph_of(name):
+        if operation.type == "Conv2D":
+            into, out = operation.inputs[1].shape[2:]
+            assert out % 16 == 0, operation.name
+            assert into % 16 == 0 or into == BANDS_SEEN, operation.name
+
+
+BANDS_SEEN = 1  # channels per band that the first convolution takes
+
+
+def test_only_efficientnet_has_channels_of_its_own_and_never_where_a_pixel_strides():
+    odd = [
+        operation
+        for operation in graph_of("efficientnet_b0")
+        if operation.type == "Conv2D" and any(n % 16 for n in operation.inputs[1].shape[2:])
+    ]
+    assert odd
+    assert all(
+        set(operation.get_attr("strides")) == {1} or operation.inputs[1].shape[0] > 1
+        for operation in odd
+    )
+
+
+def test_efficientnet_sees_the_stretched_pixels_and_not_a_255th_of_them():
+    model = build("efficientnet_b0")
+    scales = [
+        layer.scale for layer in layers_of(model) if isinstance(layer, keras.layers.Rescaling)
+    ]
+    assert np.prod(scales) == pytest.approx(1.0)
+
+
+def test_deeplens_has_46_layers_with_weights():
+    # One convolution, then five stages of three blocks of three; shortcuts are not counted.
+    model = build("deeplens")
+    convolutions = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.Conv2D)]
+    shortcuts = 5 - 1  # the first stage has the channels it is given
+    assert len(convolutions) - shortcuts == 46
+
+
+def test_lastro_has_the_maps_of_its_paper_at_101_pixels():
+    model = build("lastro", (101, 101, 1))
+    flat = next(layer for layer in layers_of(model) if isinstance(layer, keras.layers.Flatten))
+    assert flat.input.shape == (None, 5, 5, 128)
+
+
+@pytest.mark.parametrize("name", ["p4m", "resnet", "one_conv"])
+def test_pixels_in_another_unit_give_the_same_logits(name):
+    # The stretch is in units of each image's own noise.
+    model, x = build(name), pictures()
+    assert np.asarray(model(x * 37)) == pytest.approx(np.asarray(model(x)), abs=1e-4)
+
+
+def test_every_setting_of_an_architecture_can_be_stored():
+    for name in image_models.DEFAULTS:
+        assert json.loads(json.dumps(image_models.settings_of(name))) == image_models.DEFAULTS[name]
+
+
+def test_an_unknown_architecture_is_refused_with_those_there_are():
+    with pytest.raises(ValueError, match=r"'vgg' is no architecture; there are deeplens, dense"):
+        image_models.build("vgg", (32, 32, 1), {}, seed=0)
+
+
+def test_images_that_are_too_small_are_refused():
+    with pytest.raises(ValueError, match="12 x 12 pixels are too small"):
+        image_models.build("resnet", (12, 12, 1), {}, seed=0)
+
+
+# The stretch
+
+
+def test_the_stretch_is_linear_at_the_noise_and_logarithmic_above():
+    layer = stretch.AsinhStretch(noise=[2.0])
+    x = np.array([0.02, -0.02, 2.0, 2e4]).reshape(4, 1, 1, 1)
+    expected = np.arcsinh(x / 2.0)
+    assert np.asarray(layer(x)) == pytest.approx(expected, rel=1e-6)
+    assert expected[0] == pytest.approx(0.01, rel=1e-4)
+
+
+def test_the_stretch_by_logarithm_is_the_inverse_hyperbolic_sine():
+    x = np.concatenate([-np.logspace(-6, 6, 200), [0.0], np.logspace(-6, 6, 200)])
+    x = x.astype(np.float32)
+    assert np.asarray(stretch.asinh(x)) == pytest.approx(np.arcsinh(x), rel=3e-6)
+
+
+def test_the_noise_of_an_image_is_found_beside_a_galaxy_and_a_level_of_the_sky():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:64, :64] - 31.5
+    galaxy = 3000 * np.exp(-np.hypot(x, y) / 3)
+    sky = 12.0
+    noise = rng.normal(0, 0.7, (200, 64, 64, 1))
+    found = np.asarray(stretch.image_noise((noise + galaxy[..., None] + sky).astype(np.float32)))
+    assert np.median(found) == pytest.approx(0.7, rel=0.02)
+    assert found.std() < 0.1 * 0.7
+
+
+def test_bands_have_their_own_noise():
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, [1.0, 10.0], (50, 32, 32, 2)).astype(np.float32)
+    found = np.median(np.asarray(stretch.image_noise(x)), axis=0).ravel()
+    assert found == pytest.approx([1.0, 10.0], rel=0.05)
+
+
+def test_a_training_scale_is_that_of_the_training_rows():
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 3.0, (100, 32, 32, 1)).astype(np.float32)
+    x[50:] *= 100  # other rows: a test part of another depth
+    assert stretch.training_noise(x, np.arange(50)) == pytest.approx([3.0], rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["p4m", "resnet"])
+def test_constant_images_give_finite_logits(name):
+    x = np.ones((4, 32, 32, 1), np.float32) * np.reshape([0.0, 5.0, -3.0, 1e8], (4, 1, 1, 1))
+    assert np.isfinite(build(name)(x.astype(np.float32))).all()
+
+
+def test_an_image_with_empty_edges_is_not_taken_for_a_bright_one():
+    x = pictures()
+    x[:, :8] = x[:, -8:] = x[:, :, :8] = x[:, :, -8:] = 0.0
+    assert np.abs(np.asarray(stretch.AsinhStretch()(x))).max() < 1
