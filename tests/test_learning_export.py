@@ -10,6 +10,7 @@ from lensmill.learning import export as exporting
 from lensmill.pipeline import store
 
 SIDE, TRAIN, TEST = 24, 768, 400
+FACTS = {"bands": json.dumps(["VIS"])}
 
 
 @pytest.fixture(scope="module", params=["p4m", "resnet"])
@@ -34,7 +35,7 @@ def exported(request, tmp_path_factory):
     network.compile(keras.optimizers.Adam(3e-3), loss)
     network.fit(pixels[:TRAIN], is_lens[:TRAIN, None], batch_size=64, epochs=6, verbose=0)
     network.save(folder / "model.keras")
-    about = {"architecture": request.param, "population": "rings", "observation": {"bands": "i"}}
+    about = {"architecture": request.param, "population": "rings"}
     (folder / "training.json").write_text(json.dumps(about))
     inputs = ("model.keras", "training.json", "dataset.h5", "split.h5")
     outputs = ("model.onnx", "model.int8.onnx", "export.json")
@@ -61,7 +62,7 @@ def rings(n):
 
 
 def _write(path, tables):
-    store.write(path, tables, {name: dict.fromkeys(t, "") for name, t in tables.items()}, {})
+    store.write(path, tables, {name: dict.fromkeys(t, "") for name, t in tables.items()}, FACTS)
 
 
 def run(path, pixels):
@@ -129,7 +130,7 @@ def test_the_file_says_what_goes_in_and_what_comes_out(exported):
         "logit",
     ]
     about = {entry.key: entry.value for entry in model.metadata_props}
-    assert about["trained_on"] == "rings"
+    assert (about["trained_on"], about["bands"]) == ("rings", "VIS")
     assert "electron / s" in about["pixels"]
 
 

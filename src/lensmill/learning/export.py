@@ -89,7 +89,9 @@ def export(
     )  # a network that never ran has no graph
 
     with tempfile.TemporaryDirectory(dir=Path(report).parent) as folder:
-        whole = _to_onnx(trained, json.loads(Path(training).read_text()), folder)
+        about = json.loads(Path(training).read_text())
+        bands = json.loads(store.attributes(dataset)["bands"])
+        whole = _to_onnx(trained, about, bands, folder)
         calibration = learned.rows[:: max(1, len(learned.rows) // CALIBRATION_IMAGES)]
         wanted = roc_auc_score(
             judging.is_lens, image_training.logits(trained, judging.pixels, judging.rows)
@@ -145,7 +147,7 @@ def _part(dataset: str, split: str, pixels: np.memmap, part: int) -> Any:
     return Labelled(pixels, rows, systems["is_lens"][rows] == 1)
 
 
-def _to_onnx(trained: Any, training: dict[str, Any], folder: str) -> Any:
+def _to_onnx(trained: Any, training: dict[str, Any], bands: list[str], folder: str) -> Any:
     """Return the network as an ONNX model whose input is ``pixels`` and whose output ``logit``."""
     import onnx
 
@@ -163,7 +165,7 @@ def _to_onnx(trained: Any, training: dict[str, Any], folder: str) -> Any:
     about = {
         "pixels": "(n, height, width, bands), sky-subtracted [electron / s]",
         "logit": "(n, 1), of being a lens",
-        "bands": " ".join(training["observation"].get("bands", [])),
+        "bands": " ".join(bands),
         "trained_on": training["population"],
         "architecture": training["architecture"],
     }

@@ -56,8 +56,8 @@ figcaption em { color: #e69f00; font-style: normal }
 <p>$count images$known, highest score first; the first $shown are shown, all are in
 <a href="$table">$table</a>. Under each: rank, score, what to beware of, name; more when the
 pointer rests on it. Border: <b class="lens">known lens</b>
-<b class="non-lens">known non-lens</b>, grey where nothing is known. Shown: $bands, each over
-its sky noise; asinh stretch up to the brightest pixels of each image; y up.</p>
+<b class="non-lens">known non-lens</b>, grey where nothing is known. Shown: $bands, over the
+sky noise of each image; asinh stretch up to its brightest pixels; y up.</p>
 $sections</html>
 """)
 
