@@ -28,7 +28,7 @@ TARGETS = [
     FINDER / "scores/p4m/hst/scores.json",
     FINDER / "scores/resnet_augmented_ensemble2/euclid/scores.json",
     FINDER / "scores/p4m/euclid/ranked.html",
-    *(FINDER / "figures" / f"{f}.png" for f in ("gallery", "confusion", "saliency")),
+    *(FINDER / "figures" / f"{f}.png" for f in ("gallery", "worst_mistakes", "saliency")),
 ]
 
 
