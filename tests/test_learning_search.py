@@ -254,3 +254,13 @@ def test_a_space_that_is_none_is_refused_before_the_first_trial(finder, tmp_path
     with pytest.raises(ValueError, match=message):
         work(tmp_path, space=space)
     assert finder.given == []
+
+
+def test_the_finder_takes_what_a_search_gives():
+    import inspect
+
+    from lensmill.experiments.lens_finding import network
+
+    given = {"dataset", "split", "settings", "seed", "threads", "model", "history", "training"}
+    given |= {"checkpoints", "watch"}
+    assert given == inspect.signature(network.train).parameters.keys() & given

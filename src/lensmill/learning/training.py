@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 Examples = tuple[NDArray, NDArray]
 Judge = Callable[[keras.Model], dict[str, float]]
+Watch = Callable[[dict[str, float]], None]
 
 ORDER, NOISE = 0, 1  # third numbers of a seed: what a stream of random numbers of an epoch is for
 
@@ -100,11 +101,12 @@ class Keeper(keras.callbacks.Callback):
         checkpoint: Path,
         identity: str,
         every: float,
+        watch: Watch | None = None,
     ):
         super().__init__()
         self.epochs, self.judge, self.n_epochs = epochs, judge, n_epochs
         self.patience, self.checkpoint, self.every = patience, checkpoint, every
-        self.identity = identity
+        self.identity, self.watch = identity, watch
         self.rows: list[dict[str, float]] = []
         self.best: list[NDArray] = []
         self.begun = self.saved = time.monotonic()
@@ -151,6 +153,8 @@ class Keeper(keras.callbacks.Callback):
             self.model.stop_training = True
         if time.monotonic() - self.saved >= self.every:
             self._save(epoch)
+        if self.watch is not None:
+            self.watch(self.rows[-1])
 
     def _save(self, epoch: int) -> None:
         """Write a checkpoint whole under a new name; only then forget the older ones."""
@@ -222,6 +226,7 @@ def fit(
     checkpoint: str | Path,
     identity: str,
     tensorboard: str | Path | None = None,
+    watch: Watch | None = None,
 ) -> list[dict[str, float]]:
     """Train a model; afterwards it has the weights of its best epoch.
 
@@ -252,6 +257,8 @@ def fit(
         What a checkpoint must agree on to be resumed: a digest of settings and data.
     tensorboard : path, optional
         Folder for TensorBoard's event files.
+    watch : callable, optional
+        Is given each row of the history as it comes; what it raises ends the training.
 
     Returns
     -------
@@ -295,6 +302,7 @@ def fit(
         checkpoint,
         identity,
         settings["checkpoint_seconds"],
+        watch,
     )
     callbacks: list[keras.callbacks.Callback] = [keeper]
     if tensorboard is not None:

@@ -6,7 +6,7 @@ import logging
 import platform
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,6 +68,7 @@ def train(
     history: str,
     training: str,
     checkpoints: str,
+    watch: Callable[[dict[str, float]], None] | None = None,
 ) -> None:
     """Train one network and write it, its history and what is to be known about it.
 
@@ -89,6 +90,8 @@ def train(
         event files go to a folder ``tensorboard`` beside the history.
     checkpoints : path
         Folder in which an interrupted training leaves its state, from which the same call goes on.
+    watch : callable, optional
+        Is given each row of the history as it comes; what it raises ends the training.
     """
     begun = time.monotonic()
     limit_threads(threads)
@@ -148,6 +151,7 @@ def train(
         checkpoints,
         hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest(),
         Path(history).parent / "tensorboard" if settings["tensorboard"] else None,
+        watch,
     )
     # Judged and kept in 32 bits, on whatever device: 16 would cost the symmetry and the tails.
     saved = built("float32")
