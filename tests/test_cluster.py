@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -59,7 +61,9 @@ def test_the_profile_asks_for_what_was_seen_to_work():
     assert profile["slurm-requeue"] is True
     assert profile["retries"] == 2
     assert "slurm-array-jobs" not in profile and "group-components" not in profile
-    assert profile["set-resources"]["train_network"]["gpu"] == 1
+    for step in ("train_network", "search_worker"):
+        assert profile["set-resources"][step]["gpu"] == 1
+    assert profile["slurm-status-attempts"] > 1000  # else it forgets its jobs while SLURM is away
     pause = profile["slurm-init-seconds-before-status-checks"]
     assert 3 * pause <= 300  # SLURM's own MinJobAge; else the plugin falls back to sacct
 
@@ -206,3 +210,30 @@ def test_the_status_counts_what_is_done_running_and_failed(slurm, tmp_path):
     assert "2 of 5 jobs; about 6 min left" in told
     assert "simulate_shard toy_00001  on c1, 18:37 left" in told
     assert "make resume" in told  # no Snakemake is at work there
+
+
+def test_a_snakemake_that_lost_sight_of_its_jobs_is_told_from_one_at_work(slurm, tmp_path):
+    logs = tmp_path / ".snakemake/log"
+    logs.mkdir(parents=True)
+    log = logs / "2026-11-21T100000.000000.snakemake.log"
+    log.write_text(f"SLURM run ID: 1\n{LOG}")
+    program = tmp_path / "bin/snakemake"
+    program.write_text(f"#!{sys.executable}\nimport time\ntime.sleep(60)\n")
+    program.chmod(0o755)
+    driver = subprocess.Popen([program], cwd=tmp_path)
+    try:
+        slurm("squeue", "")
+        assert queue.look(tmp_path) == ([], "")  # a moment ago it still said something
+        os.utime(log, (0, time.time() - 2 * queue.SILENCE))
+        _, trouble = queue.look(tmp_path)
+        assert f"kill -9 {driver.pid}, then make resume" in trouble
+        assert trouble in queue.status(tmp_path)
+        slurm("squeue", in_queue(tmp_path))
+        assert queue.look(tmp_path)[1] == ""  # a long job is no trouble
+        slurm("squeue", "")
+        log.write_text(LOG)
+        os.utime(log, (0, time.time() - 2 * queue.SILENCE))
+        assert queue.look(tmp_path)[1] == ""  # and neither is a run without SLURM
+    finally:
+        driver.kill()
+        driver.wait()

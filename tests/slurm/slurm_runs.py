@@ -1,10 +1,14 @@
 """What the tests on a SLURM use: the cluster, and Snakemake started and ended cleanly."""
 
+import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -23,6 +27,13 @@ def answers(*command: str) -> bool:
     try:
         return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _alive(number: int) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
         return False
 
 
@@ -56,6 +67,44 @@ class Cluster:
     def stop(self) -> None:
         """Take it down."""
         self.local("stop")
+
+    @contextlib.contextmanager
+    def without(self, *daemons: str) -> Iterator[None]:
+        """End daemons of the head node, slurmctld or slurmdbd, and start them again at the end."""
+        if not self.folder:
+            pytest.skip("this SLURM is not ours to break; the test needs one by slurm-local")
+        for daemon in daemons:
+            number = int((self.folder / f"run/{daemon}.pid").read_text())
+            os.kill(number, signal.SIGTERM)
+            while _alive(number):
+                time.sleep(0.2)
+        try:
+            yield
+        finally:
+            for daemon in reversed(daemons):  # the accounting first
+                self._begin(daemon)
+
+    def _begin(self, daemon: str) -> None:
+        conf = str(self.folder / "etc/slurm.conf")
+        environment = os.environ | {"SLURM_CONF": conf}
+        environment |= {"MYSQL_UNIX_PORT": str(self.folder / "run/db.socket")}
+        # by the names that slurm-local finds and ends them by
+        names = {"slurmctld": [daemon, "-f", conf], "slurmdbd": [f"slurmdbd {self.folder}/", "-D"]}
+        with (self.folder / f"log/{daemon}.again.log").open("ab") as log:
+            subprocess.Popen(
+                names[daemon],
+                executable=shutil.which(daemon, path=f"{os.environ['PATH']}:/usr/sbin"),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        asked = {"slurmctld": ["sinfo"], "slurmdbd": ["sacctmgr", "-n", "list", "cluster"]}[daemon]
+        end = time.monotonic() + 60
+        while not answers(*asked):
+            assert time.monotonic() < end, f"{daemon} did not come back"
+            time.sleep(0.2)
 
     def history(self, run: "Run", *columns: str) -> list[list[str]]:
         """Return what the accounting has on the jobs of a run, requeued ones several times."""
@@ -96,7 +145,9 @@ class Run:
     def profile(self, drop=(), **changes) -> None:
         """Write the project's profile with changes; underscores stand for hyphens."""
         profile = yaml.safe_load((self.checkout / "profiles/slurm/config.yaml").read_text())
-        profile |= {"slurm-init-seconds-before-status-checks": 6, "latency-wait": 10}
+        # Every look at the queue that finds nothing new delays the next one by 10 s more.
+        profile |= {"slurm-init-seconds-before-status-checks": 1, "latency-wait": 10}
+        profile |= {"max-status-checks-per-second": 1}
         profile |= {key.replace("_", "-"): value for key, value in changes.items()}
         for key in drop:
             profile.pop(key)
@@ -182,6 +233,10 @@ class Run:
             lambda: subprocess.run(start, capture_output=True).returncode == 0, "job that may start"
         )
 
+    def release(self) -> None:
+        """Let the shards of the toy experiment end, those at work and those to come."""
+        (self.folder / "go").touch()
+
     def starts(self, kind: str) -> list[str]:
         """Return which shards or epochs of the toy experiment were begun, in order."""
         return sorted(file.name.split(".")[1] for file in self.folder.glob(f"starts/{kind}.*"))
@@ -211,3 +266,10 @@ class Run:
                 process.wait()
         if left := self.queue():
             subprocess.run(["scancel", *left], capture_output=True, timeout=60)
+        # Where SLURM follows processes by their parents, part of a cancelled job may outlive it.
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if f"{self.folder}/" in (process / "cmdline").read_text(errors="replace"):
+                    os.kill(int(process.name), signal.SIGKILL)
+            except OSError:  # it has ended
+                continue

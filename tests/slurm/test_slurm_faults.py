@@ -4,18 +4,20 @@ Each test looks at files, digests and the states in SLURM's accounting, not at w
 """
 
 import os
-import signal
+import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import yaml
 from slurm_runs import Run
 
+from lensmill.pipeline import queue
+
 DATA = "results/toy/data/numbers/split.h5"
 MODEL = "results/toy/networks/mean/model.keras"
+LONG = 300  # [s] a shard works unless it is released
 
 
 def data(digests):
@@ -51,6 +53,24 @@ def ask_queue(run, verb, seconds=120):
         text=True,
         timeout=seconds,
     )
+
+
+def kill_as_told(run, process):
+    """End Snakemake as `make status` tells its user to."""
+    assert process.poll() is None
+    told = ask_queue(run, "status").stdout
+    assert "make resume" in told
+    command, number = re.search(r"(kill -9) (\d+)", told).groups()
+    assert int(number) == process.pid
+    subprocess.run([*command.split(), number], check=True)
+    process.wait()
+
+
+def resume(run):
+    """Do what `make resume` does."""
+    assert ask_queue(run, "wait", 400).returncode == 0
+    assert run("--unlock") == 0
+    run.succeed(DATA)
 
 
 # ---- refused before the first job ---------------------------------------------------------------
@@ -94,11 +114,13 @@ def test_more_time_than_the_partition_gives_is_refused_with_the_setting(run, clu
 
 
 def test_cancelled_jobs_are_done_again(run, cluster, straight):
-    run.toy(seconds=20)
+    run.toy(seconds=LONG)
     process = run.start(DATA)
     run.wait_until(lambda: len(run.starts("shard")) == 4, "four shards at work")
     victims = run.queue("RUNNING")[:2]
     subprocess.run(["scancel", *victims], check=True)
+    run.wait_until(lambda: not {*victims} & {*run.queue("RUNNING,COMPLETING")}, "end of the two")
+    run.release()
     assert run.finish(process) == 0, run.tail()
     assert run.digests() == data(straight)
     assert states(run, cluster, "CANCELLED") == {"CANCELLED", "COMPLETED"}
@@ -121,8 +143,12 @@ def test_a_job_over_its_memory_gets_more_at_the_next_attempt(run, cluster, strai
 
 @pytest.mark.slow
 def test_a_job_over_its_time_gets_more_at_the_next_attempt(run, cluster):
-    run.toy(systems=10, seconds=75, resources={"simulate_shard": {"mem_mb": 700, "runtime": 1}})
-    run.succeed("results/toy/data/numbers/dataset.h5", seconds=900)
+    needs = {"mem_mb": 700, "runtime": 1}
+    run.toy(systems=10, seconds=LONG, resources={"simulate_shard": needs})
+    process = run.start("results/toy/data/numbers/dataset.h5")
+    run.wait_until(lambda: len(run.starts("shard")) == 2, "second attempt", 400)
+    run.release()
+    assert run.finish(process) == 0, run.tail()
     assert len(run.starts("shard")) == 2
     if cluster.folder:
         asked = of(run, cluster, "simulate_shard", "timelimit", "state")
@@ -162,7 +188,7 @@ def test_a_full_disk_leaves_no_broken_file_and_the_run_goes_on_when_there_is_roo
 def test_after_a_kill_a_second_start_is_refused_and_resuming_does_nothing_twice(
     run, straight, cluster
 ):
-    run.toy(seconds=20)
+    run.toy(seconds=LONG)
     process = run.start(DATA)
     run.wait_until(running(run, 4), "four running jobs")
     process.kill()
@@ -174,11 +200,10 @@ def test_after_a_kill_a_second_start_is_refused_and_resuming_does_nothing_twice(
     assert "4 jobs of an earlier run" in run.text() and "make resume" in run.text()
     shown = ask_queue(run, "status").stdout
     assert "simulate_shard" in shown and "make resume" in shown
-    assert len(run.starts("shard")) == 4
+    run.wait_until(lambda: len(run.starts("shard")) == 4, "four shards at work")
 
-    assert ask_queue(run, "wait").returncode == 0  # what `make resume` does
-    assert run("--unlock") == 0
-    run.succeed(DATA)
+    run.release()
+    resume(run)
     assert run.digests() == data(straight)
     assert run.starts("shard") == ["00000", "00010", "00020", "00030"]
 
@@ -193,6 +218,7 @@ def test_a_preempted_training_goes_on_from_its_last_epoch(run, cluster, checkout
     on_c1 = {"slurm_partition": "main", "gpu": 0, "slurm_extra": "'--nodelist=c1'"}
     run.profile(set_resources={"train_network": on_c1})
     run.toy(epochs=12, seconds=2)
+    run.succeed(DATA, executor="local")  # so that the training comes at once
     process = run.start(MODEL)
     state = run.folder / "results/toy/networks/mean/checkpoints/state.json"
     run.wait_until(lambda: state.exists() and state.read_text().count("[") > 3, "epoch 3", 180)
@@ -225,54 +251,79 @@ def test_without_an_accounting_database_the_run_is_the_same(run, cluster, straig
 @pytest.mark.alone
 def test_jobs_of_a_node_that_dies_start_again_when_it_is_back(run, cluster, straight):
     run.profile(set_resources={"simulate_shard": {"slurm_extra": "'--nodelist=g1'"}})
-    run.toy(seconds=40)
+    run.toy(seconds=LONG)
     process = run.start(DATA)
     run.wait_until(running(run, 4), "four running jobs")
     cluster.local("node-down", "g1")
     try:
         run.wait_until(lambda: "NODE_FAIL" in states(run, cluster), "failed node", 120)
+        run.release()
     finally:
         cluster.local("node-up", "g1")
     assert run.finish(process, 900) == 0, run.tail()
     assert run.digests() == data(straight)
 
 
-def stop_controller(cluster):
-    number = int((cluster.folder / "run/slurmctld.pid").read_text())
-    os.kill(number, signal.SIGTERM)
-    while Path(f"/proc/{number}/stat").exists() and "Z" not in state_of(number):
-        time.sleep(0.2)
-
-
-def state_of(number):
-    try:
-        return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return "Z"
-
-
 @pytest.mark.slow
 @pytest.mark.alone
-def test_the_run_goes_on_when_the_controller_was_away_for_two_minutes(run, cluster, straight):
-    if not cluster.folder:
-        pytest.skip("this SLURM is not ours to break; the test needs one by slurm-local")
-    run.toy(seconds=30, resources={"simulate_shard": {"mem_mb": 700, "runtime": 10}})
+@pytest.mark.parametrize("daemons", [["slurmctld"], ["slurmctld", "slurmdbd"]], ids="+".join)
+def test_the_run_goes_on_when_the_controller_was_away_for_two_minutes(
+    run, cluster, straight, daemons
+):
+    run.toy(seconds=LONG)
     process = run.start(DATA)
     run.wait_until(running(run, 4), "four running jobs")
-    stop_controller(cluster)
-    try:
+    with cluster.without(*daemons):
         told = ask_queue(run, "status")
         assert "go on running" in told.stdout + told.stderr
+        run.release()
         time.sleep(120)
         assert process.poll() is None
-    finally:
-        log = (cluster.folder / "log/again.log").open("ab")
-        conf = str(cluster.folder / "etc/slurm.conf")
-        subprocess.run(["slurmctld", "-f", conf], check=True, stdout=log, stderr=log)
     assert run.finish(process, 900) == 0, run.tail()
     assert run.digests() == data(straight)
     # A job that begins or ends meanwhile cannot tell the controller, and may be done again.
     assert len(set(run.starts("shard"))) == 4 <= len(run.starts("shard")) <= 8
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_who_cannot_wait_for_the_controller_is_told_what_to_do_and_loses_nothing(
+    run, cluster, straight
+):
+    run.toy(seconds=LONG)
+    process = run.start(DATA)
+    run.wait_until(running(run, 4), "four running jobs")
+    with cluster.without("slurmctld", "slurmdbd"):
+        run.release()
+        time.sleep(120)
+        assert process.poll() is None  # it waits, and would for ever
+        kill_as_told(run, process)
+    resume(run)
+    assert run.digests() == data(straight)
+    assert set(run.starts("shard")) == {"00000", "00010", "00020", "00030"}
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_a_snakemake_that_lost_sight_of_its_jobs_is_named_and_nothing_is_done_twice(
+    run, cluster, straight
+):
+    run.profile(slurm_status_attempts=1)  # gives its jobs up at the first look that fails
+    run.toy(seconds=LONG)
+    process = run.start(DATA)
+    run.wait_until(lambda: len(run.starts("shard")) == 4, "four shards at work")
+    with cluster.without("slurmctld", "slurmdbd"):
+        run.wait_until(lambda: "Falling back to" in run.text(), "look at the queue")
+        time.sleep(10)
+    run.release()
+    run.wait_until(lambda: not run.queue(), "end of the jobs")
+    time.sleep(60)
+    (log,) = run.folder.glob(".snakemake/log/*.log")
+    os.utime(log, (0, log.stat().st_mtime - queue.SILENCE))  # as if it had been so for long
+    kill_as_told(run, process)
+    resume(run)
+    assert run.digests() == data(straight)
+    assert run.starts("shard") == ["00000", "00010", "00020", "00030"]
 
 
 # ---- many jobs ----------------------------------------------------------------------------------
@@ -282,8 +333,10 @@ def test_the_run_goes_on_when_the_controller_was_away_for_two_minutes(run, clust
 def test_of_two_hundred_jobs_none_is_lost(run, cluster, checkout, tmp_path):
     jobs = int(os.environ.get("TEST_SLURM_JOBS", "200"))
     local = Run(checkout, tmp_path / "local")
+    # so much memory that a test machine has a queue of them, and not all of them at work at once
+    needs = {"mem_mb": 16000 if cluster.folder else 700, "runtime": 10}
     for each in (local, run):
-        each.toy(systems=10 * jobs, seconds=0)
+        each.toy(systems=10 * jobs, seconds=0, resources={"simulate_shard": needs})
     begun = time.monotonic()
     run.succeed("results/toy/data/numbers/dataset.h5", seconds=20 * jobs)
     overhead = (time.monotonic() - begun) / jobs

@@ -19,9 +19,10 @@ from datetime import datetime
 from pathlib import Path
 
 PATIENCE = 30  # [s] for SLURM's answer
+SILENCE = 600  # [s] without a word and without a job: Snakemake looks every three minutes or sooner
 AWAY = (
-    "SLURM's controller is away. Jobs that run go on running, and Snakemake waits without a word; "
-    "wait until `scontrol ping` says UP. If Snakemake then does not go on: kill -9 it, make resume"
+    "SLURM's controller is away. Jobs that run go on running, and Snakemake goes on when "
+    "`scontrol ping` says UP. If it does not, or you cannot wait: kill -9 it, then make resume"
 )
 COLUMNS = "%i|%T|%M|%L|%r|%N|%k|%Z"
 
@@ -172,16 +173,59 @@ def progress(log: Path) -> Progress:
     return Progress({rule: int(n) for rule, n in total.items()}, done, failed, started)
 
 
-def status(folder: Path) -> str:
-    """Describe the run in ``folder``: done of total by rule, jobs in the queue, time left."""
+def runs_in(folder: Path) -> list[Path]:
+    """Return Snakemake's logs of the runs in ``folder``, the last one at the end."""
     logs = sorted((folder / ".snakemake" / "log").glob("*.snakemake.log"))
-    logs = [log for log in logs if "Job stats:" in log.read_text(errors="replace")]
-    lines = []
+    return [log for log in logs if "Job stats:" in log.read_text(errors="replace")]
+
+
+def look(folder: Path) -> tuple[list[Job], str]:
+    """Return the jobs of the run in ``folder``, and what keeps it from going on by itself.
+
+    Snakemake waits in silence while SLURM does not answer, and for ever if it has lost sight of
+    its jobs.
+
+    Returns
+    -------
+    jobs : list of Job
+        Those in the queue.
+    trouble : str
+        What is wrong and what to do; empty if nothing is known to be.
+    """
+    driver = next(iter(drivers_of(folder)), None)
     try:
         queue = jobs_of(folder)
-    except RuntimeError as error:
-        queue = []
-        lines.append(str(error))
+    except Unreachable as error:
+        return [], f"{error} (kill -9 {driver})" if driver else str(error)
+    logs = runs_in(folder)
+    if queue or not driver or not logs or "SLURM run ID" not in logs[-1].read_text():
+        return queue, ""
+    silent = time.time() - logs[-1].stat().st_mtime > SILENCE
+    if not silent or _has_children(driver):  # what it makes here itself: figures, tables
+        return queue, ""
+    return queue, (
+        f"Snakemake (process {driver}) waits, but none of its jobs is in the queue, and for "
+        f"{SILENCE // 60} minutes nothing has happened: it has lost sight of them. "
+        f"kill -9 {driver}, then make resume"
+    )
+
+
+def _has_children(process: int) -> bool:
+    for other in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = other.read_text().rpartition(")")[2].split()[1]
+        except OSError:  # it has ended
+            continue
+        if int(parent) == process:
+            return True
+    return False
+
+
+def status(folder: Path) -> str:
+    """Describe the run in ``folder``: done of total by rule, jobs in the queue, time left."""
+    logs = runs_in(folder)
+    queue, trouble = look(folder)
+    lines = [trouble] if trouble else []
     if not logs:
         return "\n".join([*lines, f"no run in {folder} yet"])
     run = progress(logs[-1])
