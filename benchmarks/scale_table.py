@@ -2,28 +2,24 @@
 
 Every step is run in a process of its own for two sizes; the processor time of the larger, less that
 of the smaller, gives the rate, the rest the start. So the table does not depend on what else this
-machine is doing. Images have no simulator yet: their rate is that of lenstronomy 1.13.6 (64 x 64
-pixels, SIE + shear, two Sersic profiles, Gaussian PSF, noise), which one of ours has to beat.
+machine is doing.
 
-    python benchmarks/scale_table.py [--systems 50000 250000] [--images 400] [--folder DIR]
+    python benchmarks/scale_table.py [--systems 50000 250000] [--images 1024 4096] [--folder DIR]
 """
 
 import argparse
 import multiprocessing
 import resource
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
 import scaling
-from scaling import EXPERIMENT, experiments, settings
+from scaling import experiments, settings
 
 CORES = 100
 SUBMISSION = 2.5  # [s] between two submissions: the executor pauses for 5 s in each of two threads
 WRAPPER = 3.0  # [core s] a job: Python and Snakemake, started three times (measured with 200 jobs)
 LATENCY = 20.0  # [s] from the end of a step to the start of the next one: polling, queue, start
-PIXELS, BYTES = 64 * 64, 4
 
 
 def cost(step, *arguments) -> tuple[float, float]:
@@ -42,80 +38,41 @@ def _run(sender, step, arguments) -> None:
     sender.send((used.ru_utime + used.ru_stime, used.ru_maxrss / 1024))
 
 
-def chain(folder: Path, systems: int, population: str) -> dict[str, tuple[float, float]]:
+def chain(folder: Path, systems: int, sample: tuple[str, str]) -> dict[str, tuple[float, float]]:
     """Run simulate, merge and check for so many systems in one shard; return what they took."""
-    defaults = experiments.defaults(EXPERIMENT)
+    experiment, population = sample
+    defaults = experiments.defaults(experiment)
     chosen = settings.population(defaults, population)
     shard, dataset = str(folder / "00000.h5"), str(folder / "dataset.h5")
     took = {
-        "simulate": cost(scaling.simulate, shard, 0, systems, chosen),
-        "merge": cost(scaling.merge, [shard], dataset, systems, chosen),
+        "simulate": cost(scaling.simulate, *sample, shard, 0, systems, chosen),
+        "merge": cost(scaling.merge, *sample, [shard], dataset, systems, chosen),
     }
-    fractions = defaults["expected_fractions"].get(population, {})
+    fractions = defaults.get("expected_fractions", {}).get(population, {})
     expected = chosen | {"systems": systems, "expected_fractions": fractions}
-    took["check"] = cost(scaling.check, dataset, expected, str(folder / "checks.json"))
+    report = str(folder / "checks.json")
+    took["check"] = cost(scaling.check, experiment, dataset, expected, report)
     took["bytes"] = (Path(dataset).stat().st_size, 0.0)
     return took
 
 
 def rates(
-    sizes: list[int], population: str, folder: str | None
+    sizes: list[int], sample: tuple[str, str], folder: str | None
 ) -> dict[str, tuple[float, float, float, float]]:
-    """Return, by step, start [core s], rate [core s per system], memory [MB] and its growth."""
+    """Return, by step, start [core s], [core s] a system, memory [MB] without and a system."""
     runs = []
     for size in [min(sizes), *sorted(sizes)]:  # the first compiles
         with tempfile.TemporaryDirectory(dir=folder) as inside:
-            runs.append(chain(Path(inside), size, population))
+            runs.append(chain(Path(inside), size, sample))
     small, large = runs[1:]
-    step = max(sizes) - min(sizes)
-    return {
-        name: (
-            max(0.0, small[name][0] - min(sizes) * (large[name][0] - small[name][0]) / step),
-            (large[name][0] - small[name][0]) / step,
-            large[name][1],
-            max(0.0, (large[name][1] - small[name][1]) / step),
-        )
-        for name in small
-    }
-
-
-def image_rate(number: int) -> float:
-    """Return the processor time of one image by lenstronomy [s]."""
-    from lenstronomy.SimulationAPI.sim_api import SimAPI
-
-    band = {
-        "pixel_scale": 0.1,
-        "exposure_time": 1000.0,
-        "magnitude_zero_point": 26.0,
-        "read_noise": 4.0,
-        "ccd_gain": 2.5,
-        "sky_brightness": 22.0,
-        "seeing": 0.3,
-        "num_exposures": 1,
-        "psf_type": "GAUSSIAN",
-    }
-    light = {"R_sersic": 0.5, "n_sersic": 2.0, "center_x": 0.0, "center_y": 0.0}
-    light |= {"e1": 0.1, "e2": 0.0}
-    models = {"lens_model_list": ["SIE", "SHEAR"], "source_light_model_list": ["SERSIC_ELLIPSE"]}
-    models["lens_light_model_list"] = ["SERSIC_ELLIPSE"]
-    image = SimAPI(64, band, models).image_model_class({"supersampling_factor": 1})
-    rng = np.random.default_rng(0)
-    start = time.process_time()
-    for _ in range(number):
-        lens = {
-            "theta_E": rng.uniform(0.8, 1.5),
-            "e1": 0.1,
-            "e2": 0.0,
-            "center_x": 0,
-            "center_y": 0,
-        }
-        drawn = image.image(
-            [lens, {"gamma1": 0.03, "gamma2": 0.0}],
-            [light | {"amp": 1.0}],
-            [light | {"amp": 10.0}],
-        )
-        rng.normal(drawn, 0.1)
-    return (time.process_time() - start) / number
+    few, many = sorted(sizes)
+    found = {}
+    for name, (seconds, memory) in large.items():
+        slope = (seconds - small[name][0]) / (many - few)
+        growth = max(0.0, (memory - small[name][1]) / (many - few))
+        start = max(0.0, seconds - many * slope)
+        found[name] = (start, slope, memory - many * growth, growth)
+    return found
 
 
 def line(what: str, core_hours: float, wall: float, disk: float, largest: str) -> str:
@@ -124,45 +81,52 @@ def line(what: str, core_hours: float, wall: float, disk: float, largest: str) -
     return f"| {what} | {core_hours:.2g} | {minutes} | {disk / 1e9:.2g} GB | {largest} |"
 
 
+def row(systems: int, what: str, measured: dict, size: int) -> str:
+    """Return the row of so many systems in shards of ``size``."""
+    shards = -(-systems // size)
+    of_job = {"simulate": min(size, systems), "merge": systems, "check": systems}
+    seconds = {step: measured[step][0] + n * measured[step][1] for step, n in of_job.items()}
+    memory = {step: measured[step][2] + n * measured[step][3] for step, n in of_job.items()}
+    one, serial = seconds["simulate"], seconds["merge"] + seconds["check"]
+    hours = (shards * (one + WRAPPER) + serial + 2 * WRAPPER) / 3600
+    waves = max(-(-shards // CORES) * one, shards * SUBMISSION + one)
+    disk = 2 * measured["bytes"][1] * systems  # the shards stay beside the merged file
+    longest, widest = (max(of_job, key=of.get) for of in (seconds, memory))
+    return line(
+        f"{systems:.0e} {what} in {shards} shard{'s' * (shards > 1)}".replace("e+0", "e"),
+        hours,
+        waves + serial + 3 * LATENCY,
+        disk,
+        f"{seconds[longest] / 60:.1f} min ({longest}), {memory[widest] / 1000:.1f} GB ({widest})",
+    )
+
+
 def main() -> None:
     """Parse the command line, measure and print two tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--systems", type=int, nargs=2, default=[50000, 250000])
     parser.add_argument("--population", default="epl_shear", help="the slowest, by default")
-    parser.add_argument("--images", type=int, default=400)
+    parser.add_argument("--images", type=int, nargs=2, default=[1024, 4096])
+    parser.add_argument("--images-of", default="euclid", help="population of images")
     parser.add_argument("--folder", help="where the files go for a while")
     arguments = parser.parse_args()
     multiprocessing.set_start_method("spawn")
-    measured = rates(arguments.systems, arguments.population, arguments.folder)
-    print(
-        "| step | start [core s] | 1e6 systems [core s] | memory [MB] |\n| --- | --- | --- | --- |"
-    )
-    for name in ("simulate", "merge", "check"):
-        start, rate, memory, _ = measured[name]
-        print(f"| {name} | {start:.1f} | {rate * 1e6:.1f} | {memory:.0f} |")
-    each = measured["bytes"][1]
-    size = experiments.defaults(EXPERIMENT)["shard_size"]
+    kinds = [
+        ("systems", arguments.systems, ("time_delay", arguments.population)),
+        ("images", arguments.images, ("lens_finding", arguments.images_of)),
+    ]
+    found = {name: rates(sizes, sample, arguments.folder) for name, sizes, sample in kinds}
+    print("| step | start | a million | memory | a million |\n|" + " --- |" * 5)
+    for name, measured in found.items():
+        for step in ("simulate", "merge", "check"):
+            start, rate, memory, growth = measured[step]
+            took = f"{start:.1f} core s | {rate * 1e6:.1f} core s"
+            print(f"| {step} {name} | {took} | {memory:.0f} MB | {growth * 1e6:.0f} MB |")
     print("\n| | core-hours | wall time, 100 cores | disk | largest job |\n|" + " --- |" * 5)
-    for systems in (10**5, 10**6, 10**7, 10**8):
-        shards = -(-systems // size)
-        one = measured["simulate"][0] + measured["simulate"][1] * min(size, systems)
-        serial = sum(measured[s][0] + measured[s][1] * systems for s in ("merge", "check"))
-        hours = (shards * (one + WRAPPER) + serial + 2 * WRAPPER) / 3600
-        waves = max(-(-shards // CORES) * one, shards * SUBMISSION + one)
-        memory = measured["simulate"][2] + measured["simulate"][3] * (min(size, systems))
-        largest = f"{max(one, serial / 2) / 60:.1f} min, {memory:.0f} MB"
-        disk = 2 * each * systems  # the shards stay beside the merged file
-        name = f"{systems:.0e} systems in {shards} shard{'s' * (shards > 1)}".replace("e+0", "e")
-        print(line(name, hours, waves + serial + 3 * LATENCY, disk, largest))
-    seconds, size = image_rate(arguments.images), 20000
-    for images in (10**5, 10**6):
-        shards, one = -(-images // size), size * seconds
-        hours = shards * (one + WRAPPER) / 3600
-        wall = max(-(-shards // CORES) * one, shards * SUBMISSION + one) + 2 * LATENCY
-        disk = 2 * images * PIXELS * BYTES
-        largest = f"{one / 60:.1f} min, {size * PIXELS * BYTES * 2 / 1e6:.0f} MB"
-        name = f"{images:.0e} images (one band) in {shards} shards".replace("e+0", "e")
-        print(line(name, hours, wall, disk, largest))
+    for name, _, (experiment, _) in kinds:
+        size = experiments.defaults(experiment)["shard_size"]
+        for systems in (10**5, 10**6, 10**7, 10**8) if name == "systems" else (10**5, 10**6):
+            print(row(systems, name, found[name], size))
 
 
 if __name__ == "__main__":

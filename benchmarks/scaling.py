@@ -21,7 +21,8 @@ sys.path.insert(0, str(ROOT / "src"))
 from lensmill import experiments  # noqa: E402
 from lensmill.pipeline import checks, settings, shards  # noqa: E402
 
-EXPERIMENT, POPULATION, SEED = "time_delay", "sie_shear", 1
+SAMPLE = EXPERIMENT, POPULATION = "time_delay", "sie_shear"
+SEED = 1
 
 
 def measured(step, *arguments) -> tuple[float, float]:
@@ -41,31 +42,35 @@ def _run(sender, step, arguments) -> None:
     sender.send((time.perf_counter() - start, peak))
 
 
-def simulate(path: str, first: int, count: int, chosen: dict) -> None:
+def simulate(
+    experiment: str, population: str, path: str, first: int, count: int, chosen: dict
+) -> None:
     """Draw and write one shard, with the start of the interpreter's libraries."""
-    simulator = experiments.load(EXPERIMENT, "simulate")
+    simulator = experiments.load(experiment, "simulate")
     shards.simulate(
-        path, simulator, EXPERIMENT, POPULATION, SEED, first, count, chosen, "benchmark"
+        path, simulator, experiment, population, SEED, first, count, chosen, "benchmark"
     )
 
 
-def merge(paths: list[str], output: str, systems: int, chosen: dict) -> None:
+def merge(
+    experiment: str, population: str, paths: list[str], output: str, systems: int, chosen: dict
+) -> None:
     """Join the shards."""
     shards.merge(
         paths,
         output,
         systems,
-        experiment=EXPERIMENT,
-        population=POPULATION,
+        experiment=experiment,
+        population=population,
         seed=SEED,
         settings=chosen,
         code="benchmark",
     )
 
 
-def check(dataset: str, chosen: dict, output: str) -> None:
+def check(experiment: str, dataset: str, chosen: dict, output: str) -> None:
     """Check the merged data; a failed check ends the benchmark."""
-    checks.report(experiments.load(EXPERIMENT, "check").check(dataset, chosen), output)
+    checks.report(experiments.load(experiment, "check").check(dataset, chosen), output)
 
 
 def chain(folder: Path, systems: int, defaults: dict) -> dict[str, float]:
@@ -76,12 +81,13 @@ def chain(folder: Path, systems: int, defaults: dict) -> dict[str, float]:
     paths, walls, peaks = [], [], []
     for number, first in enumerate(range(0, systems, size)):
         paths.append(str(folder / f"{number:05d}.h5"))
-        wall, peak = measured(simulate, paths[-1], first, min(size, systems - first), chosen)
+        count = min(size, systems - first)
+        wall, peak = measured(simulate, *SAMPLE, paths[-1], first, count, chosen)
         walls.append(wall)
         peaks.append(peak)
     took |= {"simulate_s": sum(walls), "simulate_mb": max(peaks)}
     dataset = str(folder / "dataset.h5")
-    took["merge_s"], took["merge_mb"] = measured(merge, paths, dataset, systems, chosen)
+    took["merge_s"], took["merge_mb"] = measured(merge, *SAMPLE, paths, dataset, systems, chosen)
     took["file_mb"] = Path(dataset).stat().st_size / 1e6
     for path in paths:
         Path(path).unlink()
@@ -89,7 +95,8 @@ def chain(folder: Path, systems: int, defaults: dict) -> dict[str, float]:
         "systems": systems,
         "expected_fractions": defaults["expected_fractions"][POPULATION],
     }
-    took["check_s"], took["check_mb"] = measured(check, dataset, expected, str(folder / "c.json"))
+    report = str(folder / "c.json")
+    took["check_s"], took["check_mb"] = measured(check, EXPERIMENT, dataset, expected, report)
     return took
 
 
