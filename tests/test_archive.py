@@ -88,6 +88,21 @@ def test_a_score_may_differ_within_its_tolerance_and_not_beyond(bundle, results)
         assert len(found) == 1 and f"ln: {key} was" in found[0]
 
 
+def test_of_a_lens_finder_its_auroc_is_compared_and_not_the_time_that_it_took(results, tmp_path):
+    path = results / "toy/scores/finder/images/scores.json"
+    path.parent.mkdir(parents=True)
+    scores = {"network": "finder", "population": "images", "systems": 2000, "auroc": 0.95}
+    scores |= {"auroc_error": 0.004, "tpr0": 0.1, "calibration_error": None, "train_seconds": 60}
+    path.write_text(json.dumps(scores))
+    bundle = tmp_path / "finder.tar.gz"
+    archive.make(bundle, ROOT, results)
+    path.write_text(json.dumps(scores | {"auroc": 0.94, "tpr0": 0.02, "train_seconds": 600}))
+    assert differences(bundle, results) == []
+    path.write_text(json.dumps(scores | {"auroc": 0.92}))
+    (line, *_) = differences(bundle, results)
+    assert "finder/images/scores.json: auroc was 0.95, is 0.92 (+- 0.02)" in line
+
+
 def test_what_is_missing_is_named(bundle, results):
     shutil.rmtree(results / "toy/figures")
     shutil.rmtree(results / "toy/scores")
