@@ -27,8 +27,9 @@ ROOT = provenance.PACKAGE.parents[1]
 MANIFEST = "manifest.json"
 
 # Copied whole, from the checkout and from the results.
-SOURCES = ("config.yaml", "requirements.txt", "envs/*.yaml", "profiles/*/config.yaml")
-SOURCES += ("src/lensmill/experiments/*/defaults.yaml", "data/*.ecsv", "data/*.md")
+SOURCES = ("config.yaml", "configs/*.yaml", "requirements.txt", "envs/*.yaml")
+SOURCES += ("profiles/*/config.yaml", "src/lensmill/experiments/*/defaults.yaml")
+SOURCES += ("data/*.ecsv", "data/*.md")
 RESULTS = ("*/scores/*.csv", "*/scores/*/*/scores.json", "*/data/*/checks.json", "*/figures/*")
 RESULTS += ("*/networks/*/training.json", "*/networks/*/history.csv", "*/networks/*/model.keras")
 RESULTS += ("*/hubble/*/*.json", "*/hubble/*/*.ecsv", "*/scores/*/*/rotation.json")
