@@ -17,7 +17,7 @@ from slurm_runs import ROOT, SLURM_LOCAL, Cluster, Run, answers
 
 def pytest_configure(config):
     """Name the marker of tests that others cannot run beside."""
-    config.addinivalue_line("markers", "alone: breaks the cluster, or pushes other jobs off it")
+    config.addinivalue_line("markers", "alone: breaks the cluster, or leaves no room on it")
 
 
 def pytest_collection_modifyitems(items):

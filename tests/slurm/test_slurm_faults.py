@@ -330,6 +330,7 @@ def test_a_snakemake_that_lost_sight_of_its_jobs_is_named_and_nothing_is_done_tw
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_of_two_hundred_jobs_none_is_lost(run, cluster, checkout, tmp_path):
     jobs = int(os.environ.get("TEST_SLURM_JOBS", "200"))
     local = Run(checkout, tmp_path / "local")
