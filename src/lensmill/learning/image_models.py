@@ -174,24 +174,26 @@ def lastro(x, settings: Mapping[str, Any], seed: int):
     """Build LASTRO-EPFL, first on the space images of the Bologna challenge.
 
     Schaefer et al. (2018, A&A 611, A2, arXiv:1705.07132), "baseline"; entered as LASTRO EPFL in
-    Metcalf et al. (2019, A&A 625, A119). Theirs are pairs of convolutions with 16 to 128 channels
-    without padding, which leave 5 x 5 pixels of 101. Smaller images would vanish; those are padded.
-    Differences: dropout is constant (theirs grew in training), and the stretch stands for their
-    mean and standard deviation. The two wide layers are rectified, as theirs.
+    Metcalf et al. (2019, A&A 625, A119). Pairs of convolutions with 16 to 128 channels and without
+    padding, which leave 5 x 5 pixels of 101; where images are smaller and maps would vanish, the
+    last ones are padded. Differences: dropout is constant (theirs grew in training), and the
+    stretch stands for their mean and standard deviation.
     """
-    padding = "valid" if min(x.shape[1:3]) >= 101 else "same"
-    conv = keras.layers.Conv2D
     for channels, size in ((16, 4), (32, 3), (64, 3)):
-        x = conv(channels, size, padding=padding, activation="relu")(x)
-        x = conv(channels, 3, padding=padding, activation="relu")(x)
+        x = _narrowing(_narrowing(x, channels, size), channels, 3)
         x = keras.layers.BatchNormalization()(keras.layers.MaxPooling2D(2)(x))
     x = _dropped(x, settings, seed)
-    x = _dropped(conv(128, 3, padding=padding, activation="relu")(x), settings, seed + 1)
-    x = keras.layers.BatchNormalization()(conv(128, 3, padding=padding, activation="relu")(x))
+    x = _dropped(_narrowing(x, 128, 3), settings, seed + 1)
+    x = keras.layers.BatchNormalization()(_narrowing(x, 128, 3))
     x = keras.layers.Flatten()(_dropped(x, settings, seed + 2))
     x = _dropped(keras.layers.Dense(1024, activation="relu")(x), settings, seed + 3)
     x = _dropped(keras.layers.Dense(1024, activation="relu")(x), settings, seed + 4)
     return keras.layers.BatchNormalization()(keras.layers.Dense(1024, activation="relu")(x))
+
+
+def _narrowing(x, channels: int, size: int):
+    padding = "valid" if min(x.shape[1:3]) > 2 * size else "same"
+    return keras.layers.Conv2D(channels, size, padding=padding, activation="relu")(x)
 
 
 def deeplens(x, settings: Mapping[str, Any], seed: int):
