@@ -259,7 +259,7 @@ def test_the_error_of_an_auroc_is_its_scatter():
     rng = np.random.default_rng(8)
     label = np.repeat([0, 1], [60, 90])
     found = [roc_auc_score(label, rng.normal(label * 1.0)) for _ in range(500)]
-    expected = cutout_checks.auroc_error(np.mean(found), 90, 60)
+    expected = cutout_checks.hanley_mcneil(np.mean(found), 90, 60)
     assert np.std(found) == pytest.approx(expected, rel=0.15)
 
 

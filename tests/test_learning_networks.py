@@ -176,7 +176,7 @@ def test_only_test_systems_are_judged(noisy, population):
     judged = store.read(noisy[2] / "predictions.h5", "systems", ["index"])["index"]
     labels = store.read(population["split"], "systems")
     part = dict(zip(labels["index"], labels["split"], strict=True))
-    assert {part[i] for i in judged} == {observe.TEST}
+    assert {part[i] for i in judged} == {splits.TEST}
 
 
 def test_the_training_file_says_what_made_the_network(noisy):

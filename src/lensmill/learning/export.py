@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from lensmill.learning.threads import limit_threads
 from lensmill.pipeline import store
+from lensmill.pipeline.splits import TEST
 
 # Keras, ONNX and its runtime are imported where they are used: they take seconds, and threads must
 # be limited before.
 
 log = logging.getLogger(__name__)
 
-TRAIN, VALIDATION, TEST = 0, 1, 2  # parts of a split
 PERMITTED = 0.002  # loss of AUROC that an export may cost
 CALIBRATION_IMAGES = 256  # of the training part, from which ranges of 8 bits are taken
 CALIBRATION_PERCENTILE = 99.99  # of what a layer gives: the last bright pixels are clipped

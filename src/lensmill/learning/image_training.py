@@ -16,11 +16,11 @@ from lensmill.learning.equivariant import ORDER as VIEWS
 from lensmill.learning.equivariant import transform
 from lensmill.learning.training import NOISE, ORDER, Epochs
 from lensmill.pipeline import store
+from lensmill.pipeline.splits import TRAIN, VALIDATION
 
 log = logging.getLogger(__name__)
 
 AT_A_TIME = 256  # images whose logits are found at once
-TRAIN, VALIDATION = 0, 1  # parts of a split
 SAMPLE = 2  # third number of a seed, beside those of `training`: which non-lenses are drawn
 
 

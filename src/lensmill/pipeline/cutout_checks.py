@@ -391,7 +391,7 @@ def separable(
         for classifier, x in ((linear, rankdata(features, axis=0)), (tree, features))
     )
     found = max(float(roc_auc_score(label, guess)) for guess in guesses)
-    sigma = auroc_error(limit, int(lenses), int(others))
+    sigma = hanley_mcneil(limit, int(lenses), int(others))
     p = float(ndtr(-(found - limit) / sigma))
     sentence = (
         f"{what} alone ({len(varying)} columns) tell lenses with AUROC {found:.3f} (limit "
@@ -406,7 +406,7 @@ def _auroc(label: NDArray, values: NDArray) -> float:
     return max(auroc, 1 - auroc)
 
 
-def auroc_error(auroc: float, lenses: int, others: int) -> float:
+def hanley_mcneil(auroc: float, lenses: int, others: int) -> float:
     """Return the standard error of an AUROC by Hanley & McNeil (1982)."""
     one, two = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
     variance = (

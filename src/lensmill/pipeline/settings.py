@@ -126,6 +126,8 @@ def check_experiment(settings: Mapping, schema: Mapping, where: str) -> None:
             _refer(population.get("prior"), settings["priors"], f"{place}.prior")
         if "observation" in population:
             _refer(population["observation"], settings["observations"], f"{place}.observation")
+        if "background" in population:
+            _refer(population["background"], settings["populations"], f"{place}.background")
     for name, network in settings["networks"].items():
         place = f"{where}.networks.{name}"
         # a table of a few real systems teaches nothing; a set of labelled images may

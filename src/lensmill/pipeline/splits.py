@@ -11,6 +11,7 @@ from lensmill.pipeline import provenance, store
 log = logging.getLogger(__name__)
 
 NAMES = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(len(NAMES))
 
 
 def labels(key: str, stratum: NDArray, blocks: tuple[int, int, int]) -> NDArray:

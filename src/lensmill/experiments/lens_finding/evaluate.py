@@ -18,6 +18,7 @@ from lensmill.experiments.lens_finding.sky import KINDS, REAL
 from lensmill.learning import detection
 from lensmill.learning.detection import Undefined
 from lensmill.pipeline import provenance, store, streams
+from lensmill.pipeline.splits import TEST
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ DEFAULTS: dict[str, Any] = {
     "selection_bins": 8,
 }
 UNSEEN = 2**40  # first index of systems that are of a population, but in no data set
-TEST = 2  # label of the test part of a split
 FPR = 0.01  # false-positive rate at which completeness is quoted
 COARSEST = 6  # pixels of the image that one of the maps behind Grad-CAM stands for, at most
 WARM_UP = 64  # images scored before the clock runs: the first call compiles

@@ -52,11 +52,11 @@ class Sky(NamedTuple):
     lens: dict[str, NDArray]  # mass model as `lensmill.lensing.solver.solve` names it, shape (n,)
     centre: tuple[NDArray, NDArray]  # of the lens in the frame [arcsec]
     truth: dict[str, NDArray]  # what else is known of every system, shape (n,)
-    light: dict[str, NDArray]  # components in order of system: `owner` and the columns below
+    light: dict[str, NDArray]  # one entry per component: `owner` and the other `Light.COLUMNS`
 
 
 class Light:
-    """Components of light, added group by group and sorted by system at the end."""
+    """Components of light, added group by group."""
 
     COLUMNS = ("owner", "kind", "lensed", "x", "y", "radius", "index", "q", "phi")
     COLUMNS += ("magnitude", "colour", *SHAPELESS)
@@ -71,11 +71,9 @@ class Light:
         shape = owner.shape
         self.parts.append({c: np.broadcast_to(values.get(c, 0.0), shape) for c in self.COLUMNS})
 
-    def sorted(self) -> dict[str, NDArray]:
-        """Return all components in order of system."""
-        whole = {c: np.concatenate([part[c] for part in self.parts]) for c in self.COLUMNS}
-        order = np.argsort(whole["owner"], kind="stable")
-        return {c: values[order] for c, values in whole.items()}
+    def joined(self) -> dict[str, NDArray]:
+        """Return the columns of all components; `scenes.assemble` puts them to their systems."""
+        return {c: np.concatenate([part[c] for part in self.parts]) for c in self.COLUMNS}
 
 
 class Draws:
@@ -137,7 +135,7 @@ def draw(uniforms: NDArray, family: Mapping[str, list], prior: Mapping[str, Any]
     source = _source_position(draws, galaxy)
     is_lens = kind == 0
     truth |= _images(light, rows[is_lens], draws.where(is_lens), mass, source, n)
-    columns = light.sorted()
+    columns = light.joined()
     for axis, offset in zip("xy", centre, strict=True):
         columns[axis] = columns[axis] + offset[columns["owner"]]
     truth |= {

@@ -15,7 +15,7 @@ from lensmill.experiments.time_delay import observe, transforms
 from lensmill.experiments.time_delay.canonical import Answer
 from lensmill.experiments.time_delay.observe import Observed, Truth
 from lensmill.learning import calibration
-from lensmill.pipeline import logs, provenance, store
+from lensmill.pipeline import logs, provenance, splits, store
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def evaluate(
     if split is None:
         observed, truth = observe.from_ingested(dataset, k)
     else:
-        observed, truth = observe.from_simulated(dataset, split, observe.TEST, k)
+        observed, truth = observe.from_simulated(dataset, split, splits.TEST, k)
         if observation:
             u = observe.noise_uniforms(seed, experiment, population, observed.index, k)
             observed = observe.perturb(observed, observation, u)
@@ -338,7 +338,7 @@ def invariance(
     trained = networks.load(model, training, threads)
     k, observation = trained.training["images"], trained.training["observation"]
     experiment = trained.training["experiment"]
-    observed, _ = observe.from_simulated(dataset, split, observe.TEST, k)
+    observed, _ = observe.from_simulated(dataset, split, splits.TEST, k)
     observed = observe.select(observed, slice(settings["invariance_systems"]))
     if observation:
         u = observe.noise_uniforms(seed, experiment, population, observed.index, k)

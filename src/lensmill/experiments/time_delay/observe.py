@@ -20,7 +20,6 @@ from lensmill.pipeline.streams import uniforms
 
 log = logging.getLogger(__name__)
 
-TRAIN, VALIDATION, TEST = range(3)
 LAST_GOOD_STATUS = 1  # ok or refined; a source on a caustic has no well-defined set of images
 
 NONE: dict[str, Any] = {
@@ -83,7 +82,7 @@ def from_simulated(
     split : path, optional
         Its split; without it all systems are read.
     part : int, optional
-        ``TRAIN``, ``VALIDATION`` or ``TEST``.
+        ``TRAIN``, ``VALIDATION`` or ``TEST`` of `lensmill.pipeline.splits`.
     n_images : int
         Systems with this number of images are read.
 
