@@ -7,6 +7,7 @@ arXiv:1812.01187), channels are multiples of 16 (but EfficientNet's, which are i
 matrix product takes more than two axes.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "dense": {"width": 128, "dropout": 0.2},
     "one_conv": {"width": 16, "dropout": 0.2},
 }
+MOMENTUM = 0.9  # of moving statistics: short trainings must not be judged by those of their start
 SMALLEST = 16  # pixels across: smaller images leave nothing to the last stages
 
 
@@ -122,9 +124,6 @@ def _plain_block(x, channels: int, halved: bool):
     return keras.layers.Add()([x, y])
 
 
-MOMENTUM = 0.9  # of moving statistics: short trainings must not be judged by those of their start
-
-
 def p4m(x, settings: Mapping[str, Any], seed: int):
     """Residual network on the dihedral group of 8: exactly the same logit for every view.
 
@@ -181,14 +180,15 @@ def lastro(x, settings: Mapping[str, Any], seed: int):
     """
     for channels, size in ((16, 4), (32, 3), (64, 3)):
         x = _narrowing(_narrowing(x, channels, size), channels, 3)
-        x = keras.layers.BatchNormalization()(keras.layers.MaxPooling2D(2)(x))
+        x = keras.layers.BatchNormalization(momentum=MOMENTUM)(keras.layers.MaxPooling2D(2)(x))
     x = _dropped(x, settings, seed)
     x = _dropped(_narrowing(x, 128, 3), settings, seed + 1)
-    x = keras.layers.BatchNormalization()(_narrowing(x, 128, 3))
+    x = keras.layers.BatchNormalization(momentum=MOMENTUM)(_narrowing(x, 128, 3))
     x = keras.layers.Flatten()(_dropped(x, settings, seed + 2))
     x = _dropped(keras.layers.Dense(1024, activation="relu")(x), settings, seed + 3)
     x = _dropped(keras.layers.Dense(1024, activation="relu")(x), settings, seed + 4)
-    return keras.layers.BatchNormalization()(keras.layers.Dense(1024, activation="relu")(x))
+    x = keras.layers.Dense(1024, activation="relu")(x)
+    return keras.layers.BatchNormalization(momentum=MOMENTUM)(x)
 
 
 def _narrowing(x, channels: int, size: int):
@@ -204,16 +204,17 @@ def deeplens(x, settings: Mapping[str, Any], seed: int):
     convolution, and the 3x3 convolution of a block strides, not its first 1x1.
     """
     x = keras.layers.Conv2D(32, 7, padding="same", activation="elu")(x)
-    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.BatchNormalization(momentum=MOMENTUM)(x)
     for stage in range(5):
         for block in range(3):
             x = _bottleneck(x, 16 * 2**stage, 32 * 2**stage, halved=stage > 0 and block == 0)
-    x = keras.layers.ELU()(keras.layers.BatchNormalization()(x))
+    x = keras.layers.ELU()(keras.layers.BatchNormalization(momentum=MOMENTUM)(x))
     return _dropped(keras.layers.GlobalAveragePooling2D()(x), settings, seed)
 
 
 def _bottleneck(x, narrow: int, wide: int, halved: bool):
-    conv, norm, elu = keras.layers.Conv2D, keras.layers.BatchNormalization, keras.layers.ELU
+    conv, elu = keras.layers.Conv2D, keras.layers.ELU
+    norm = functools.partial(keras.layers.BatchNormalization, momentum=MOMENTUM)
     y = elu()(norm()(x))
     if halved:
         x = keras.layers.AveragePooling2D(2, padding="same")(x)
@@ -236,6 +237,9 @@ def efficientnet_b0(x, settings: Mapping[str, Any], seed: int):
     body = keras.applications.EfficientNetB0(
         include_top=False, weights=None, input_shape=x.shape[1:], pooling="avg"
     )
+    for layer in body.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = MOMENTUM
     return _dropped(body(x), settings, seed)
 
 

@@ -139,6 +139,13 @@ def check_experiment(settings: Mapping, schema: Mapping, where: str) -> None:
             _refer(other, settings["populations"], f"{place}.test_on")
         if "observation" in network:
             _refer(network["observation"], settings["observations"], f"{place}.observation")
+    for name in settings.get("comparison", []):
+        _refer(name, settings["networks"], f"{where}.comparison")
+    for name, search in settings.get("searches", {}).items():
+        _refer(name, settings["networks"], f"{where}.searches")
+        for key in search["space"]:
+            keys = schema["$defs"]["network"]["properties"]
+            _refer(key, keys, f"{where}.searches.{name}.space")
 
 
 def _priors(settings: Mapping, definitions: Mapping, where: str) -> Iterator[tuple]:

@@ -1,10 +1,48 @@
-"""Steps only lens finding has: rotation, saliency, ranking, export, search of hyper-parameters.
+"""Steps only lens finding has: comparison, rotation, saliency, ranking, export, search of settings.
 
 Reads:  results/lens_finding/data/, results/lens_finding/networks/, results/lens_finding/scores/
 Writes: beside them
 """
 
 FINDER = config["experiments"]["lens_finding"]
+
+
+localrules:
+    compare_networks,
+    rank_population,
+    summarise_search,
+
+
+COMPARED = [
+    (member, FINDER["networks"][name])
+    for name in FINDER["comparison"]
+    for member in members_of(name, FINDER["networks"][name])
+    if "_ensemble" not in member
+]
+
+
+rule compare_networks:
+    """Put cost and scores of networks side by side, on mocks like those they learned from and on others."""
+    input:
+        scores=[
+            f"results/lens_finding/scores/{name}/{population}/scores.json"
+            for name, network in COMPARED
+            for population in network["test_on"]
+        ],
+        histories=[
+            f"results/lens_finding/networks/{name}/history.csv" for name, _ in COMPARED
+        ],
+    output:
+        table="results/lens_finding/scores/networks.csv",
+        page="results/lens_finding/scores/networks.md",
+    log:
+        "results/lens_finding/logs/compare_networks.log",
+    conda:
+        ROOT / "envs/figures.yaml"
+    params:
+        code=code("experiments/lens_finding/comparison.py"),
+    script:
+        ROOT / "workflow/scripts/compare_networks.py"
 
 
 rule measure_rotation:
