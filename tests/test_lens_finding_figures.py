@@ -111,7 +111,7 @@ def write_results(folder, systems, kinds="both"):
         "rotation": {"rotation": _rotations(folder)},
         "saliency": {"saliency": _saliency(folder, predictions[0])},
         "finder_history": {"histories": _histories(folder)},
-        "survey_lenses": {"mocks": predictions[0], "real": [files[0] for files in real]},
+        "survey_lenses": {"mocks": predictions[:1], "real": [files[0] for files in real]},
         "equal_cost": {"networks": _networks(folder)},
     }
 

@@ -1,7 +1,7 @@
-"""Mock-trained, and then the real sky: how one network scores real images.
+"""Mock-trained, and then the real sky: how networks score real images.
 
-Top: the mock test systems that the network was not trained on, lenses (blue) and non-lenses (grey).
-Below, by set of real images: known lenses (blue), images known to show none (grey) and images that
+For each network, first the mock test systems that it was not trained on, lenses (blue) and
+non-lenses (grey). Below them, by set of real images: known lenses (blue), images known to show none (grey) and images that
 nobody has labelled (open). The line is the threshold that lets 1 % of the mock non-lenses through;
 written are the completeness there, or the rate of false positives, with 68 % intervals. This is no
 measurement of a survey's completeness: real lens galaxies, arcs, noise and defects differ from the
@@ -23,15 +23,23 @@ BINS = np.linspace(-12, 12, 49)  # of the logit; what is beyond is in the last b
 LENS, OTHER = plotting.BLUE, plotting.GREY
 
 
-def plot(mocks: str, real: list[str]) -> Figure:
-    """Draw the ``predictions.h5`` of one network on its mocks and on real images."""
-    paths = [mocks, *real]
+def plot(mocks: list[str], real: list[str]) -> Figure:
+    """Draw the ``predictions.h5`` of networks on their mocks, and of the same on real images."""
+    paths, limits = [], []
+    for own in mocks:
+        judged = [own] + [path for path in real if plotting.network(path) == plotting.network(own)]
+        paths += judged
+        limits += [float(store.attributes(own)["threshold"])] * len(judged)
+    if missing := set(real) - set(paths):
+        raise ValueError(
+            f"{', '.join(sorted(missing))}: without predictions of the same network on mocks there "
+            "is no threshold; add them to 'mocks' of this figure"
+        )
     figure, axes = plt.subplots(
         len(paths), 1, figsize=(plotting.COLUMN * 1.5, 0.7 + 0.72 * len(paths)), sharex=True,
         squeeze=False,
     )  # fmt: skip
-    limit = float(store.attributes(mocks)["threshold"])
-    for axis, path in zip(axes[:, 0], paths, strict=True):
+    for axis, path, limit in zip(axes[:, 0], paths, limits, strict=True):
         table = store.read(path, "systems")
         logit, known = table["logit"], table["label_known"] == 1
         lens = known & (table["is_lens"] == 1)
