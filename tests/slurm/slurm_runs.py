@@ -20,6 +20,8 @@ BIN = Path(sys.executable).parent
 SLURM_LOCAL = Path(
     os.environ.get("LENSMILL_SLURM_LOCAL", ROOT.parent / "shared" / "slurm" / "slurm-local")
 )
+# Of a network in its scores: what no two runs have in common.
+COSTS = ("seconds", "images_per_second", "train_seconds", "train_cpu_seconds")
 
 
 def answers(*command: str) -> bool:
@@ -252,7 +254,8 @@ class Run:
                     found[name] = opened.attrs["content_digest"]
             elif file.name == "scores.json":
                 scores = json.loads(file.read_text())
-                scores.pop("seconds", None)  # that it took
+                for cost in COSTS:
+                    scores.pop(cost, None)
                 found[name] = json.dumps(scores, sort_keys=True)
             elif file.name in ("model.keras", "history.csv") and "toy" in file.parts:
                 found[name] = file.read_text()

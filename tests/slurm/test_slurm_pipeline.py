@@ -111,6 +111,19 @@ def test_a_network_is_the_same_on_a_cluster_and_says_that_there_is_no_gpu(
 
 
 @pytest.mark.slow
+def test_images_networks_and_figures_are_the_same_on_a_cluster(run, checkout, tmp_path):
+    tiny = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())["experiments"]["lens_finding"]
+    local = Run(checkout, tmp_path / "local")
+    for each in (local, run):
+        each.settings(run=["lens_finding"], experiments={"lens_finding": tiny})
+    local.succeed(executor="local", seconds=1500)
+    run.succeed(seconds=2400)
+    assert run.digests() == local.digests() != {}
+    figures = {path.name for path in (local.folder / "results").rglob("figures/*")}
+    assert figures == {path.name for path in (run.folder / "results").rglob("figures/*")} != set()
+
+
+@pytest.mark.slow
 @pytest.mark.alone
 def test_a_network_whose_training_is_preempted_is_the_same(run, checkout, tmp_path, cluster):
     if not cluster.folder:
