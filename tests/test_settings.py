@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from lensmill import experiments
 from lensmill.pipeline import priors
-from lensmill.pipeline.settings import refuse_prior, refuse_unknown
+from lensmill.pipeline.settings import check_experiment, refuse_prior, refuse_unknown
 
 SCHEMA = {
     "properties": {
@@ -28,6 +29,22 @@ def test_a_mistyped_key_inside_a_name_of_the_users_choice_is_refused():
 
 def test_names_of_the_users_choice_pass():
     refuse_unknown({"populations": {"mine": {"systems": 3}}}, SCHEMA, "e")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"comparison": ["p4n"]}, r"comparison: 'p4n' does not exist; did you mean 'p4m'"),
+        ({"searches": {"p4n": {"space": {}}}}, r"searches: 'p4n' does not exist; .*'p4m'"),
+        ({"searches": {"p4m": {"space": {"widht": []}}}}, r"p4m\.space: 'widht' .*'width'"),
+    ],
+)
+def test_a_name_that_refers_to_nothing_is_refused(changed, said):
+    settings = experiments.defaults("lens_finding")
+    schema = experiments.schema("lens_finding")
+    check_experiment(settings, schema, "experiments.lens_finding")
+    with pytest.raises(ValueError, match=said):
+        check_experiment(settings | changed, schema, "experiments.lens_finding")
 
 
 @pytest.mark.parametrize(
