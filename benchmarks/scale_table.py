@@ -4,7 +4,7 @@ Every step is run in a process of its own for two sizes; the processor time of t
 of the smaller, gives the rate, the rest the start. So the table does not depend on what else this
 machine is doing.
 
-    python benchmarks/scale_table.py [--systems 50000 250000] [--images 1024 4096] [--folder DIR]
+    python benchmarks/scale_table.py [--systems 1000000 2000000] [--images 20000 40000] [--folder DIR]
 """
 
 import argparse
@@ -104,9 +104,9 @@ def row(systems: int, what: str, measured: dict, size: int) -> str:
 def main() -> None:
     """Parse the command line, measure and print two tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--systems", type=int, nargs=2, default=[50000, 250000])
+    parser.add_argument("--systems", type=int, nargs=2, default=[10**6, 2 * 10**6])
     parser.add_argument("--population", default="epl_shear", help="the slowest, by default")
-    parser.add_argument("--images", type=int, nargs=2, default=[1024, 4096])
+    parser.add_argument("--images", type=int, nargs=2, default=[20000, 40000])
     parser.add_argument("--images-of", default="euclid", help="population of images")
     parser.add_argument("--folder", help="where the files go for a while")
     arguments = parser.parse_args()

@@ -27,7 +27,10 @@ TARGETS = [
     FINDER / "data/checks.json",
     FINDER / "scores/p4m/hst/scores.json",
     FINDER / "scores/resnet_augmented_ensemble2/euclid/scores.json",
+    FINDER / "scores/networks.md",
     FINDER / "scores/p4m/euclid/ranked.html",
+    FINDER / "networks/p4m/export.json",
+    FINDER / "searches/p4m/best.yaml",
     *(FINDER / "figures" / f"{f}.png" for f in ("gallery", "worst_mistakes", "saliency")),
 ]
 
