@@ -12,8 +12,7 @@ def _score(folder, network, population, **scores):
     found = {"network": network, "population": population, "train_on": "euclid"}
     found |= {"architecture": "p4m", "parameters": 28000, "train_cpu_seconds": 150.0}
     found |= {"images_per_second": 4000.0, "lenses": 100, "non_lenses": 100, "tpr10": 0.4}
-    found |= {"tpr_fpr_1e-2": 0.5, "tpr_fpr_1e-3": None, "completeness": 0.5, "auroc": None}
-    found |= {"false_positive_rate": None, "tpr0": None} | scores
+    found |= {"tpr_fpr_1e-2": 0.5, "tpr_fpr_1e-3": None, "auroc": None, "tpr0": None} | scores
     path = folder / "scores" / network / population / "scores.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(found))
@@ -37,8 +36,8 @@ def test_seeds_are_one_line_and_other_populations_stand_apart(tmp_path):
         _score(tmp_path, "p4m_seed1", "euclid", auroc=0.94, tpr0=0.1),
         _score(tmp_path, "p4m_seed2", "euclid", auroc=0.96),
         _score(tmp_path, "resnet", "euclid", auroc=0.91, tpr0=0.2),
-        _score(tmp_path, "p4m_seed1", "hst", completeness=0.2, non_lenses=0),
-        _score(tmp_path, "p4m_seed2", "hst", completeness=0.4, non_lenses=0),
+        _score(tmp_path, "p4m_seed1", "hst", completeness_reference=0.2, non_lenses=0),
+        _score(tmp_path, "p4m_seed2", "hst", completeness_reference=0.4, non_lenses=0),
     ]
     histories = [_history(tmp_path, name) for name in ("resnet", "p4m_seed1", "p4m_seed2")]
     comparison.compare(scores, histories, tmp_path / "networks.csv", tmp_path / "networks.md")

@@ -10,7 +10,7 @@ import pandas as pd
 from lensmill import plotting
 
 SCORES = ("auroc", "tpr0", "tpr10", "tpr_fpr_1e-2", "tpr_fpr_1e-3")
-FOUND = ("completeness", "false_positive_rate")
+FOUND = ("completeness_reference", "false_positive_rate_reference")
 # Columns of the page: heading, column of the table, format.
 OWN = (
     ("weights", "parameters", "{:,.0f}"),
@@ -24,9 +24,9 @@ OWN = (
 )
 ELSEWHERE = (
     ("lenses", "lenses", "{:.0f}"),
-    ("found", "completeness", "{:.2f}"),
+    ("found", "completeness_reference", "{:.2f}"),
     ("non-lenses", "non_lenses", "{:.0f}"),
-    ("taken for lenses", "false_positive_rate", "{:.3f}"),
+    ("taken for lenses", "false_positive_rate_reference", "{:.3f}"),
     ("AUROC", "auroc", "{:.3f}"),
 )
 
@@ -59,8 +59,9 @@ def compare(scores: Sequence[str], histories: Sequence[str], table: str, page: s
         row = {"network": name, "family": plotting.family(name), "population": population}
         row |= {"own": population == found["train_on"], "trained_images_per_second": rates[name]}
         copied = ("architecture", "parameters", "train_cpu_seconds", "images_per_second")
-        copied += ("lenses", "non_lenses", *SCORES, *FOUND)
-        rows.append(row | {key: found[key] for key in copied})
+        copied += ("lenses", "non_lenses", *SCORES)
+        row |= {key: found[key] for key in copied}
+        rows.append(row | {key: found.get(key) for key in FOUND})  # only where it did not learn
     networks = pd.DataFrame(rows)
     networks.to_csv(table, index=False)
     own, others = networks[networks["own"]], networks[~networks["own"]]
