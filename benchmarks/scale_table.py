@@ -4,7 +4,7 @@ Every step is run in a process of its own for two sizes; the processor time of t
 of the smaller, gives the rate, the rest the start. So the table does not depend on what else this
 machine is doing.
 
-    python benchmarks/scale_table.py [--systems 1000000 2000000] [--images 20000 40000] [--folder DIR]
+    python benchmarks/scale_table.py [--systems 1000000 2000000] [--images 20000 40000]
 """
 
 import argparse

@@ -186,6 +186,6 @@ def test_an_export_that_loses_too_much_is_refused_with_the_numbers():
     found = {form: {"auroc": auroc} for form, auroc in (("keras", 0.95), ("onnx", 0.95))}
     exporting._refuse_loss({**found, "int8": {"auroc": 0.9485}}, 1000)
     for auroc in (0.93, 0.947, 0.97, float("nan")):
-        with pytest.raises(ValueError, match=r"int8 form .* where Keras has 0.9500, with 1000 test"):
+        with pytest.raises(ValueError, match=r"int8 form .* Keras has 0.9500, with 1000 test"):
             exporting._refuse_loss({**found, "int8": {"auroc": auroc}}, 1000)
     exporting._refuse_loss({**found, "int8": {"auroc": 0.93}}, 40)  # what one system is worth

@@ -1,13 +1,13 @@
 """Mock-trained, and then the real sky: how networks score real images.
 
-For each network, first the mock test systems that it was not trained on, lenses (blue) and
-non-lenses (grey). Below them, by set of real images: known lenses (blue), images known to show none (grey) and images that
-nobody has labelled (open). The line is the threshold that lets 1 % of the mock non-lenses through;
-written are the completeness there, or the rate of false positives, with 68 % intervals. This is no
-measurement of a survey's completeness: real lens galaxies, arcs, noise and defects differ from the
-mocks, known lenses are the ones that were easy to find, sets come with their own pixels and
-point-spread functions, and a score far from both mock classes means an image unlike all that the
-network has seen.
+For each network, first the mock test systems that it was not trained on, lenses (blue) and non-
+lenses (grey). Below them, by set of real images: known lenses (blue), images known to show none
+(grey) and images that nobody has labelled (open). The line is the threshold that lets 1 % of the
+mock non-lenses through; written are the completeness there, or the rate of false positives, with 68
+% intervals. This is no measurement of a survey's completeness: real lens galaxies, arcs, noise and
+defects differ from the mocks, known lenses are the ones that were easy to find, sets come with
+their own pixels and point-spread functions, and a score far from both mock classes means an image
+unlike all that the network has seen.
 """
 
 import matplotlib.pyplot as plt
