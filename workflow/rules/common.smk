@@ -256,17 +256,20 @@ def training_data(wildcards):
 def test_data(wildcards):
     """Name the data set that a network is judged by, and what goes with it.
 
-    That is the split of a simulated one, and of one that the network learned from; for images of
-    another population, the scores on that one, whose threshold is used.
+    That is the split of a simulated one, unless it is images that no network learns from, which are
+    all judged; and for images of another population than the network's own, the scores on that
+    one, whose threshold is used.
     """
     folder = f"results/{wildcards.experiment}/data/{wildcards.population}"
     files = {"dataset": f"{folder}/dataset.h5", "checks": f"{folder}/checks.json"}
     own = chosen_network(wildcards)["train_on"]
-    if wildcards.population == own or is_simulated(
-        wildcards.experiment, wildcards.population
+    images = "observation" in setting("populations", "{population}")(wildcards)
+    learned = {n["train_on"] for n in setting("networks")(wildcards).values()}
+    in_parts = not images or wildcards.population in learned
+    if wildcards.population == own or (
+        in_parts and is_simulated(wildcards.experiment, wildcards.population)
     ):
         files["split"] = f"{folder}/split.h5"
-    images = "observation" in setting("populations", "{population}")(wildcards)
     if images and wildcards.population != own:
         folder = f"results/{wildcards.experiment}/scores/{wildcards.network}/{own}"
         files["reference"] = f"{folder}/scores.json"
