@@ -217,24 +217,6 @@ def test_images_of_the_training_set_are_found_in_a_test_set(tmp_path):
     assert "first: s33" in found["sentence"]
 
 
-def test_copies_across_a_split_are_found(tmp_path):
-    tables = good()
-    side = np.arange(N) % 3
-    columns = {"systems": {"index": np.arange(N), "split": side}}
-    store.write(tmp_path / "split.h5", columns, {"systems": {"index": "", "split": ""}}, {})
-    tables["cutouts"]["pixels"][3] = tables["cutouts"]["pixels"][0]  # both for training
-    path = save(tmp_path / "data.h5", tables)
-    assert cutout_checks.across_split(path, str(tmp_path / "split.h5"))["passed"]
-    tables["cutouts"]["pixels"][4] = tables["cutouts"]["pixels"][0]
-    path = save(tmp_path / "worse.h5", tables)
-    found = cutout_checks.across_split(path, str(tmp_path / "split.h5"))
-    assert not found["passed"]
-    assert (
-        "1 of 400 images stand in two of training, validation and test (first: s4)"
-        in (found["sentence"])
-    )
-
-
 def test_fingerprints_see_the_last_bit_and_not_the_orientation():
     rng = np.random.default_rng(7)
     image = rng.normal(size=(9, 9, 2)).astype(np.float32)

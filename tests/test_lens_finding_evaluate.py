@@ -189,10 +189,10 @@ def run(tmp_path_factory):
     return files
 
 
-def _images(path, n, kind="both"):
+def _images(path, n, kind="both", noise=3):
     """Write galaxies, half of them with an arc."""
     table = _table(n // 2, n - n // 2) if kind == "both" else _table(n, 0, seed=5)
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(noise)
     x, y = np.meshgrid(*[np.arange(SIZE) - (SIZE - 1) / 2] * 2)
     radius = np.hypot(x, y)
     arc = np.exp(-((radius - 6) ** 2) / 2) * (np.abs(np.arctan2(y, x)) < 1.2)
@@ -400,3 +400,11 @@ def test_the_gradient_is_how_the_logit_changes_with_a_stretched_pixel(run):
     seen = np.arcsinh(pair[:, y, x, 0] / scale)
     slope = np.diff(network.predict(trained, pair))[0] / np.diff(seen)[0]
     assert abs(slope) == pytest.approx(gradient[0, y, x], rel=0.05)
+
+
+def test_images_that_the_network_learned_from_are_no_test(run, tmp_path):
+    with pytest.raises(ValueError, match=r"400 of 400 images .* from which p4m learned; take them"):
+        _evaluate(run, tmp_path, learned=run["dataset"])
+    _images(others := str(tmp_path / "others.h5"), 30, "lenses", noise=4)
+    table, _ = _evaluate(run, tmp_path, dataset=others, split=None, learned=run["dataset"])
+    assert len(table["index"]) == 30

@@ -257,22 +257,23 @@ def test_data(wildcards):
     """Name the data set that a network is judged by, and what goes with it.
 
     That is the split of a simulated one, unless it is images that no network learns from, which are
-    all judged; and for images of another population than the network's own, the scores on that
-    one, whose threshold is used.
+    all judged; for images of another population than the network's own, the scores on that one,
+    whose threshold is used; and if both are real, that one, which must hold none of these images.
     """
-    folder = f"results/{wildcards.experiment}/data/{wildcards.population}"
+    experiment, population = wildcards.experiment, wildcards.population
+    folder = f"results/{experiment}/data/{population}"
     files = {"dataset": f"{folder}/dataset.h5", "checks": f"{folder}/checks.json"}
     own = chosen_network(wildcards)["train_on"]
     images = "observation" in setting("populations", "{population}")(wildcards)
     learned = {n["train_on"] for n in setting("networks")(wildcards).values()}
-    in_parts = not images or wildcards.population in learned
-    if wildcards.population == own or (
-        in_parts and is_simulated(wildcards.experiment, wildcards.population)
-    ):
+    in_parts = not images or population in learned
+    if population == own or (in_parts and is_simulated(experiment, population)):
         files["split"] = f"{folder}/split.h5"
-    if images and wildcards.population != own:
-        folder = f"results/{wildcards.experiment}/scores/{wildcards.network}/{own}"
-        files["reference"] = f"{folder}/scores.json"
+    if images and population != own:
+        scores = f"results/{experiment}/scores/{wildcards.network}"
+        files["reference"] = f"{scores}/{own}/scores.json"
+        if not any(is_simulated(experiment, p) for p in (population, own)):
+            files["learned"] = f"results/{experiment}/data/{own}/dataset.h5"
     return files
 
 

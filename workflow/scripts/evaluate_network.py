@@ -5,7 +5,7 @@ from lensmill.pipeline import logs
 
 logs.start(snakemake.log[0])
 job, files = snakemake.wildcards, snakemake.input
-reference = {"reference": files.reference} if "reference" in files.keys() else {}
+given = {name: files[name] for name in ("reference", "learned") if name in files.keys()}
 experiments.load(job.experiment, "evaluate").evaluate(
     model=files.model,
     training=files.training,
@@ -18,5 +18,5 @@ experiments.load(job.experiment, "evaluate").evaluate(
     scores=snakemake.output.scores,
     network=job.network,
     population=job.population,
-    **reference,
+    **given,
 )

@@ -196,28 +196,6 @@ def shared(dataset: str, other: str) -> dict[str, Any]:
     return checks.outcome("no image in both", not len(common), len(common), 0, sentence)
 
 
-def across_split(dataset: str, split: str) -> dict[str, Any]:
-    """Check that no image stands on two sides of a split into training, validation and test."""
-    systems = store.read(dataset, "systems")
-    sides = store.read(split, "systems", ["index", "split"])
-    if not np.array_equal(sides["index"], systems["index"]):
-        return checks.outcome(
-            "split", False, None, None, "the split is of other systems than the data set holds"
-        )
-    wrong = np.zeros(0, np.int64)
-    for key in _hashes(dataset):
-        _, first, group = np.unique(key, return_index=True, return_inverse=True)
-        wrong = np.union1d(wrong, np.flatnonzero(sides["split"] != sides["split"][first[group]]))
-    sentence = "no image stands in two of training, validation and test"
-    if len(wrong):
-        first = ", ".join(_called(systems, int(i)) for i in wrong[:3])
-        sentence = (
-            f"{len(wrong)} of {len(systems['index'])} images stand in two of training, validation "
-            f"and test (first: {first})"
-        )
-    return checks.outcome("no image across the split", not len(wrong), len(wrong), 0, sentence)
-
-
 def _called(systems: Mapping[str, NDArray], row: int) -> str:
     return str(systems["name"][row]) if "name" in systems else f"system {systems['index'][row]}"
 

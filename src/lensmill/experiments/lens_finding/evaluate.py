@@ -17,7 +17,7 @@ from lensmill.experiments.lens_finding import simulate
 from lensmill.experiments.lens_finding.sky import KINDS, REAL
 from lensmill.learning import detection
 from lensmill.learning.detection import Undefined
-from lensmill.pipeline import provenance, store, streams
+from lensmill.pipeline import cutout_checks, provenance, store, streams
 from lensmill.pipeline.splits import TEST
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ def evaluate(
     network: str,
     population: str,
     reference: str | None = None,
+    learned: str | None = None,
 ) -> None:
     """Judge a network on the test systems of a population, or on all images of an ingested one.
 
@@ -97,13 +98,21 @@ def evaluate(
         Scores of the network on the population that it was trained on. Their threshold for a
         false-positive rate of 1 % is what a survey would use; it also stands in where a population
         has too few non-lenses to set its own.
+    learned : path, optional
+        A data set of real images that the network learned from.
 
     Raises
     ------
     ValueError
-        If split, images and systems do not belong together, no system is left, or the network does
-        not give a finite logit for every image.
+        If split, images and systems do not belong together, no system is left, the network learned
+        from some of these images, or it does not give a finite logit for every one.
     """
+    if learned is not None:
+        found = cutout_checks.shared(dataset, learned)
+        if not found["passed"]:
+            raise ValueError(
+                f"{found['sentence']}, from which {network} learned; take them out of one"
+            )
     trained = networks.load(model, training, threads)
     systems, rows = _systems(dataset, split)
     pixels = store.memmap(dataset, "cutouts", "pixels")
