@@ -25,12 +25,18 @@ rule ingest:
         "../scripts/ingest.py"
 
 
+def cutout_files(wildcards):
+    """Name the folder or table of images, and the table of labels in it if there is one."""
+    population = setting("populations", "{population}")(wildcards)
+    source = user_file(population["ingest"])
+    labels = population.get("labels")
+    return [source] + [f"{source}/{labels}"] * isinstance(labels, str)
+
+
 rule ingest_cutouts:
     """Read images of real lenses and galaxies; name every file that is refused, and why."""
     input:
-        lambda wildcards: user_file(
-            setting("populations", "{population}", "ingest")(wildcards)
-        ),
+        cutout_files,
     output:
         "results/{experiment}/data/{population}/dataset.h5",
     log:
