@@ -155,6 +155,14 @@ def user_file(path):
     return path if Path(path).exists() else str(ROOT / path)
 
 
+def cutout_files(wildcards):
+    """Name the folder or table of images, and the table of labels in it if there is one."""
+    population = setting("populations", "{population}")(wildcards)
+    source = user_file(population["ingest"])
+    labels = population.get("labels")
+    return [source] + [f"{source}/{labels}"] * isinstance(labels, str)
+
+
 def is_simulated(experiment, population):
     """Say whether a population is simulated; else it is ingested."""
     return "systems" in config["experiments"][experiment]["populations"][population]

@@ -25,14 +25,6 @@ rule ingest:
         "../scripts/ingest.py"
 
 
-def cutout_files(wildcards):
-    """Name the folder or table of images, and the table of labels in it if there is one."""
-    population = setting("populations", "{population}")(wildcards)
-    source = user_file(population["ingest"])
-    labels = population.get("labels")
-    return [source] + [f"{source}/{labels}"] * isinstance(labels, str)
-
-
 rule ingest_cutouts:
     """Read images of real lenses and galaxies; name every file that is refused, and why."""
     input:
