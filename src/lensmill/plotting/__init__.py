@@ -36,6 +36,14 @@ _POPULATIONS = {
     "lsst_colour": ("LSST $gri$", PURPLE),
     "des": ("DES", VERMILION),
     "panstarrs": ("Pan-STARRS", SKY),
+    "panstarrs_real_sky": ("Pan-STARRS mocks on real sky", SKY),
+    "panstarrs_lenses": ("Pan-STARRS lenses", BLACK),
+    "hst_hosts": ("HST mocks with quasars", ORANGE),
+    "hst_quasars": ("HST lensed quasars", BLACK),
+    "slacs": ("SLACS", BLACK),
+    "cosmos_galaxies": ("COSMOS galaxies", GREY),
+    "des_bright": ("DES mocks", VERMILION),
+    "des_galaxies": ("DES galaxies", GREY),
 }
 _NETWORKS = {
     "dense_single": ("dense, singles", SKY),

@@ -39,6 +39,7 @@ def plot(mocks: list[str], real: list[str]) -> Figure:
         len(paths), 1, figsize=(plotting.COLUMN * 1.5, 0.7 + 0.72 * len(paths)), sharex=True,
         squeeze=False,
     )  # fmt: skip
+    unlabelled = False
     for axis, path, limit in zip(axes[:, 0], paths, limits, strict=True):
         table = store.read(path, "systems")
         logit, known = table["logit"], table["label_known"] == 1
@@ -52,6 +53,7 @@ def plot(mocks: list[str], real: list[str]) -> Figure:
         if (~known).any():
             _step(axis, logit[~known], color=plotting.BLACK, lw=0.8)
             texts.append(_rate("above", logit[~known], limit))
+            unlabelled = True
         name = plotting.label(plotting.population(path))
         numbers = [f"{of.sum():,}" for of in (lens, other, ~known) if of.any()]
         axis.text(0.01, 0.94, f"{name} ({' + '.join(numbers)})", transform=axis.transAxes, va="top")
@@ -64,7 +66,8 @@ def plot(mocks: list[str], real: list[str]) -> Figure:
     figure.supylabel("density", fontsize=8)
     marks = [("lenses", LENS, 0.45), ("non-lenses", OTHER, 0.45)]
     handles = [Line2D([], [], color=c, lw=5, alpha=a, label=t) for t, c, a in marks]
-    handles.append(Line2D([], [], color=plotting.BLACK, lw=0.8, label="not labelled"))
+    if unlabelled:
+        handles.append(Line2D([], [], color=plotting.BLACK, lw=0.8, label="not labelled"))
     handles.append(Line2D([], [], color=plotting.VERMILION, lw=0.8, label="FPR = 1 % of the mocks"))
     figure.legend(handles=handles, loc="outside upper center", ncols=4)
     return figure
