@@ -113,7 +113,7 @@ def test_a_network_is_the_same_on_a_cluster_and_says_that_there_is_no_gpu(
 @pytest.mark.slow
 @pytest.mark.xfail(
     strict=False,
-    reason="pixels under point sources were seen to differ in their last bits between two jobs",
+    reason="a job that compiles the renderer gives other last bits than one that loads it",
 )
 def test_images_a_network_and_figures_are_the_same_on_a_cluster(run, checkout, tmp_path):
     tiny = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())["experiments"]["lens_finding"]
