@@ -143,8 +143,8 @@ def check_experiment(settings: Mapping, schema: Mapping, where: str) -> None:
         _refer(name, settings["networks"], f"{where}.comparison")
     for name, search in settings.get("searches", {}).items():
         _refer(name, settings["networks"], f"{where}.searches")
+        keys = schema["$defs"]["network"]["properties"]
         for key in search["space"]:
-            keys = schema["$defs"]["network"]["properties"]
             _refer(key, keys, f"{where}.searches.{name}.space")
 
 
