@@ -28,6 +28,20 @@ for table in sorted(tables):
 print(digest.hexdigest())
 """
 
+STARS = """
+import hashlib
+import numpy as np
+from lensmill.imaging import psf, scenes
+from lensmill.imaging.render import render
+
+n, rng = 200, np.random.default_rng(1)
+stars = scenes.light(scenes.POINT, *rng.uniform(-2, 2, (2, n)), rng.uniform(5, 20, (n, 1)))
+none = scenes.lenses(np.zeros(n), np.ones(n), np.zeros(n), np.full(n, 2.0), *np.zeros((4, n)))
+drawn = scenes.assemble(none, (np.arange(n), stars))
+pixels, _ = render(drawn, 41, 0.1, [psf.moffat(0.25, 3, 0.1)])
+print(hashlib.sha256(pixels.tobytes()).hexdigest(), (pixels > 0).any(axis=(1, 2)).all())
+"""
+
 
 def python(code, *arguments, **environment):
     """Run Python as a job does, and return what it prints."""
@@ -72,6 +86,11 @@ def test_a_cache_that_others_can_write_is_not_trusted(tmp_path, monkeypatch):
     Path(first).chmod(0o777)
     second = node.compiled()
     assert second != first and Path(second).parent == tmp_path
+
+
+def test_images_of_a_process_that_compiles_the_renderer_are_those_of_one_that_loads_it(tmp_path):
+    compiled, loaded = (python(STARS, NUMBA_CACHE_DIR=tmp_path) for _ in range(2))
+    assert loaded == compiled and compiled.endswith("True")
 
 
 @pytest.mark.slow

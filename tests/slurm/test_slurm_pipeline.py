@@ -4,7 +4,6 @@ import csv
 import shutil
 import subprocess
 
-import h5py
 import pytest
 import yaml
 from slurm_runs import BIN, ROOT, Run
@@ -126,20 +125,9 @@ def test_images_a_network_and_figures_are_the_same_on_a_cluster(run, checkout, t
         each.settings(run=["lens_finding"], experiments={"lens_finding": tiny})
     local.succeed(*targets, executor="local", seconds=900)
     run.succeed(*targets, seconds=1200)
-    assert alike(local, run, f"{folder}/data/euclid/dataset.h5", "cutouts/pixels")
-    assert alike(local, run, f"{folder}/data/hst/dataset.h5", "cutouts/pixels")
-    assert alike(local, run, f"{folder}/scores/p4m/hst/predictions.h5", "systems/logit")
+    assert len(local.digests()) >= 4  # data of two populations, predictions, scores
+    assert run.digests() == local.digests()
     assert all((run.folder / target).stat().st_size > 0 for target in targets)
-
-
-def alike(local, run, file, column):
-    """Say whether a column is the same but for its last bits.
-
-    These are others where a job compiled the renderer than where it loaded it from the cache.
-    """
-    opened = [h5py.File(each.folder / file) for each in (local, run)]
-    one, two = (each[column][:] for each in opened)
-    return one.shape == two.shape and abs(one - two).max() <= 1e-5 * abs(one).max()
 
 
 @pytest.mark.slow

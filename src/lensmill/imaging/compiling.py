@@ -4,6 +4,11 @@ numba caches a compiled function by the file it stands in, not by the files it c
 of one kernel would leave stale callers behind. The cache therefore lies in a folder named after the
 content of this package (inside NUMBA_CACHE_DIR where that is set). The folder is set for each
 kernel by itself, so that it does not matter which package is imported first.
+
+Every kernel is put into its callers whole. One that stayed a call would be there twice, once in its
+own module and once, optimised otherwise, in the caller's: which of the two runs depends on which
+was loaded first, and with fast mathematics their last bits differ. So a process that compiles would
+make other images than one that loads the compiled code.
 """
 
 import os
@@ -32,6 +37,7 @@ def exact(function: Callable) -> Callable:
 def _compile(function: Callable, fastmath: bool) -> Callable:
     before, config.CACHE_DIR = config.CACHE_DIR, CACHE
     try:
-        return njit(cache=True, fastmath=fastmath, error_model="numpy")(function)
+        options = {"fastmath": fastmath, "error_model": "numpy", "forceinline": True}
+        return njit(cache=True, **options)(function)
     finally:
         config.CACHE_DIR = before
