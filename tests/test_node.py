@@ -39,7 +39,8 @@ stars = scenes.light(scenes.POINT, *rng.uniform(-2, 2, (2, n)), rng.uniform(5, 2
 none = scenes.lenses(np.zeros(n), np.ones(n), np.zeros(n), np.full(n, 2.0), *np.zeros((4, n)))
 drawn = scenes.assemble(none, (np.arange(n), stars))
 pixels, _ = render(drawn, 41, 0.1, [psf.moffat(0.25, 3, 0.1)])
-print(hashlib.sha256(pixels.tobytes()).hexdigest(), (pixels > 0).any(axis=(1, 2)).all())
+assert (pixels.max(axis=(1, 2)) > 0).all()
+print(hashlib.sha256(pixels.tobytes()).hexdigest())
 """
 
 
@@ -90,7 +91,7 @@ def test_a_cache_that_others_can_write_is_not_trusted(tmp_path, monkeypatch):
 
 def test_images_of_a_process_that_compiles_the_renderer_are_those_of_one_that_loads_it(tmp_path):
     compiled, loaded = (python(STARS, NUMBA_CACHE_DIR=tmp_path) for _ in range(2))
-    assert loaded == compiled and compiled.endswith("True")
+    assert loaded == compiled
 
 
 @pytest.mark.slow

@@ -125,7 +125,7 @@ def test_images_a_network_and_figures_are_the_same_on_a_cluster(run, checkout, t
         each.settings(run=["lens_finding"], experiments={"lens_finding": tiny})
     local.succeed(*targets, executor="local", seconds=900)
     run.succeed(*targets, seconds=1200)
-    assert len(local.digests()) >= 4  # data of two populations, predictions, scores
+    assert len(local.digests()) == 7  # data of two populations, a split, predictions and scores
     assert run.digests() == local.digests()
     assert all((run.folder / target).stat().st_size > 0 for target in targets)
 

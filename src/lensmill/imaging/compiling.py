@@ -5,10 +5,10 @@ of one kernel would leave stale callers behind. The cache therefore lies in a fo
 content of this package (inside NUMBA_CACHE_DIR where that is set). The folder is set for each
 kernel by itself, so that it does not matter which package is imported first.
 
-Every kernel is put into its callers whole. One that stayed a call would be there twice, once in its
-own module and once, optimised otherwise, in the caller's: which of the two runs depends on which
-was loaded first, and with fast mathematics their last bits differ. So a process that compiles would
-make other images than one that loads the compiled code.
+Kernels are inlined into their callers. One that stayed a call would be there twice, in its own
+module and, optimised otherwise, in the caller's: which of the two runs depends on which was loaded
+first, and with fast mathematics their last bits differ. A process that compiles would then make
+other images than one that loads the compiled code.
 """
 
 import os
@@ -37,7 +37,7 @@ def exact(function: Callable) -> Callable:
 def _compile(function: Callable, fastmath: bool) -> Callable:
     before, config.CACHE_DIR = config.CACHE_DIR, CACHE
     try:
-        options = {"fastmath": fastmath, "error_model": "numpy", "forceinline": True}
-        return njit(cache=True, **options)(function)
+        compile_ = njit(cache=True, fastmath=fastmath, error_model="numpy", forceinline=True)
+        return compile_(function)
     finally:
         config.CACHE_DIR = before

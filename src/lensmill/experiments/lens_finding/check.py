@@ -115,7 +115,7 @@ def _drawn_again(dataset: str, settings: Mapping[str, Any]) -> list[dict[str, An
         drawn = sky.draw(numbers, simulate.FAMILIES[settings["family"]], settings["prior"])
         model, _, sigma = simulate.noise_free(drawn, settings["observation"])
         new = simulate.draw(index, numbers, settings)["cutouts"]["pixels"]
-        # Another type of processor has other last bits: a thousandth of the noise of a bright star.
+        # On another type of processor a bright star changes by more than 1e-3 of its noise.
         scale = np.maximum(sigma[0], ROUNDED * np.abs(pixels[index]))
         again.add(np.abs((new[0] - pixels[index]) / scale).max()[None], np.array([index]))
         off = ((pixels[index] - model[0]) / sigma[0]) ** 2
