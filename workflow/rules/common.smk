@@ -261,18 +261,19 @@ def training_data(wildcards):
     }
 
 
-def test_data(wildcards):
+def test_data(wildcards, population=None):
     """Name the data set that a network is judged by, and what goes with it.
 
     That is the split of a simulated one, unless it is images that no network learns from, which are
     all judged; for images of another population than the network's own, the scores on that one,
     whose threshold is used; and if both are real, that one, which must hold none of these images.
     """
-    experiment, population = wildcards.experiment, wildcards.population
+    experiment = wildcards.experiment
+    population = population or wildcards.population
     folder = f"results/{experiment}/data/{population}"
     files = {"dataset": f"{folder}/dataset.h5", "checks": f"{folder}/checks.json"}
     own = chosen_network(wildcards)["train_on"]
-    images = "observation" in setting("populations", "{population}")(wildcards)
+    images = "observation" in setting("populations")(wildcards)[population]
     learned = {n["train_on"] for n in setting("networks")(wildcards).values()}
     in_parts = not images or population in learned
     if population == own or (in_parts and is_simulated(experiment, population)):
@@ -283,6 +284,38 @@ def test_data(wildcards):
         if not any(is_simulated(experiment, p) for p in (population, own)):
             files["learned"] = f"results/{experiment}/data/{own}/dataset.h5"
     return files
+
+
+def test_sets():
+    """Group networks by experiment and by the populations that they are tested on, their own first."""
+    sets = {}
+    for experiment, chosen in config["experiments"].items():
+        for name, network in chosen["networks"].items():
+            on = sorted(network["test_on"], key=lambda p: p != network["train_on"])
+            sets.setdefault((experiment, *on), []).append(name)
+    return sets
+
+
+def tests_on(populations):
+    """Return an input function: by population, the files that a network is judged by."""
+
+    def tests(wildcards):
+        named = [p.format(**wildcards) for p in populations]
+        return {p: test_data(wildcards, p) for p in named}
+
+    return tests
+
+
+def inputs_on(populations):
+    """Return an input function: those of these files that the job does not write itself."""
+
+    def inputs(wildcards):
+        tests = tests_on(populations)(wildcards)
+        folder = f"results/{wildcards.experiment}/scores/{wildcards.network}"
+        files = {file for test in tests.values() for file in test.values()}
+        return sorted(files - {f"{folder}/{p}/scores.json" for p in tests})
+
+    return inputs
 
 
 def members_predictions(wildcards):

@@ -113,6 +113,7 @@ rule benchmark_solver:
         "results/time_delay/benchmarks/solver.json",
     log:
         "results/time_delay/logs/benchmark_solver.log",
+    priority: 40  # before the simulations: it compiles what all their jobs load
     conda:
         ROOT / "envs/simulate.yaml"
     params:
