@@ -16,9 +16,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from lensmill.learning.threads import limit_threads
+from lensmill.learning.backend import start_keras
 
-limit_threads(1)
+start_keras(1)
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402

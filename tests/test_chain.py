@@ -77,6 +77,22 @@ def test_the_number_of_shards_changes_no_number(run, tmp_path):
     assert len(digests) == 1
 
 
+def test_one_job_judges_a_network_on_all_its_populations(run):
+    logs = list((run / RESULTS / "logs/evaluate_network").glob("canonical_quad.*"))
+    assert [log.name for log in logs] == ["canonical_quad.sis_shear_sie_sie_shear_epl_shear.log"]
+    scores = (run / RESULTS / "scores/canonical_quad").glob("*/scores.json")
+    judged = {path.parent.name: json.loads(path.read_text())["population"] for path in scores}
+    assert judged == {p: p for p in ("sis_shear", "sie", "sie_shear", "epl_shear")}
+
+
+def test_a_network_can_be_asked_about_any_other_population(run):
+    target = RESULTS / "scores/canonical_quad/published/scores.json"
+    plan = snakemake(run, "--dry-run", "--", target)
+    jobs = [line for line in plan.stdout.splitlines() if line.startswith("rule ")]
+    assert jobs == ["rule evaluate_network:"], plan.stderr[-3000:]
+    assert "network=canonical_quad, population=published" in plan.stdout
+
+
 def test_every_published_system_has_a_row_and_a_verdict(run):
     systems = Table.read(run / RESULTS / "hubble/published/systems.ecsv")
     published = store.read(run / RESULTS / "data/published/dataset.h5", "systems", ["name"])

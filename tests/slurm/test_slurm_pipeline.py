@@ -79,7 +79,7 @@ HISTORY = "results/time_delay/networks/canonical_double/history.csv"
 def network(**settings):
     """Return the settings of a run with one small network."""
     sizes = {"sis_shear": {"systems": 3000}, "sie": {"systems": 2000}}
-    chosen = {"epochs": 2, "tensorboard": False} | settings
+    chosen = {"epochs": 2, "tensorboard": False, "test_on": ["sis_shear", "sie"]} | settings
     return {
         "shard_size": 2000,
         "populations": sizes,
@@ -113,6 +113,7 @@ def test_a_network_is_the_same_on_a_cluster_and_says_that_there_is_no_gpu(
 @pytest.mark.slow
 def test_images_a_network_and_figures_are_the_same_on_a_cluster(run, checkout, tmp_path):
     tiny = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())["experiments"]["lens_finding"]
+    tiny["networks"]["p4m"]["test_on"] = ["euclid", "hst"]
     tiny["resources"] = {"train_network": {"mem_mb": 3000, "runtime": 30}}  # of slurm-local
     folder = "results/lens_finding"
     targets = [

@@ -16,6 +16,7 @@ rule train_network:
         "results/{experiment}/logs/train_network/{network}.log",
     benchmark:
         "results/{experiment}/benchmarks/train_network/{network}.tsv"
+    priority: 10  # the longest jobs: the run would wait for one that comes last
     conda:
         ROOT / "envs/train.yaml"
     threads: 1

@@ -74,6 +74,7 @@ rule check_dataset:
         "results/{experiment}/logs/check_dataset/{population}.log",
     benchmark:
         "results/{experiment}/benchmarks/check_dataset/{population}.tsv"
+    priority: 20
     conda:
         ROOT / "envs/simulate.yaml"
     resources:
@@ -113,6 +114,7 @@ rule split_dataset:
         "results/{experiment}/logs/split_dataset/{population}.log",
     wildcard_constraints:
         population=one_of(set(populations("systems")) | set(populations("observation"))),
+    priority: 20
     conda:
         ROOT / "envs/simulate.yaml"
     params:

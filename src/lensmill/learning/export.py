@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmill.learning.threads import limit_threads
+from lensmill.learning.backend import start_keras
 from lensmill.pipeline import store
 from lensmill.pipeline.splits import TEST
 
@@ -74,7 +74,7 @@ def export(
         If a form has an AUROC that differs from that of Keras by more than 0.002, or than what a
         single system of the rarer class is worth where there are fewer than 500.
     """
-    limit_threads(threads)
+    start_keras(threads)
     import keras
     import onnx
     from sklearn.metrics import roc_auc_score

@@ -22,7 +22,7 @@ import numpy as np
 import yaml
 
 from lensmill import experiments
-from lensmill.learning.threads import limit_threads
+from lensmill.learning.backend import start_keras
 from lensmill.pipeline import provenance, store
 
 # Keras and Optuna are imported where they are used: threads must be limited before.
@@ -81,7 +81,7 @@ def search_worker(
         Written (JSON): ``study``, the name of the study in the file, and ``trials``, how many this
         worker ran.
     """
-    limit_threads(threads)
+    start_keras(threads)
     import keras
     import optuna
 

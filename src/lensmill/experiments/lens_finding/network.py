@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmill.learning.threads import limit_threads
+from lensmill.learning.backend import start_keras
 from lensmill.pipeline import provenance, store
 
 # Keras is imported where it is used: it takes seconds, and threads must be limited before.
@@ -94,7 +94,7 @@ def train(
         Is given each row of the history as it comes; what it raises ends the training.
     """
     begun = time.monotonic()
-    limit_threads(threads)
+    start_keras(threads)
     import keras
 
     from lensmill.learning import devices, image_models, image_training, stretch
@@ -194,7 +194,7 @@ def train(
 
 def load(model: str, training: str, threads: int = 1) -> Network:
     """Read a trained network."""
-    limit_threads(threads)
+    start_keras(threads)
     import keras
 
     import lensmill.learning.image_models  # noqa: F401  (registers what the model is made of)

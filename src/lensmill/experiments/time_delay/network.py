@@ -21,7 +21,7 @@ from lensmill.experiments.time_delay import canonical, isothermal, observe, sky,
 from lensmill.experiments.time_delay.canonical import Answer
 from lensmill.experiments.time_delay.observe import Observed, Truth
 from lensmill.learning import posteriors
-from lensmill.learning.threads import limit_threads
+from lensmill.learning.backend import start_keras
 from lensmill.pipeline import provenance, store
 
 # Keras is imported where it is used: it takes seconds, and threads must be limited before.
@@ -103,7 +103,7 @@ def train(
         Folder in which an interrupted training leaves its state, from which the same call goes on.
     """
     begun = time.monotonic()
-    limit_threads(threads)
+    start_keras(threads)
     import keras
 
     from lensmill.learning import training as loop
@@ -178,7 +178,7 @@ def train(
 
 def load(model: str, training: str, threads: int = 1) -> Network:
     """Read a trained network."""
-    limit_threads(threads)
+    start_keras(threads)
     import keras
 
     import lensmill.learning.layers  # noqa: F401  (registers what the model is made of)
