@@ -7,11 +7,6 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-# With a limit (100 jobs per second, by default) Snakemake looks again a second after every look, and
-# each job that ends adds one more such chain: of a hundred jobs its own process took a seventh of a core.
-if workflow.scheduling_settings:
-    workflow.scheduling_settings.max_jobs_per_timespan = None
-
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT / "src"))  # scripts import the library from this checkout
 

@@ -57,5 +57,18 @@ def look_before_start():
     logger.info("\n".join(["What this run asks for:", *about]))
 
 
+def drop_default_limit():
+    """Let jobs start at any rate, unless a rate was asked for.
+
+    With a limit, Snakemake 9.27 looks again a second after every look, and each job that ends adds
+    one more such chain (`JobScheduler.schedule`): after a hundred jobs its own process takes a
+    seventh of a core. Nobody meets the default, a hundred jobs per second.
+    """
+    limit = workflow.scheduler.job_rate_limiter
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):
+        workflow.scheduler.job_rate_limiter = None
+
+
 onstart:
     look_before_start()
+    drop_default_limit()
