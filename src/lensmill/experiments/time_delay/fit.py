@@ -168,7 +168,8 @@ def _jacobian(p: NDArray, data: Observed, prior: Mapping[str, Any]) -> NDArray:
     n, m = p.shape
     ahead = np.concatenate([p[None], p + STEP * np.eye(m)[:, None]])
     rows = np.tile(np.arange(n), m + 1)
-    r = residuals(ahead.reshape(-1, m), select(data, rows), prior).reshape(m + 1, n, -1)
+    r = residuals(ahead.reshape(-1, m), select(data, rows), prior)
+    r = r.reshape(m + 1, n, r.shape[1])
     return np.moveaxis(r[1:] - r[0], 0, 2) / STEP
 
 
@@ -188,12 +189,13 @@ def _minimise(data: Observed, prior: Mapping[str, Any], start: NDArray) -> tuple
     r = residuals(p, data, prior)
     chi2 = (r**2).sum(axis=1)
     damping = np.full(len(p), 1e-2)
-    active = np.arange(len(p))
+    jacobian = np.empty((*r.shape, p.shape[1]))
+    active = moved = np.arange(len(p))
     for _ in range(MAX_ITERATIONS):
-        some, here = select(data, active), p[active]
-        jacobian = _jacobian(here, some, prior)
-        gradient = np.einsum("nri,nr->ni", jacobian, r[active])
-        curvature = np.einsum("nri,nrj->nij", jacobian, jacobian)
+        jacobian[moved] = _jacobian(p[moved], select(data, moved), prior)
+        some, here, slopes = select(data, active), p[active], jacobian[active]
+        gradient = np.einsum("nri,nr->ni", slopes, r[active])
+        curvature = np.einsum("nri,nrj->nij", slopes, slopes)
         scale = np.maximum(damping[active, None], TINY) * np.einsum("nii->ni", curvature) + TINY
         damped = curvature + scale[:, None, :] * np.eye(p.shape[1])
         step = np.linalg.solve(damped, -gradient[..., None])[..., 0]
@@ -205,7 +207,7 @@ def _minimise(data: Observed, prior: Mapping[str, Any], start: NDArray) -> tuple
         chi2[active] -= np.where(lower, gained, 0)
         damping[active] *= np.where(lower, 0.2, 4.0)
         done = (lower & (gained < TOLERANCE) & (damping[active] < 1)) | (damping[active] > 1e8)
-        active = active[~done]
+        active, moved = active[~done], active[~done & lower]
         if not len(active):
             break
     return p, chi2
