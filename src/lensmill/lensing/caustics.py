@@ -18,9 +18,9 @@ with ``A = (1 - kappa_ext) I - Gamma`` and, along the radial and tangential dire
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from .compiling import kernel
 from .profiles import MAX_TERMS, isothermal_angular, powerlaw_angular, series
 
 FAINTEST = 1e-4  # |magnification| on the cut for slope > 2
@@ -40,7 +40,7 @@ class Curves(NamedTuple):
     cut_y: NDArray
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _curves(c, sn, theta_e, q, s, h1, h2, kappa_ext, terms, n_terms, out):
     """Critical curve, caustic and cut in the direction ``(c, sn)``, in the frame of the lens.
 
@@ -109,7 +109,7 @@ _SIN_OF = np.concatenate([np.sin(half) for half in _HALVES])
 _START = np.cumsum(_ENOUGH) - _ENOUGH
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _isothermal_areas(theta_e, q, h1, h2, kappa_ext):
     """Areas of caustic and cut for ``slope`` 2, where both curves are short expressions."""
     row = 0
@@ -138,7 +138,7 @@ def _isothermal_areas(theta_e, q, h1, h2, kappa_ext):
     return abs(caustic) * weight, abs(cut) * weight
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _areas(theta_e, q, phi, slope, g1, g2, kappa_ext):
     n = theta_e.size
     areas = np.zeros((2, n))
@@ -164,7 +164,7 @@ def _areas(theta_e, q, phi, slope, g1, g2, kappa_ext):
     return areas
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _points(theta_e, q, phi, s, g1, g2, kappa_ext, angles):
     terms = np.empty(MAX_TERMS)
     n_terms = series(q, 1.0 - s, 1e-17, terms) if s != 0.0 else 0

@@ -5,8 +5,9 @@ distance is one Gauss-Legendre sum, so a table of millions of systems costs a se
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
+
+from .compiling import kernel
 
 SPEED_OF_LIGHT = 299792.458  # km / s, exact
 DAY = 86400.0  # s
@@ -22,7 +23,7 @@ _NODES_FAR, _WEIGHTS_FAR = np.polynomial.legendre.leggauss(24)
 _FAR = 5.0
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _comoving(z, omega_m):
     """Comoving distance in units of c / H0."""
     half = 0.5 * np.log1p(z)
@@ -34,7 +35,7 @@ def _comoving(z, omega_m):
     return half * total
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _distances(z_lens, z_source, h0, omega_m):
     n = z_lens.size
     d_l, d_s, d_ls, d_dt = np.empty(n), np.empty(n), np.empty(n), np.empty(n)

@@ -1,6 +1,6 @@
 """What the solvers share: the words for a system and for an image, and the order of arrival."""
 
-from numba import njit
+from .compiling import kernel
 
 OK = 0
 REFINED = 1  # found by the second, finer search
@@ -15,7 +15,7 @@ CAUSTIC_DET_J = 1e-6
 TIE = 1e-14  # relative difference of Fermat potentials below which images arrive together
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def arrange(image, n, scale, order):
     """Sort the first ``n`` rows of ``image`` by arrival; ``order`` receives the row numbers.
 

@@ -11,8 +11,8 @@ so that the number of images in an interval is certified by bounds on the curvat
 """
 
 import numpy as np
-from numba import njit
 
+from .compiling import kernel
 from .images import CAUSTIC_DET_J, DEGENERATE, MAX_IMAGES, OK, ON_CAUSTIC, REFINED
 from .profiles import isothermal_angular
 
@@ -27,7 +27,7 @@ _ANGLES = (np.arange(CELLS) + 0.5) * 2.0 * np.pi / CELLS
 _COS, _SIN = np.cos(_ANGLES), np.sin(_ANGLES)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _values(p, lens):
     """F, F' and F'' at polar angle ``p``, then r, cos p, sin p, alpha and K."""
     theta_e, q, i11, i12, i22, v1, v2 = lens
@@ -43,7 +43,7 @@ def _values(p, lens):
     return f, k * along - r, slope * along - 3.0 * k * mixed - f, r, c, s, a1, a2, k
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _root(a, b, fa, fb, lens):
     """Root of ``F`` in ``[a, b]``, where it is monotone and changes sign."""
     rising = fb > fa
@@ -71,7 +71,7 @@ def _root(a, b, fa, fb, lens):
     return p
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _isolate(lens, cells, work, stack, roots):
     """Find the roots of ``F`` on the circle.
 
@@ -141,7 +141,7 @@ def _isolate(lens, cells, work, stack, roots):
     return n_roots, status
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _grid(lens, work):
     """F, F' and F'' on the grid of ``CELLS`` angles: one quadrant of deflections, reflected."""
     theta_e, q, i11, i12, i22, v1, v2 = lens
@@ -168,7 +168,7 @@ def _grid(lens, work):
         work[2, j] = -k * k * k * curl * s * c * along - 3.0 * k * mixed - f
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def solve_isothermal(theta_e, q, phi, g1, g2, kappa_ext, source_x, source_y, work, stack, image):
     """Find the images of one system; fill the rows of ``image``, unordered.
 

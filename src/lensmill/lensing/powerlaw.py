@@ -6,8 +6,8 @@ of the lens equation, and the sum of parities (0 for steep lenses, 1 for shallow
 """
 
 import numpy as np
-from numba import njit
 
+from .compiling import kernel
 from .images import CAUSTIC_DET_J, DEGENERATE, MAX_IMAGES, OK, ON_CAUSTIC, REFINED
 from .powerlaw_equation import (
     CIRCLE,
@@ -32,7 +32,7 @@ TINY = 1e-100  # arcsec; below, the square of the Jacobian overflows
 TWINS = 1e-8  # of the radius; images of one parity closer than this are one
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _root(kind, a, b, fa, fb, middle, half, lens, terms):
     """Root in ``[a, b]``, where the function is monotone and changes sign."""
     rising = fb > fa
@@ -59,7 +59,7 @@ def _root(kind, a, b, fa, fb, middle, half, lens, terms):
     return x
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _isolate(kind, start, width, cells, middle, half, lens, terms, work, stack, roots):
     """Find the roots on a stretch of ``cells`` cells, whose ``cells + 1`` nodes are in ``work``.
 
@@ -119,7 +119,7 @@ def _isolate(kind, start, width, cells, middle, half, lens, terms, work, stack, 
     return n_roots, status
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _angular(n, lens, terms, work):
     """Deflections at the ``n`` directions in rows 3 and 4 of ``work``: h, t, 2 k to rows 5-7."""
     theta_e, q, s, n_terms = lens[0], lens[1], lens[2], lens[8]
@@ -151,7 +151,7 @@ def _angular(n, lens, terms, work):
         k2[j] = (1.0 + s) * b / rho * radial
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _nodes(kind, start, width, cells, middle, half, lens, terms, work):
     """Fill the nodes of a stretch: directions, deflections, then the function searched."""
     for j in range(cells + 1):
@@ -179,7 +179,7 @@ def _nodes(kind, start, width, cells, middle, half, lens, terms, work):
         work[0, j], work[1, j], work[2, j] = f, f1, f2
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _circle(kind, cells, lens, terms, work):
     """Fill the nodes of a full circle: one quadrant of deflections, reflected."""
     quarter = cells // 4
@@ -219,7 +219,7 @@ def _circle(kind, cells, lens, terms, work):
         work[row, cells] = work[row, 0]
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _polish(c, sn, r, lens, terms):
     """Newton steps in the plane from ``r (c, sn)`` until the lens equation holds to rounding.
 
@@ -260,7 +260,7 @@ def _polish(c, sn, r, lens, terms):
     return found
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _search(fine, lens, terms, work, stack, found):
     """Find all candidates (c, sn, r): rows of ``found``. Returns their number and a status."""
     s, b1, b2 = lens[2], lens[6], lens[7]
@@ -341,7 +341,7 @@ def _search(fine, lens, terms, work, stack, found):
     return n, status
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def solve_powerlaw(
     theta_e, q, phi, s, g1, g2, kappa_ext, source_x, source_y, terms, n_terms, work, stack, image
 ):

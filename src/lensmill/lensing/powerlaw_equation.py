@@ -21,8 +21,8 @@ The elimination of ``r**s`` used elsewhere is singular for the isothermal slope;
 """
 
 import numpy as np
-from numba import njit
 
+from .compiling import kernel
 from .profiles import powerlaw_angular
 
 NEAR_TURN = 1e-4  # |sin v| below which derivatives are taken at a small distance
@@ -31,7 +31,7 @@ NEAR_TURN = 1e-4  # |sin v| below which derivatives are taken at a small distanc
 CIRCLE, INNER, LOOP, TURN = np.arange(4)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def radius(s, d, c, inner):
     """Solve ``r = d + c r**s``; return r and ``r**s``.
 
@@ -81,7 +81,7 @@ def radius(s, d, c, inner):
     return r, (r - d) / c
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def turning(c, sn, h, t, k2, lens):
     """T, T' and T'': whether the outer and inner radius exist, and where they meet."""
     _, _, s, sheet, h1, h2, b1, b2, _ = lens
@@ -97,7 +97,7 @@ def turning(c, sn, h, t, k2, lens):
     return d + threshold, e + threshold * log1, -d + threshold * (log1 * log1 + log2)
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def transverse(c, sn, h, t, k2, lens, inner):
     """F, F' and F'' by polar angle, then r and ``r**s``."""
     _, q, s, sheet, h1, h2, b1, b2, _ = lens
@@ -123,7 +123,7 @@ def transverse(c, sn, h, t, k2, lens, inner):
     return f, f1, f2, r, power
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def centre(c, sn, h, t, k2, lens):
     """F, F' and F'' at the end of the inner branch, where r = 0 and D = 0."""
     s, b1, b2 = lens[2], lens[6], lens[7]
@@ -132,7 +132,7 @@ def centre(c, sn, h, t, k2, lens):
     return e, -e * t / h, -e - 2.0 * e * (k2 - n * h) / h + 2.0 * n * e * (t / h) ** 2
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def along(kind, v, middle, half, c, sn, h, t, k2, lens):
     """Value and derivatives by ``v`` of what is searched, given the deflection at its angle.
 
@@ -149,7 +149,7 @@ def along(kind, v, middle, half, c, sn, h, t, k2, lens):
     return f, -half * sv * f1, half * half * sv * sv * f2 - half * cv * f1, r, power
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def direction(kind, v, middle, half, lens, terms):
     """Direction of ``v`` and the deflection there: c, sn, h, t, 2 k, then a."""
     p = middle + half * np.cos(v) if kind == LOOP else v
@@ -158,7 +158,7 @@ def direction(kind, v, middle, half, lens, terms):
     return c, sn, c * a1 + sn * a2, c * a2 - sn * a1, k2
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def evaluate(kind, v, middle, half, lens, terms):
     """`along` at any ``v``; near a turning angle the derivatives of a point just beside it."""
     c, sn, h, t, k2 = direction(kind, v, middle, half, lens, terms)

@@ -18,14 +18,15 @@ equation.) All recorded quantities include shear and sheet, so ``beta = theta - 
 """
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
+
+from .compiling import kernel
 
 MAX_TERMS = 4096  # enough for q = 0.01 at full precision
 ROUND_LIMIT = 1e-9  # eccentricity below which an isothermal ellipsoid is treated as a sphere
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def isothermal_angular(theta_e, q, c, s):
     """Deflection of a singular isothermal ellipsoid at the direction ``(c, s)``.
 
@@ -49,7 +50,7 @@ def isothermal_angular(theta_e, q, c, s):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def series(q, t, tolerance, terms):
     """Fill ``terms`` with the coefficients of the angular series; return how many matter.
 
@@ -68,7 +69,7 @@ def series(q, t, tolerance, terms):
     return n
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def powerlaw_angular(theta_e, q, s, c, sn, terms, n_terms):
     """Angular deflection ``a`` of a power law at the direction ``(c, sn)``, frame of the lens.
 
@@ -94,7 +95,7 @@ def powerlaw_angular(theta_e, q, s, c, sn, terms, n_terms):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _fields(x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext):
     n = x.size
     out = np.zeros((6, n))

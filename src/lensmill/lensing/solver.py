@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from .compiling import kernel
 from .images import (
     COLUMNS,
     DEGENERATE,
@@ -59,7 +59,7 @@ class Images(NamedTuple):
     fermat: NDArray  # arcsec^2
 
 
-@njit(cache=True, error_model="numpy")
+@kernel
 def _solve(first, row, systems, min_magnification, counts, status, flat, image_type):
     """Solve systems from ``first`` on until done or the table of images is full.
 
