@@ -89,6 +89,20 @@ def test_a_cache_that_others_can_write_is_not_trusted(tmp_path, monkeypatch):
     assert second != first and Path(second).parent == tmp_path
 
 
+def test_compiled_code_is_found_whichever_package_is_imported_first(tmp_path):
+    theirs = "from lenstronomy.LensModel.Solver.epl_shear_solver import _getphi"
+    ours = "from lensmill.lensing.solver import _solve; from lensmill.imaging.render import render"
+    said = "import os; print(*(os.path.relpath(f._cache.cache_path, os.environ['NUMBA_CACHE_DIR'])"
+    said += " for f in (_getphi, _solve)))"
+    first, second = (
+        python("; ".join(["import lensmill", *order, said]), NUMBA_CACHE_DIR=tmp_path)
+        for order in ([theirs, ours], [ours, theirs])
+    )
+    assert first == second
+    lenstronomy, lensing = first.split()
+    assert "lensing-" in lensing and "lensing-" not in lenstronomy
+
+
 def test_images_of_a_process_that_compiles_the_renderer_are_those_of_one_that_loads_it(tmp_path):
     compiled, loaded = (python(STARS, NUMBA_CACHE_DIR=tmp_path) for _ in range(2))
     assert loaded == compiled

@@ -291,7 +291,8 @@ def test_sets():
     sets = {}
     for experiment, chosen in config["experiments"].items():
         for name, network in chosen["networks"].items():
-            on = sorted(network["test_on"], key=lambda p: p != network["train_on"])
+            on = dict.fromkeys(network["test_on"])
+            on = sorted(on, key=lambda p: p != network["train_on"])
             sets.setdefault((experiment, *on), []).append(name)
     return sets
 

@@ -44,9 +44,8 @@ for (tested, *on), networks in test_sets().items():
 
 for evaluation, (tested, networks, on) in EVALUATIONS.items():
     if evaluation != "evaluate_network":
-        workflow.ruleorder(
-            evaluation, "evaluate_network"
-        )  # names of a `ruleorder:` are literal
+        # as `ruleorder:`, which takes literal names only
+        workflow.ruleorder(evaluation, "evaluate_network")
 
     rule:
         """Predict populations with a network and score the predictions."""
