@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 script = Path(snakemake.scriptdir).parents[1] / "benchmarks/solver.py"
-few = ["--peer-systems", "100", "--repeats", "3"]  # a run must not wait for more digits
+few = ["--peer-systems", "200", "--repeats", "3"]  # a run must not wait for more digits
 sys.argv = [str(script), "--json", snakemake.output[0], *few]
 with Path(snakemake.log[0]).open("w") as log, contextlib.redirect_stdout(log):
     runpy.run_path(str(script), run_name="__main__")
