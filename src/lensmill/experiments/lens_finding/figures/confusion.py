@@ -40,7 +40,8 @@ def plot(predictions: list[str]) -> Figure:
         axes[0, column].set_title(plotting.label(name))
     for axis, text in zip(axes[:, 0], ("score > 0.5", "FPR = 1 %"), strict=True):
         axis.set_yticks([0, 1], NAMES, rotation=90, va="center")
-        axis.set_ylabel(text)
+        axis.set_ylabel(f"truth ({text})")
     for axis in axes[1]:
         axis.set_xticks([0, 1], NAMES)
+        axis.set_xlabel("called")
     return figure
