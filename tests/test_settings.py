@@ -105,3 +105,66 @@ def test_a_prior_stays_finite_at_the_ends_of_the_unit_interval():
     ends = np.array([2.0**-54, 1 - 2.0**-53])
     for prior in PRIORS:
         assert np.isfinite(priors.inverse_cdf(prior, ends)).all(), prior
+
+
+# --- populations that one network is shown
+
+
+def finder(**changed):
+    """Return the settings of lens finding with a population `mine` of another observation."""
+    settings = experiments.defaults("lens_finding")
+    observation = settings["observations"]["lsst_gri"] | changed
+    settings["observations"]["mine"] = observation
+    settings["populations"]["mine"] = {
+        **settings["populations"]["lsst"],
+        "observation": "mine",
+    }
+    settings["populations"]["lsst"]["observation"] = "lsst_gri"
+    settings["networks"] = {"p4m": settings["networks"]["p4m"] | {"train_on": "lsst"}}
+    settings["networks"]["p4m"]["test_on"] = ["mine"]
+    settings["comparison"] = []
+    return settings
+
+
+def bands(*names):
+    return dict.fromkeys(
+        names, experiments.defaults("lens_finding")["observations"]["lsst_i"]["bands"]["i"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"size": 48}, r"test_on: the images of 'mine' have 48 x 48 pixels instead of 64"),
+        ({"bands": bands("i")}, r"have the bands i instead of g, r, i"),
+        ({"bands": bands("r", "g", "i")}, r"have the bands r, g, i instead of g, r, i"),
+        ({"bands": bands("r", "i", "z")}, r"have the bands r, i, z instead of g, r, i"),
+        ({"size": 32, "bands": bands("i")}, r"32 x 32 pixels instead of 64 and the bands i"),
+    ],
+)
+def test_images_that_a_network_cannot_be_shown_are_refused_at_the_start(changed, said):
+    schema = experiments.schema("lens_finding")
+    with pytest.raises(ValueError, match=said):
+        check_experiment(finder(**changed), schema, "experiments.lens_finding")
+
+
+@pytest.mark.parametrize("changed", [{"pixel_scale": 0.1}, {"bands": bands("u", "v", "w")}])
+def test_a_network_may_meet_other_pixels_and_other_filters(changed):
+    schema = experiments.schema("lens_finding")
+    check_experiment(finder(**changed), schema, "experiments.lens_finding")
+
+
+def test_a_table_and_images_do_not_go_together():
+    settings = finder()
+    settings["populations"]["catalogue"] = {"ingest": "quasars.csv"}
+    settings["networks"]["p4m"]["test_on"] = ["catalogue"]
+    with pytest.raises(ValueError, match="'catalogue' is a table of systems and 'lsst' are images"):
+        check_experiment(settings, experiments.schema("lens_finding"), "experiments.lens_finding")
+
+
+def test_sky_of_other_pixels_is_refused_as_a_background():
+    settings = finder(pixel_scale=0.25)
+    settings["populations"]["lsst"]["background"] = "mine"
+    settings["networks"]["p4m"]["test_on"] = ["lsst"]
+    with pytest.raises(ValueError, match=r"lsst\.background: .* pixels of 0\.25 arcsec instead"):
+        check_experiment(settings, experiments.schema("lens_finding"), "experiments.lens_finding")

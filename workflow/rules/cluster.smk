@@ -6,6 +6,7 @@ from lensmill.pipeline import plan, queue
 # Seconds each; in the queue they would cost more than that. Without a cluster this has no effect.
 localrules:
     ingest,
+    list_files,
     compare_populations,
     tabulate_scores,
     plot_figure,

@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from lensmill import experiments
+from lensmill.pipeline import freshness
 from lensmill.pipeline import settings as checked
 from lensmill.pipeline.provenance import digest
 
@@ -163,6 +164,21 @@ def cutout_files(wildcards):
     return [source] + [f"{source}/{labels}"] * isinstance(labels, str)
 
 
+# Two looks at the images of a population, where the rules are applied and not where they are read:
+# seconds for a million files. Functions of `input` would be neater, but Snakemake compares only
+# parameters that are functions of wildcards with those of the last run.
+def names_in_folder(wildcards):
+    """Return a digest of what a folder of images holds; files that come or go change it."""
+    source = cutout_files(wildcards)[0]
+    return freshness.names(source) if Path(source).is_dir() else ""
+
+
+def state_of_files(wildcards):
+    """Return a digest of size and time of every image; one that is replaced changes it."""
+    listed = f"results/{wildcards.experiment}/data/{wildcards.population}/files.json"
+    return freshness.states(listed) if Path(listed).exists() else "not listed yet"
+
+
 def is_simulated(experiment, population):
     """Say whether a population is simulated; else it is ingested."""
     return "systems" in config["experiments"][experiment]["populations"][population]
@@ -261,18 +277,23 @@ def training_data(wildcards):
     }
 
 
-def test_data(wildcards, population=None):
+def test_data(wildcards):
     """Name the data set that a network is judged by, and what goes with it.
 
     That is the split of a simulated one, unless it is images that no network learns from, which are
     all judged; for images of another population than the network's own, the scores on that one,
     whose threshold is used; and if both are real, that one, which must hold none of these images.
     """
-    experiment = wildcards.experiment
-    population = population or wildcards.population
+    experiment, population = wildcards.experiment, wildcards.population
     folder = f"results/{experiment}/data/{population}"
     files = {"dataset": f"{folder}/dataset.h5", "checks": f"{folder}/checks.json"}
     own = chosen_network(wildcards)["train_on"]
+    try:  # those of `test_on` have been compared; any other may be asked for
+        checked.refuse_unlike(
+            config["experiments"][experiment], own, population, wildcards.network
+        )
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
     images = "observation" in setting("populations")(wildcards)[population]
     learned = {n["train_on"] for n in setting("networks")(wildcards).values()}
     in_parts = not images or population in learned
@@ -284,39 +305,6 @@ def test_data(wildcards, population=None):
         if not any(is_simulated(experiment, p) for p in (population, own)):
             files["learned"] = f"results/{experiment}/data/{own}/dataset.h5"
     return files
-
-
-def test_sets():
-    """Group networks by experiment and by the populations that they are tested on, their own first."""
-    sets = {}
-    for experiment, chosen in config["experiments"].items():
-        for name, network in chosen["networks"].items():
-            on = dict.fromkeys(network["test_on"])
-            on = sorted(on, key=lambda p: p != network["train_on"])
-            sets.setdefault((experiment, *on), []).append(name)
-    return sets
-
-
-def tests_on(populations):
-    """Return an input function: by population, the files that a network is judged by."""
-
-    def tests(wildcards):
-        named = [p.format(**wildcards) for p in populations]
-        return {p: test_data(wildcards, p) for p in named}
-
-    return tests
-
-
-def inputs_on(populations):
-    """Return an input function: those of these files that the job does not write itself."""
-
-    def inputs(wildcards):
-        tests = tests_on(populations)(wildcards)
-        folder = f"results/{wildcards.experiment}/scores/{wildcards.network}"
-        files = {file for test in tests.values() for file in test.values()}
-        return sorted(files - {f"{folder}/{p}/scores.json" for p in tests})
-
-    return inputs
 
 
 def members_predictions(wildcards):

@@ -25,10 +25,34 @@ rule ingest:
         "../scripts/ingest.py"
 
 
+rule list_files:
+    """List the images that a table names or a folder holds: each is an input of what follows."""
+    input:
+        cutout_files,
+    output:
+        "results/{experiment}/data/{population}/files.json",
+    log:
+        "results/{experiment}/logs/list_files/{population}.log",
+    wildcard_constraints:
+        population=one_of(set(populations("ingest")) & set(populations("observation"))),
+    conda:
+        ROOT / "envs/simulate.yaml"
+    resources:
+        mem_mb=resources("ingest_cutouts", "mem_mb"),
+        runtime=resources("ingest_cutouts", "runtime"),
+    params:
+        settings=population_settings,
+        files=names_in_folder,
+        code=code("pipeline/cutout_layouts.py"),
+    script:
+        "../scripts/list_files.py"
+
+
 rule ingest_cutouts:
     """Read images of real lenses and galaxies; name every file that is refused, and why."""
     input:
         cutout_files,
+        "results/{experiment}/data/{population}/files.json",
     output:
         "results/{experiment}/data/{population}/dataset.h5",
     log:
@@ -44,6 +68,7 @@ rule ingest_cutouts:
         runtime=resources("ingest_cutouts", "runtime"),
     params:
         settings=population_settings,
+        files=state_of_files,
         code=code("pipeline/cutouts.py"),
     script:
         "../scripts/ingest_cutouts.py"

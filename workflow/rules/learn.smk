@@ -33,57 +33,31 @@ rule train_network:
         "../scripts/train_network.py"
 
 
-# One job judges a network on all the populations that it is tested on: alone, each would spend most
-# of its time on the start of TensorFlow. The first of these rules is for any other population.
-EVALUATIONS = {
-    "evaluate_network": (config["experiments"], named("networks"), ["{population}"])
-}
-for (tested, *on), networks in test_sets().items():
-    if len(on) > 1:
-        EVALUATIONS[f"evaluate_network_on_{'_'.join(on)}"] = ([tested], networks, on)
-
-for evaluation, (tested, networks, on) in EVALUATIONS.items():
-    if evaluation != "evaluate_network":
-        # as `ruleorder:`, which takes literal names only
-        workflow.ruleorder(evaluation, "evaluate_network")
-
-    rule:
-        """Predict populations with a network and score the predictions."""
-        name:
-            evaluation
-        input:
-            inputs_on(on),
-            model="results/{experiment}/networks/{network}/model.keras",
-            training="results/{experiment}/networks/{network}/training.json",
-        output:
-            predictions=[
-                f"results/{{experiment}}/scores/{{network}}/{p}/predictions.h5"
-                for p in on
-            ],
-            scores=[
-                f"results/{{experiment}}/scores/{{network}}/{p}/scores.json"
-                for p in on
-            ],
-        log:
-            f"results/{{experiment}}/logs/evaluate_network/{{network}}.{'_'.join(on)}.log",
-        benchmark:
-            f"results/{{experiment}}/benchmarks/evaluate_network/{{network}}.{'_'.join(on)}.tsv"
-        wildcard_constraints:
-            experiment=one_of(tested),
-            network=f"(?:{one_of(networks)}){MEMBER}",
-        conda:
-            ROOT / "envs/train.yaml"
-        threads: 1
-        resources:
-            mem_mb=resources("evaluate_network", "mem_mb"),
-            runtime=resources("evaluate_network", "runtime"),
-        params:
-            tests=tests_on(on),
-            settings=setting("evaluation"),
-            seed=config["seed"],
-            code=code("experiments/{experiment}/evaluate.py"),
-        script:
-            "../scripts/evaluate_network.py"
+rule evaluate_network:
+    """Predict a population with a network and score the predictions."""
+    input:
+        unpack(test_data),
+        model="results/{experiment}/networks/{network}/model.keras",
+        training="results/{experiment}/networks/{network}/training.json",
+    output:
+        predictions="results/{experiment}/scores/{network}/{population}/predictions.h5",
+        scores="results/{experiment}/scores/{network}/{population}/scores.json",
+    log:
+        "results/{experiment}/logs/evaluate_network/{network}.{population}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/evaluate_network/{network}.{population}.tsv"
+    conda:
+        ROOT / "envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=resources("evaluate_network", "mem_mb"),
+        runtime=resources("evaluate_network", "runtime"),
+    params:
+        settings=setting("evaluation"),
+        seed=config["seed"],
+        code=code("experiments/{experiment}/evaluate.py"),
+    script:
+        "../scripts/evaluate_network.py"
 
 
 rule combine_networks:

@@ -1,25 +1,23 @@
-"""Rule evaluate_network: a network and populations in, predictions and scores out."""
+"""Rule evaluate_network: a network and a population in, predictions and scores out."""
 
 from lensmill import experiments
-from lensmill.pipeline import logs
+from lensmill.pipeline import intact, logs
 
 logs.start(snakemake.log[0])
-job, params, output = snakemake.wildcards, snakemake.params, snakemake.output
-evaluate = experiments.load(job.experiment, "evaluate").evaluate
-tests = zip(params.tests.items(), output.predictions, output.scores, strict=True)
-for (population, files), predictions, scores in tests:
-    given = {name: files[name] for name in ("reference", "learned") if name in files}
-    evaluate(
-        model=snakemake.input.model,
-        training=snakemake.input.training,
-        dataset=files["dataset"],
-        split=files.get("split"),
-        settings=params.settings,
-        seed=params.seed,
-        threads=snakemake.threads,
-        predictions=predictions,
-        scores=scores,
-        network=job.network,
-        population=population,
-        **given,
-    )
+intact.verify(snakemake.input)
+job, files = snakemake.wildcards, snakemake.input
+given = {name: files[name] for name in ("reference", "learned") if name in files.keys()}
+experiments.load(job.experiment, "evaluate").evaluate(
+    model=files.model,
+    training=files.training,
+    dataset=files.dataset,
+    split=files.get("split"),
+    settings=snakemake.params.settings,
+    seed=snakemake.params.seed,
+    threads=snakemake.threads,
+    predictions=snakemake.output.predictions,
+    scores=snakemake.output.scores,
+    network=job.network,
+    population=job.population,
+    **given,
+)

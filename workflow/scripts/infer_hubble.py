@@ -1,9 +1,10 @@
 """Rule infer_hubble: predictions for real systems in, distances and Hubble constants out."""
 
 from lensmill.experiments.time_delay import hubble
-from lensmill.pipeline import logs
+from lensmill.pipeline import intact, logs
 
 logs.start(snakemake.log[0])
+intact.verify(snakemake.input)
 hubble.infer_hubble(
     snakemake.input.dataset,
     snakemake.input.family,

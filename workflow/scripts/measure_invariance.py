@@ -1,9 +1,10 @@
 """Rule measure_invariance: a network in, how its answers change under symmetries out."""
 
 from lensmill import experiments
-from lensmill.pipeline import logs
+from lensmill.pipeline import intact, logs
 
 logs.start(snakemake.log[0])
+intact.verify(snakemake.input)
 job, files = snakemake.wildcards, snakemake.input
 experiments.load("time_delay", "evaluate").invariance(
     model=files.model,

@@ -1,9 +1,10 @@
 """Rule measure_rotation: a network and a population in, its scores by angle out."""
 
 from lensmill import experiments
-from lensmill.pipeline import logs
+from lensmill.pipeline import intact, logs
 
 logs.start(snakemake.log[0])
+intact.verify(snakemake.input)
 params, files = snakemake.params, snakemake.input
 experiments.load("lens_finding", "evaluate").rotation(
     model=files.model,

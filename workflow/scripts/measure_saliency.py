@@ -1,9 +1,10 @@
 """Rule measure_saliency: a network and what it said in, where it looked out."""
 
 from lensmill import experiments
-from lensmill.pipeline import logs
+from lensmill.pipeline import intact, logs
 
 logs.start(snakemake.log[0])
+intact.verify(snakemake.input)
 files = snakemake.input
 experiments.load("lens_finding", "evaluate").saliency(
     model=files.model,

@@ -1,9 +1,10 @@
 """Rule search_worker: a data set in, trials in the study and how many they were out."""
 
 from lensmill.learning import search
-from lensmill.pipeline import logs
+from lensmill.pipeline import intact, logs
 
 logs.start(snakemake.log[0])
+intact.verify(snakemake.input)
 job, files, params = snakemake.wildcards, snakemake.input, snakemake.params
 search.search_worker(
     study=params.study,

@@ -1,9 +1,10 @@
 """Rule simulate_shard: one range of systems, settings in, HDF5 out."""
 
 from lensmill import experiments
-from lensmill.pipeline import logs, shards
+from lensmill.pipeline import intact, logs, shards
 
 logs.start(snakemake.log[0])
+intact.verify(snakemake.input)
 job, params = snakemake.wildcards, snakemake.params
 shards.simulate(
     snakemake.output[0],

@@ -1,9 +1,10 @@
 """Rule train_network: a data set and its split in, a network out."""
 
 from lensmill import experiments
-from lensmill.pipeline import logs
+from lensmill.pipeline import intact, logs
 
 logs.start(snakemake.log[0])
+intact.verify(snakemake.input)
 params, output = snakemake.params, snakemake.output
 experiments.load(snakemake.wildcards.experiment, "network").train(
     dataset=snakemake.input.dataset,

@@ -67,6 +67,14 @@ def find(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dict
     return classes(path, settings, suffixes), {}
 
 
+def files_of(path: Path, settings: Mapping[str, Any]) -> list[str]:
+    """Return the files that a sample is made of: all in a folder, or those that a table names."""
+    if settings["format"] != "table":
+        return [str(file) for file in _files(path)]
+    candidates, _ = table(path, settings)
+    return sorted({str(source.path) for c in candidates for source in c.sources})
+
+
 def bologna(path: Path, settings: Mapping[str, Any]) -> list[Candidate]:
     """Find the images of the Lens Finding Challenge, labels joined by ID."""
     labels, table_path = settings["labels"], None

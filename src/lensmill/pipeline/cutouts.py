@@ -126,6 +126,19 @@ def ingest(
     log.info("%s: %d of %d used, %d refused", path, len(used), len(candidates), len(refused))
 
 
+def list_files(path: str | Path, output: str | Path, settings: Mapping[str, Any]) -> None:
+    """Write the names of all files that a population is made of, as JSON.
+
+    ``path`` and ``settings`` as in `ingest`; a change of any of these files makes the data anew.
+    """
+    settings = DEFAULTS | dict(settings)
+    _check(settings)
+    files = cutout_layouts.files_of(Path(path), settings)
+    with store.whole(Path(output)) as file:
+        file.write(json.dumps(files, indent=0).encode())
+    log.info("%s: %d files", path, len(files))
+
+
 def _check(settings: Mapping[str, Any]) -> None:
     """Check what the schema of the configuration cannot: how settings go together."""
     if settings["format"] not in FORMATS:

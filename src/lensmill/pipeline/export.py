@@ -6,9 +6,7 @@ per HDU. CSV files open with the header of astropy's ECSV, so that ``Table.read(
 format="ascii.ecsv")`` knows the units and ``pandas.read_csv(path, comment="#")`` the rest.
 """
 
-import contextlib
 import io
-import os
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,23 +63,8 @@ def export(dataset: str | Path, output: str | Path) -> None:
             f"{output.name}: {dataset} has no table {name!r}; its tables are "
             f"{', '.join(sorted(units))}"
         )
-    with _whole(output) as file:
+    with store.whole(output) as file:
         write(Path(dataset), tables, units, file)
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[io.BufferedWriter]:
-    """Open a file that appears under its name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _pieces(dataset: Path, table: str, rows: int) -> Iterator[dict[str, NDArray]]:

@@ -128,6 +128,7 @@ def check_experiment(settings: Mapping, schema: Mapping, where: str) -> None:
             _refer(population["observation"], settings["observations"], f"{place}.observation")
         if "background" in population:
             _refer(population["background"], settings["populations"], f"{place}.background")
+            refuse_unlike(settings, name, population["background"], f"{place}.background", sky=True)
     for name, network in settings["networks"].items():
         place = f"{where}.networks.{name}"
         # a table of a few real systems teaches nothing; a set of labelled images may
@@ -137,6 +138,7 @@ def check_experiment(settings: Mapping, schema: Mapping, where: str) -> None:
         _refer(network["train_on"], many, f"{place}.train_on")
         for other in network["test_on"]:
             _refer(other, settings["populations"], f"{place}.test_on")
+            refuse_unlike(settings, network["train_on"], other, f"{place}.test_on")
         if "observation" in network:
             _refer(network["observation"], settings["observations"], f"{place}.observation")
     for name in settings.get("comparison", []):
@@ -146,6 +148,58 @@ def check_experiment(settings: Mapping, schema: Mapping, where: str) -> None:
         keys = schema["$defs"]["network"]["properties"]
         for key in search["space"]:
             _refer(key, keys, f"{where}.searches.{name}.space")
+
+
+def refuse_unlike(settings: Mapping, name: str, other: str, where: str, sky: bool = False) -> None:
+    """Raise if what is made for one population cannot be used with another.
+
+    A network learns from images of one size in some bands, or from tables. Pixel scales, surveys
+    and the names of bands may differ: how a network does there is what a test is for.
+
+    Parameters
+    ----------
+    settings : mapping
+        Those of the experiment, whose names have been looked up.
+    name, other : str
+        The population that decides, and the one that is to go with it.
+    where : str
+        How the message names the place.
+    sky : bool
+        If the images of one are laid upon those of the other: pixels and bands must then be the
+        same ones.
+
+    Raises
+    ------
+    ValueError
+        With what both are, and what to do.
+    """
+    one, two = (
+        settings["observations"][p["observation"]] if "observation" in p else None
+        for p in (settings["populations"][name], settings["populations"][other])
+    )
+    if one is None and two is None:
+        return
+    if one is None or two is None:
+        table, images = (name, other) if one is None else (other, name)
+        raise ValueError(
+            f"{where}: {table!r} is a table of systems and {images!r} are images; they cannot go "
+            "together: leave out one"
+        )
+    ours, theirs = (list(observation["bands"]) for observation in (one, two))
+    moved = [b for b in ours if b in theirs and ours.index(b) != theirs.index(b)]
+    faults = []
+    if one["size"] != two["size"]:
+        faults.append(f"{two['size']} x {two['size']} pixels instead of {one['size']}")
+    if len(ours) != len(theirs) or moved or (sky and ours != theirs):
+        faults.append(f"the bands {', '.join(theirs)} instead of {', '.join(ours)}")
+    if sky and one["pixel_scale"] != two["pixel_scale"]:
+        faults.append(f"pixels of {two['pixel_scale']} arcsec instead of {one['pixel_scale']}")
+    if faults:
+        kept = "size, bands and pixel_scale" if sky else "size and as many bands in that order"
+        raise ValueError(
+            f"{where}: the images of {other!r} have {' and '.join(faults)} (those of {name!r}); "
+            f"give {other!r} an observation of that {kept}, or leave it out"
+        )
 
 
 def _priors(settings: Mapping, definitions: Mapping, where: str) -> Iterator[tuple]:

@@ -1,0 +1,91 @@
+"""What a step reads is what was written: damaged results are refused before anything is made of them.
+
+A data set is read whole for this, once per file and content: what was found is remembered beside it
+with size and times of the file, since every network reads the same data.
+"""
+
+import contextlib
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import h5py
+
+from lensmill.pipeline import store
+
+REMEDY = "delete it and run again: it is made anew, and then what depends on it"
+# What h5py says of a file whose structure was hit depends on the place that was
+BROKEN = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
+
+
+def verify(paths: Iterable[str | Path]) -> None:
+    """Check the results among the files that a step reads: HDF5, networks (.keras) and JSON.
+
+    Files of other kinds, and what the user gave, are left alone: they are checked where they enter.
+
+    Raises
+    ------
+    ValueError
+        Naming the first file that is truncated, damaged or without a digest, and the remedy.
+    """
+    checks = {".h5": _tables, ".keras": _network, ".json": _json}
+    for path in dict.fromkeys(map(Path, paths)):
+        check = checks.get(path.suffix)
+        if check and path.is_file():
+            check(path)
+
+
+def digest(path: Path) -> str:
+    """Return the digest of the tables in a file, worked out from all its columns.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read.
+    """
+    try:
+        with h5py.File(path) as file:
+            return store.content_digest(file)
+    except BROKEN as error:
+        raise ValueError(f"{path} cannot be read ({error}); {REMEDY}") from error
+
+
+def _tables(path: Path) -> None:
+    note = path.with_name(f".{path.name}.verified")
+    state = _state(path)
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(note.read_text()) == state:
+            return
+    found = digest(path)  # first: it says what cannot be read
+    if store.attributes(path).get("content_digest") != found:
+        raise ValueError(f"{path} is damaged: its digest does not match; {REMEDY}")
+    part = note.with_name(f"{note.name}.{os.getpid()}.part")
+    with contextlib.suppress(OSError):  # a folder of somebody else's: verified again next time
+        part.write_text(json.dumps(state))
+        part.replace(note)
+
+
+def _state(path: Path) -> dict[str, int]:
+    """Return what changes when a file is written; the time of change cannot be set back."""
+    about = path.stat()
+    return {"size": about.st_size, "modified": about.st_mtime_ns, "changed": about.st_ctime_ns}
+
+
+def _network(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read ({error}); {REMEDY}") from error
+    if damaged:
+        raise ValueError(f"{path} is damaged: the checksum of {damaged} does not match; {REMEDY}")
+
+
+def _json(path: Path) -> None:
+    try:
+        json.loads(path.read_text())
+    except ValueError as error:  # of JSON and of UTF-8
+        raise ValueError(f"{path} cannot be read ({error}); {REMEDY}") from error

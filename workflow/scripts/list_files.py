@@ -1,0 +1,6 @@
+"""Rule list_files: a folder or table of images in, the names of all its files out."""
+
+from lensmill.pipeline import cutouts, logs
+
+logs.start(snakemake.log[0])
+cutouts.list_files(snakemake.input[0], snakemake.output[0], snakemake.params.settings)
