@@ -3,12 +3,14 @@
 import json
 import shutil
 import tarfile
+import time
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
-from lensmill.pipeline import archive, store
+from lensmill.pipeline import archive, settings, store
 
 ROOT = Path(__file__).parents[1]
 UNITS = {"systems": {"index": "", "value": ""}}
@@ -118,3 +120,102 @@ def test_what_is_missing_is_named(bundle, results):
 def test_nothing_to_archive_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="run the workflow first"):
         archive.make(tmp_path / "b.tar.gz", ROOT, tmp_path / "results")
+
+
+@pytest.mark.parametrize("value", [np.nan, 99.0])
+def test_numbers_written_into_a_data_set_are_found_though_its_digest_is_the_old_one(
+    bundle, results, value
+):
+    with h5py.File(results / "toy/data/numbers/dataset.h5", "r+") as file:
+        file["systems/value"][1] = value
+    lines = [d for d in differences(bundle, results) if "numbers/dataset.h5" in d]
+    assert lines[0].endswith("damaged or edited: its content does not match its digest")
+    assert "other numbers" in lines[1]
+
+
+def test_a_truncated_data_set_is_a_difference_and_no_traceback(bundle, results):
+    path = results / "toy/data/numbers/dataset.h5"
+    path.write_bytes(path.read_bytes()[:1000])
+    (line, *_) = differences(bundle, results)
+    assert "numbers/dataset.h5 cannot be read" in line and "delete it and run again" in line
+
+
+def test_no_bundle_is_made_of_damaged_data(results, tmp_path):
+    with h5py.File(results / "toy/data/numbers/dataset.h5", "r+") as file:
+        file["systems/value"][0] = 7
+    with pytest.raises(ValueError, match=r"toy/data/numbers/dataset\.h5: damaged .* run again"):
+        archive.make(tmp_path / "b.tar.gz", ROOT, results)
+    assert not (tmp_path / "b.tar.gz").exists()
+
+
+@pytest.fixture
+def real(results, tmp_path):
+    """Return a run that also holds a table of systems, images, and a population with a prior."""
+    (tmp_path / "mine").mkdir()
+    table = tmp_path / "mine/quasars.csv"
+    table.write_text("name,x\nq,1\n")
+    image = tmp_path / "mine/a.fits"
+    image.write_bytes(b"SIMPLE")
+    (tmp_path / "mine/images.csv").write_text("name,VIS\na,a.fits\n")
+    config = {"seed": 1, "run": ["toy"], "experiments": {"toy": {}}}
+    toy = config["experiments"]["toy"]
+    toy["priors"] = {"flat": {"x": ["uniform", 0, 1]}}
+    toy["populations"] = {
+        "numbers": {"family": "sie", "prior": "flat", "systems": 3},
+        "quasars": {"ingest": str(table)},
+        "images": {"ingest": str(tmp_path / "mine/images.csv"), "format": "table"},
+    }
+    toy["networks"] = {"net": {}}
+    settings.keep(config, results / "configurations")
+    fixed = settings.population(toy, "numbers")
+    dataset(results / "toy/data/numbers/dataset.h5", [1, 2, 3], settings=json.dumps(fixed))
+    columns = json.dumps({"columns": ["name", "x"]})
+    dataset(results / "toy/data/quasars/dataset.h5", [1], settings=columns, source="quasars.csv")
+    stored = json.dumps(toy["populations"]["images"] | {"fill": "sky"})
+    dataset(results / "toy/data/images/dataset.h5", [1], settings=stored, source="images.csv")
+    (results / "toy/data/images/files.json").write_text(json.dumps([str(image)]))
+    (results / "toy/networks/net_seed2").mkdir(parents=True)
+    return results
+
+
+def test_the_bundle_holds_the_configuration_and_the_tables_that_made_the_results(real, tmp_path):
+    about = archive.make(tmp_path / "b.tar.gz", ROOT, real)
+    assert about["unexplained"] == {}
+    (kept,) = (real / "configurations").glob("*.json")
+    assert {*about["configurations"].values()} == {kept.name}
+    with tarfile.open(tmp_path / "b.tar.gz") as tar:
+        names = {name.removeprefix("lensmill-bundle/") for name in tar.getnames()}
+    assert f"configurations/{kept.name}" in names
+    inside = {name.rsplit("/", 1)[-1] for name in names if name.startswith("inputs/")}
+    assert inside == {"quasars.csv", "images.csv"}
+    images = about["images"]["toy/data/images/dataset.h5"]
+    assert (images["files"], images["missing"], images["bytes"]) == (1, 0, 6)
+
+
+def test_another_image_is_another_digest(real, tmp_path):
+    def digest():
+        about = archive.make(tmp_path / "b.tar.gz", ROOT, real)
+        return about["images"]["toy/data/images/dataset.h5"]["digest"]
+
+    before = digest()
+    (tmp_path / "mine/a.fits").write_bytes(b"SIMPLF")
+    assert digest() != before
+
+
+def test_results_that_no_configuration_explains_are_named(real, tmp_path):
+    other = json.dumps({"family": "sie", "prior": {"x": ["uniform", 0, 2]}})
+    dataset(real / "toy/data/numbers/dataset.h5", [1, 2, 3], settings=other)
+    dataset(real / "toy/data/forgotten/dataset.h5", [1])
+    (real / "toy/networks/old").mkdir()
+    assert {*archive.make(tmp_path / "b.tar.gz", ROOT, real)["unexplained"]} == {
+        "toy/data/numbers/dataset.h5",
+        "toy/data/forgotten/dataset.h5",
+        "toy/networks/old",
+    }
+
+
+def test_equal_runs_give_equal_bytes_at_any_time(results, tmp_path):
+    archive.make(tmp_path / "one.tar.gz", ROOT, results)
+    time.sleep(1.1)  # a gzip file may hold the second that it was made in
+    archive.make(tmp_path / "two.tar.gz", ROOT, results)
+    assert (tmp_path / "one.tar.gz").read_bytes() == (tmp_path / "two.tar.gz").read_bytes()

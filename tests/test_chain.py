@@ -1,6 +1,7 @@
 """The whole chain, tiny, in a fresh folder: from the prior to H0 of real systems."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -77,12 +78,23 @@ def test_the_number_of_shards_changes_no_number(run, tmp_path):
     assert len(digests) == 1
 
 
-def test_one_job_judges_a_network_on_all_its_populations(run):
-    logs = list((run / RESULTS / "logs/evaluate_network").glob("canonical_quad.*"))
-    assert [log.name for log in logs] == ["canonical_quad.sis_shear_sie_sie_shear_epl_shear.log"]
-    scores = (run / RESULTS / "scores/canonical_quad").glob("*/scores.json")
-    judged = {path.parent.name: json.loads(path.read_text())["population"] for path in scores}
-    assert judged == {p: p for p in ("sis_shear", "sie", "sie_shear", "epl_shear")}
+def test_a_population_that_is_refused_costs_no_other_its_scores(run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "empty").mkdir()
+    (folder / "empty/note.txt").write_text("no image")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "experiments: {lens_finding: {"
+        "populations: {mine: {ingest: empty, format: classes, observation: euclid_vis}},"
+        "networks: {p4m: {test_on: [euclid, mine, hst, lsst]}}}}"
+    )
+    scores = [FINDER / f"scores/p4m/{p}/scores.json" for p in ("euclid", "mine", "hst", "lsst")]
+    for path in scores:
+        (folder / path).unlink(missing_ok=True)
+    done = snakemake(folder, "--keep-going", "--", *scores, settings=[mine])
+    assert done.returncode == 1
+    assert "none of 1 candidates can be used" in done.stdout + done.stderr
+    assert [(folder / path).is_file() for path in scores] == [True, False, True, True]
 
 
 def test_a_network_can_be_asked_about_any_other_population(run):

@@ -73,3 +73,4 @@ def drop_default_limit():
 onstart:
     look_before_start()
     drop_default_limit()
+    checked.keep(config, Path("results/configurations"))

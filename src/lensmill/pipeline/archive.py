@@ -3,11 +3,14 @@
     python -m lensmill.pipeline.archive make BUNDLE      # make archive
     python -m lensmill.pipeline.archive verify BUNDLE    # make verify BUNDLE=...
 
-The bundle holds the configuration, the locked packages, the commit (and the patch, if the checkout
-was edited), the digests of all data, the networks, the scores and the figures. Data themselves are
-left out: the digests say whether a new run has made the same.
+The bundle holds the configurations that made the results, with the tables that they name and the
+digests of their images, the locked packages, the commit (and the patch, if the checkout was
+edited), the digests of all data, the networks, the scores and the figures. Data themselves are left
+out: the digests say whether a new run has made the same. Both commands work them out from the
+content.
 """
 
+import gzip
 import hashlib
 import io
 import json
@@ -21,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lensmill.pipeline import provenance, store
+from lensmill.pipeline import intact, provenance, settings, store
 
 ROOT = provenance.PACKAGE.parents[1]
 MANIFEST = "manifest.json"
@@ -34,6 +37,7 @@ RESULTS = ("*/scores/*.csv", "*/scores/*/*/scores.json", "*/data/*/checks.json",
 RESULTS += ("*/networks/*/training.json", "*/networks/*/history.csv", "*/networks/*/model.keras")
 RESULTS += ("*/hubble/*/*.json", "*/hubble/*/*.ecsv", "*/scores/*/*/rotation.json")
 RESULTS += ("*/searches/*/trials.csv", "*/searches/*/best.yaml")
+CONFIGURATIONS = "configurations/*.json"  # what `settings.keep` wrote, in the folder of results
 DATA = ("*/data/*/dataset.h5", "*/data/*/split.h5")  # compared by digest
 
 # How far the score of a network may lie from the archived one. Data are equal or they are not;
@@ -54,15 +58,25 @@ def _found(folder: Path, patterns: tuple[str, ...]) -> list[str]:
 
 
 def manifest(root: Path, results: Path) -> dict[str, Any]:
-    """Describe a run: commit, machine, packages, and the digest of every data set."""
+    """Describe a run: commit, machine, packages, and the digest of every data set.
+
+    ``content_digest`` is that of the content as it is now; ``stored_digest`` what the file says.
+    """
     data = {}
     for name in _found(results, DATA):
+        try:
+            content = intact.digest(results / name)
+        except ValueError as error:
+            data[name] = {"content_digest": "", "stored_digest": "", "error": str(error)}
+            continue
         facts = store.attributes(results / name)
         data[name] = {
             key: facts[key].item() if hasattr(facts[key], "item") else facts[key]
-            for key in ("content_digest", "seed", "settings", "code", "git_commit")
+            for key in ("seed", "settings", "code", "git_commit", "source")
             if key in facts
         }
+        data[name]["content_digest"] = content
+        data[name]["stored_digest"] = str(facts.get("content_digest", ""))
     return {
         "commit": provenance.git_commit(),
         "python": platform.python_version(),
@@ -75,18 +89,33 @@ def manifest(root: Path, results: Path) -> dict[str, Any]:
 def make(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> dict[str, Any]:
     """Write the bundle; equal runs give equal bytes.
 
+    Returns
+    -------
+    dict
+        The manifest. ``unexplained`` names the results that no configuration in
+        ``results/configurations`` would make, with the reason.
+
     Raises
     ------
     FileNotFoundError
         If there are no results.
+    ValueError
+        If a data set is damaged.
     """
     about = manifest(root, results)
-    files = {f"checkout/{name}": root / name for name in _found(root, SOURCES)}
-    files |= {f"results/{name}": results / name for name in _found(results, RESULTS)}
     if not about["data"]:
         raise FileNotFoundError(f"no data sets below {results.resolve()}: run the workflow first")
+    if damaged := [*_damaged(about["data"])]:
+        raise ValueError("\n".join(f"{line}; {intact.REMEDY}" for line in damaged))
+    files = {f"checkout/{name}": root / name for name in _found(root, SOURCES)}
+    files |= {f"results/{name}": results / name for name in _found(results, RESULTS)}
+    files |= _explain(about, root, results)
     part = bundle.with_name(bundle.name + ".part")
-    with tarfile.open(part, "w:gz") as tar:
+    with (
+        part.open("wb") as out,
+        gzip.GzipFile("", "wb", fileobj=out, mtime=0) as packed,  # no name, no time: equal bytes
+        tarfile.open(fileobj=packed, mode="w") as tar,
+    ):
         _add(tar, MANIFEST, json.dumps(about, indent=1, sort_keys=True).encode())
         if about["commit"].endswith("-dirty"):
             _add(tar, "checkout/uncommitted.patch", _patch(root))
@@ -94,6 +123,106 @@ def make(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> di
             _add(tar, name, path.read_bytes())
     part.replace(bundle)
     return about
+
+
+def _explain(about: dict[str, Any], root: Path, results: Path) -> dict[str, Path]:
+    """Find the configuration behind each result; return it and the tables that it names.
+
+    Adds ``configurations``, ``images`` and ``unexplained`` to the manifest.
+    """
+    kept = sorted(results.glob(CONFIGURATIONS), key=lambda path: path.stat().st_mtime, reverse=True)
+    configurations = {path: json.loads(path.read_text()) for path in kept}
+    files: dict[str, Path] = {}
+    images, unexplained, by_result = {}, {}, {}
+    for name, facts in about["data"].items():
+        experiment, _, population, kind = name.split("/")
+        if kind != "dataset.h5":
+            continue
+        makers = [p for p, c in configurations.items() if _makes(c, experiment, population, facts)]
+        if not makers:
+            unexplained[name] = "no configuration has this population with these settings"
+            continue
+        path = makers[0]
+        by_result[name] = path.name
+        files[f"configurations/{path.name}"] = path
+        given = configurations[path]["experiments"][experiment]["populations"][population].get(
+            "ingest"
+        )
+        if given is None:
+            continue
+        source = Path(given) if Path(given).exists() else root / given
+        if source.is_file():
+            files[f"inputs/{_inside(given)}"] = source
+        elif not source.exists():
+            unexplained[name] = f"{given}, which it was read from, is not there any more"
+        listed = (results / name).with_name("files.json")
+        if listed.exists():
+            images[name] = _images(json.loads(listed.read_text()), source)
+    for trained in sorted(results.glob("*/networks/*")):
+        name = trained.relative_to(results).as_posix()
+        experiment, network = trained.parts[-3], trained.name
+        names = {network, re.sub(r"(_seed\d+)?(_fold\d+of\d+)?$", "", network)}
+        makers = [
+            path
+            for path, whole in configurations.items()
+            if names & whole["experiments"].get(experiment, {}).get("networks", {}).keys()
+        ]
+        if makers:
+            by_result[name] = makers[0].name
+            files[f"configurations/{makers[0].name}"] = makers[0]
+        else:
+            unexplained[name] = "no configuration has this network"
+    about |= {"configurations": by_result, "images": images, "unexplained": unexplained}
+    return files
+
+
+def _makes(whole: Mapping, experiment: str, population: str, facts: Mapping) -> bool:
+    """Say whether a run with this configuration makes a data set with these facts."""
+    chosen = whole["experiments"].get(experiment, {})
+    try:
+        wanted = settings.population(chosen, population)
+    except KeyError:
+        return False
+    if "background" in wanted:
+        wanted["background"] = f"results/{experiment}/data/{wanted['background']}/dataset.h5"
+    stored = json.loads(facts["settings"])
+    if "ingest" in wanted and Path(wanted["ingest"]).name != facts.get("source"):
+        return False
+    if "systems" in chosen["populations"][population] and facts.get("seed") != whole["seed"]:
+        return False
+    # a table of systems is stored with its columns, which no setting says
+    return "columns" in stored or all(stored.get(key) == value for key, value in wanted.items())
+
+
+def _inside(path: str) -> str:
+    """Return where a file of the user lies in the bundle, wherever it lay before."""
+    return "/".join(part for part in Path(path).parts if part not in ("/", ".."))
+
+
+def _images(files: list[str], source: Path) -> dict[str, Any]:
+    """Describe the images of a population: how many, how large, and one digest of all."""
+    folder = source if source.is_dir() else source.parent
+    whole, size, missing = hashlib.sha256(), 0, 0
+    for name in files:
+        path = Path(name)
+        if not path.is_file():
+            missing += 1
+            continue
+        size += path.stat().st_size
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        within = path.relative_to(folder) if path.is_relative_to(folder) else path
+        whole.update(f"{within.as_posix()} {content}\n".encode(errors="surrogateescape"))
+    return {"files": len(files), "missing": missing, "bytes": size, "digest": whole.hexdigest()}
+
+
+def _damaged(data: Mapping[str, Any]) -> Iterator[str]:
+    """Name the data sets whose content is not what their own digest says."""
+    for name, facts in data.items():
+        if "error" in facts:
+            yield f"{name}: {facts['error']}"
+        elif facts["content_digest"] != facts["stored_digest"]:
+            yield f"{name}: damaged or edited: its content does not match its digest"
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -121,7 +250,8 @@ def verify(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> 
             entry.name.split("/", 1)[1]: tar.extractfile(entry).read() for entry in tar.getmembers()
         }
     then, now = json.loads(files[MANIFEST]), manifest(root, results)
-    differences = [*_data(then["data"], now["data"]), *_scores(files, results)]
+    differences = [*_damaged(now["data"]), *_data(then["data"], now["data"])]
+    differences += _scores(files, results)
     differences += [
         f"{name}: missing"
         for name in files
@@ -137,7 +267,7 @@ def _data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     for name, facts in then.items():
         if name not in now:
             yield f"{name}: missing"
-        elif now[name]["content_digest"] != facts["content_digest"]:
+        elif "error" not in now[name] and now[name]["content_digest"] != facts["content_digest"]:
             why = [
                 f"{key} {facts.get(key)} -> {now[name].get(key)}"
                 for key in ("seed", "settings", "code")
@@ -221,9 +351,11 @@ def main() -> int:
             about = make(bundle)
             size = bundle.stat().st_size / 1e6
             sys.stdout.write(f"{bundle}: {len(about['data'])} data sets, {size:.1f} MB\n")
+            for name, why in about["unexplained"].items():
+                sys.stdout.write(f"not explained: {name}: {why}\n")
             return 0
         lines = list(verify(bundle))
-    except (OSError, tarfile.TarError) as error:
+    except (OSError, ValueError, tarfile.TarError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write("\n".join(lines or [f"reproduced: everything in {bundle}"]) + "\n")

@@ -3,9 +3,13 @@
 Imports only the standard library, since every job of a workflow reads the settings.
 """
 
+import hashlib
+import json
+import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from math import log10
+from pathlib import Path
 from typing import Any
 
 # Kinds of priors and their parameters, see lensmill.pipeline.priors.
@@ -237,3 +241,18 @@ def population(settings: Mapping, name: str) -> dict[str, Any]:
     del chosen["systems"]
     prior = {**settings["priors"][chosen["prior"]], **chosen.pop("override", {})}
     return chosen | {"prior": prior}
+
+
+def keep(config: Mapping, folder: Path) -> Path:
+    """Write the whole configuration of a run beside its results, under a name of its content.
+
+    The file says what the results were made with, whichever files the settings came from, and can
+    be given to ``--configfile`` to make them again.
+    """
+    text = json.dumps(config, indent=1)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(text)
+    part.replace(path)
+    return path
