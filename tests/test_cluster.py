@@ -237,3 +237,183 @@ def test_a_snakemake_that_lost_sight_of_its_jobs_is_told_from_one_at_work(slurm,
     finally:
         driver.kill()
         driver.wait()
+
+
+# ---- a run that was killed ----------------------------------------------------------------------
+
+KILLED = """
+rule all:
+    input: "end"
+
+rule first:
+    output: "first"
+    script: "nap.py"
+
+rule a_rule_whose_name_is_longer_than_the_column_of_names_in_the_table_of_the_status:
+    input: "first"
+    output: "end"
+    shell: "cp {input} {output}"
+"""
+NAP = """
+import pathlib, time
+pathlib.Path(snakemake.output[0]).write_text("half")
+time.sleep(float(pathlib.Path("nap").read_text()))
+pathlib.Path(snakemake.output[0]).write_text("whole")
+"""
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """Return a folder with this one's Makefile and library, and a workflow of two steps."""
+    for name in ("Makefile", "cluster.mk", "src", "profiles", "slurm", ".venv"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "Snakefile").write_text(KILLED)
+    (tmp_path / "nap.py").write_text(NAP)
+    (tmp_path / "nap").write_text("0")
+    return tmp_path
+
+
+def make(folder, target, **environment):
+    """Call a target of the Makefile, with the environment as it is and no SLURM on the PATH."""
+    path = ":".join(p for p in os.environ["PATH"].split(":") if not Path(p, "squeue").exists())
+    stamps = [word for stamp in ("run.stamp", "bin/python") for word in ("-o", f".venv/{stamp}")]
+    done = subprocess.run(
+        ["make", *stamps, "CORES=1", target],
+        cwd=folder,
+        env=os.environ | {"PATH": path} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    return done.returncode, done.stdout
+
+
+def kill_a_run(folder, *command, nap="60", jobs_too=True):
+    """Start a run, kill -9 it in its first job, and return what make status said before that."""
+    (folder / "nap").write_text(nap)
+    process = subprocess.Popen(
+        [*(command or (ROOT / ".venv/bin/snakemake",)), "--cores", "1"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "first").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    assert queue.drivers_of(folder) == [process.pid]
+    assert len(queue.leftovers_of(folder)) == 1
+    said = make(folder, "status")[1], make(folder, "run")
+    if jobs_too:
+        os.killpg(process.pid, 9)
+    else:
+        process.kill()
+    process.wait()
+    (folder / "nap").write_text("0")
+    return said
+
+
+def test_the_same_command_goes_on_after_kill_9(clone):
+    status, second = kill_a_run(clone)
+    assert re.search(r"^first +0 +1 +1 +0 +0$", status, re.MULTILINE)  # at work, without a SLURM
+    cut = re.search(r"^a_rule_whose[a-z_]*…[a-z_]*the_status +0 +1 +0 +1 +0$", status, re.M)
+    assert cut and len(cut[0]) == len(status.splitlines()[0]) == 80
+    assert second[0] != 0 and "Snakemake is at work" in second[1]  # two at once are still refused
+
+    status = make(clone, "status")[1]
+    assert "squeue" not in status and "0 of 3 jobs" in status and "make run" in status
+    code, said = make(clone, "run")
+    assert code == 0, said
+    assert "unlocked" in said
+    assert (clone / "end").read_text() == "whole"
+    assert "unlocked" not in make(clone, "run")[1]
+
+
+def test_make_resume_needs_no_slurm(clone):
+    kill_a_run(clone, sys.executable, "-u", "-m", "snakemake")
+    code, said = make(clone, "resume")
+    assert code == 0, said
+    assert (clone / "end").read_text() == "whole"
+
+
+def test_a_job_that_outlives_its_snakemake_is_waited_for(clone):
+    kill_a_run(clone, nap="6", jobs_too=False)
+    code, said = make(clone, "run")
+    assert code == 0, said
+    assert "waiting for 1 jobs of a Snakemake that was killed" in said
+    assert (clone / "end").read_text() == "whole"
+
+
+HERE = f"  Host: {os.uname().nodename}\n"
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """Lock a folder as a Snakemake of this machine that is gone; return how to say otherwise."""
+    logs, locks = tmp_path / ".snakemake/log", tmp_path / ".snakemake/locks"
+    logs.mkdir(parents=True)
+    locks.mkdir()
+    lock = locks / "0.output.lock"
+    lock.touch()
+
+    def by(said=HERE):
+        stamp = time.strftime("%Y-%m-%dT%H%M%S.000000", time.localtime(time.time() - 2))
+        (logs / f"{stamp}.snakemake.log").write_text(said)
+        return lock
+
+    return by
+
+
+def test_the_lock_of_another_machine_or_user_is_not_broken(locked, tmp_path, monkeypatch):
+    lock = locked("  Host: some-other-node\n")
+    with pytest.raises(RuntimeError, match=r"done on some-other-node.*--unlock"):
+        queue.unlock(tmp_path)
+    locked()
+    monkeypatch.setattr(queue.os, "getuid", lambda: lock.stat().st_uid + 1)
+    with pytest.raises(RuntimeError, match="belongs to user"):
+        queue.unlock(tmp_path)
+    assert lock.exists()
+    monkeypatch.undo()
+    queue.unlock(tmp_path)
+    assert not lock.exists()
+
+
+def test_a_lock_that_nothing_is_known_of_is_not_broken(locked, tmp_path):
+    lock = locked()
+    next(tmp_path.glob(".snakemake/log/*")).unlink()
+    with pytest.raises(RuntimeError, match=r"no log.*on which machine.*--unlock"):
+        queue.unlock(tmp_path)
+    assert lock.exists()
+
+
+def test_a_folder_with_jobs_in_the_queue_stays_locked(slurm, locked, tmp_path):
+    lock = locked(f"{HERE}{queue.SUBMITS}: 1\n")
+    slurm("squeue", in_queue(tmp_path))
+    with pytest.raises(RuntimeError, match=r"1 jobs of an earlier run.*make resume"):
+        queue.unlock(tmp_path)
+    slurm("squeue", "Unable to contact slurm controller", status=1)
+    with pytest.raises(RuntimeError, match="cannot be asked"):
+        queue.unlock(tmp_path)
+    assert lock.exists()
+    slurm("squeue", "")
+    queue.unlock(tmp_path)
+    assert not lock.exists()
+
+
+def test_who_reads_a_log_is_no_snakemake(locked, tmp_path):
+    locked()
+    log = next(tmp_path.glob(".snakemake/log/*"))
+    reader = subprocess.Popen(["tail", "-f", log], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    code = f"import time; log = open({str(log)!r}, 'a'); print(flush=True); time.sleep(60)"
+    program = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE
+    )  # as one that calls Snakemake's API does
+    try:
+        program.stdout.readline()
+        assert queue.drivers_of(tmp_path) == [program.pid]
+    finally:
+        for process in (reader, program):
+            process.kill()
+            process.wait()

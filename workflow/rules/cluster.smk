@@ -1,5 +1,6 @@
 """Runs on a cluster: what stays on the login node, and what is looked at before the first job."""
 
+from lensmill import node
 from lensmill.pipeline import plan, queue
 
 
@@ -70,5 +71,7 @@ def drop_default_limit():
 
 
 onstart:
+    for note in node.NOTES:
+        logger.warning(note)
     look_before_start()
     drop_default_limit()

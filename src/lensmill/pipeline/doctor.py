@@ -154,7 +154,11 @@ def machine() -> Iterator[Finding]:
         ("scratch", tempfile.gettempdir()),
     ):
         yield _disk(what, Path(folder))
-    yield GOOD, "compiled code", f"numba keeps it in {node.compiled()}"
+    for text in node.NOTES:
+        yield CARE, "home", text
+    if not node.NOTES:
+        yield GOOD, "home", f"{' and '.join(node.home())} can be written"
+    yield GOOD, "compiled code", f"numba keeps it in {os.environ['NUMBA_CACHE_DIR']}"
 
 
 def _memory() -> float:

@@ -278,15 +278,24 @@ def wait(folder: Path, every: float = 10.0) -> None:
             f"Snakemake is at work in {folder} (process {alive[0]}): nothing to resume; "
             "`make status` shows how far it is"
         )
-    logs = runs_in(folder)
-    if not shutil.which("squeue") or not logs or not progress(logs[-1]).by_slurm:
+    if not shutil.which("squeue"):  # `unlock` refuses if there may be jobs all the same
         return
     shown = 0
-    while left := jobs_of(folder):
+    while left := _queued(folder):
         if len(left) != shown:
             sys.stdout.write(f"waiting for {len(left)} jobs of the earlier run\n")
             shown = len(left)
         time.sleep(every)
+
+
+def _queued(folder: Path) -> list[Job]:
+    """Return the jobs in the queue; none if SLURM is away and no run here has ever used it."""
+    try:
+        return jobs_of(folder)
+    except Unreachable:
+        if any(SUBMITS in log.read_text(errors="replace") for log in runs_in(folder)):
+            raise
+        return []
 
 
 @dataclass(frozen=True)
