@@ -13,6 +13,9 @@ BIN := $(VENV)/bin
 # On all cores, which pip does not do. Some packages' files are for other versions of Python: no matter.
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib src || true
 
+# After a kill -9 or a power cut Snakemake's lock is left, and the next start would stop at it.
+UNLOCK := @PYTHONPATH=src $(BIN)/python -m lensmill.pipeline.queue unlock
+
 # With it set, every import of TensorFlow would parse 4,000 files again.
 unexport PYTHONDONTWRITEBYTECODE
 # A package of the user's own must not shadow a locked one.
@@ -22,6 +25,7 @@ export PYTHONNOUSERSITE := 1
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole workflow with the settings of config.yaml
+	$(UNLOCK)
 	$(BIN)/snakemake --cores $(CORES)
 
 dry-run: $(VENV)/run.stamp  ## what `make run` would do
@@ -29,6 +33,7 @@ dry-run: $(VENV)/run.stamp  ## what `make run` would do
 
 # Whatever code was edited since: a figure shows the results that are there.
 figures: $(VENV)/run.stamp  ## all figures again, from saved results (made if they are missing)
+	$(UNLOCK)
 	$(BIN)/snakemake --cores $(CORES) figures --forcerun plot_figure --rerun-triggers mtime
 
 report: $(VENV)/run.stamp  ## results/report.html: figures, captions, settings, run times

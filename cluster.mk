@@ -15,9 +15,10 @@ status:  ## how far the run in this folder is, by rule, and its jobs in the queu
 	@PYTHONPATH=src $(BIN)/python -m lensmill.pipeline.queue status
 
 resume: $(VENV)/run.stamp  ## go on after Snakemake was killed: waits for its jobs, then runs what is left
-	PYTHONPATH=src $(BIN)/python -m lensmill.pipeline.queue wait
-	$(BIN)/snakemake --profile $(PROFILE) --unlock
-	$(BIN)/snakemake --profile $(PROFILE)
+	@PYTHONPATH=src $(BIN)/python -m lensmill.pipeline.queue wait
+	$(UNLOCK)
+	@if command -v sbatch >/dev/null; then how="--profile $(PROFILE)"; else how="--cores $(CORES)"; fi; \
+	echo "snakemake $$how"; $(BIN)/snakemake $$how
 
 archive:  ## all that another needs to reproduce this run, in one file
 	PYTHONPATH=src $(BIN)/python -m lensmill.pipeline.archive make $(BUNDLE)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lensmill.pipeline import plan, queue
+from lensmill.pipeline import doctor, plan, queue, slurm_files
 
 ROOT = Path(__file__).parents[1]
 PROFILE = ROOT / "profiles/slurm/config.yaml"
@@ -146,6 +146,172 @@ def test_the_plan_counts_shards_jobs_and_core_hours():
     assert "at most 1.0 core-hours" in told[2]
 
 
+# ---- times and sizes are what they say ----------------------------------------------------------
+
+
+@pytest.fixture
+def partition_file(tmp_path):
+    """Return how to write a partition file with the limits of one partition."""
+
+    def write(limits):
+        path = tmp_path / "partitions.yaml"
+        path.write_text(f"partitions:\n  main: {limits}\n")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("limit", "read", "right"),
+    [
+        ("1:30:00", 5400, 90),  # YAML 1.1 counts in sixties, and the plugin takes minutes
+        ("10:00", 600, 10),
+        ("0-12", 12, 720),
+        ('"60:30"', 3630, 60.5),
+        ("010", 8, 10),
+    ],
+)
+def test_a_time_that_the_plugin_reads_otherwise_than_slurm_is_refused(
+    partition_file, limit, read, right
+):
+    path = partition_file(f"{{max_runtime: {limit}}}")
+    (seen,) = slurm_files.read_partition_file(path)  # by the plugin itself
+    assert seen.limits.max_runtime == read
+    with pytest.raises(RuntimeError, match=rf"read as {read} minutes.*write max_runtime: {right}"):
+        slurm_files.look([], path)
+
+
+@pytest.mark.parametrize(
+    ("limit", "minutes"),
+    [
+        ("90", 90),
+        ('"1:30:00"', 90),
+        ("1h30m", 90),
+        ("1-00:00:00", 1440),
+        ("0-12:30", 750),
+        ("2d", 2880),
+        (".inf", float("inf")),
+    ],
+)
+def test_a_time_that_all_read_alike_is_printed_in_minutes(partition_file, limit, minutes):
+    path = partition_file(f"{{max_runtime: {limit}, max_mem_mb: 9}}")
+    assert slurm_files.partition_faults(path) == []
+    (told,) = slurm_files.look([], path)
+    assert (f"max_runtime [minutes] {minutes:g}" in told) == (minutes < float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ("{max_mem_mb: 64G}", "max_mem_mb: 64G is not a number"),
+        ("{max_threads: 1:30}", "max_threads: 1:30 is not a number"),
+        ("{max_runtime: 1h30}", "read as 60 minutes"),
+        ("{max_runtime: 2 months}", "read as 2 minutes"),
+        ("{max_runtime: infinite}", "no time for the plugin"),
+        ("{max_memory: 5}", "max_memory is no limit.*max_mem_mb"),
+        ("", "has no limits"),
+    ],
+)
+def test_what_the_plugin_would_stop_at_is_named(partition_file, limits, words):
+    with pytest.raises(RuntimeError, match=f"partition main: .*{words}"):
+        slurm_files.look([], partition_file(limits))
+
+
+class Asks:
+    """A job as the plugin sees it."""
+
+    name = "job"
+
+    def __init__(self, threads=1, **resources):
+        self.threads, self.resources = threads, resources
+
+
+def chosen(path, **resources):
+    return slurm_files.partition_of(Asks(**resources), slurm_files.read_partition_file(path))
+
+
+def test_a_gpu_partition_that_attracts_other_jobs_and_one_without_limits_are_named(partition_file):
+    path = partition_file("{max_runtime: 1440, max_mem_mb: 128000}")
+    text = path.read_text()
+    path.write_text(f"{text}  gpu: {{max_runtime: 600, max_gpu: 4}}\n  long: {{}}\n")
+    assert chosen(path, mem_mb=1000, runtime=30) == "gpu"  # the tightest, though it needs no GPU
+    assert chosen(path, mem_mb=1000, runtime=9999) == ""  # and not `long`
+    told = "\n".join(slurm_files.look([], path))
+    assert "partition gpu can get jobs that need no GPU" in told and "max_runtime" in told
+    assert "partition long is never chosen" in told
+    path.write_text(f"{text}  gpu: {{max_gpu: 4}}\n  long: {{max_runtime: 99999}}\n")
+    assert chosen(path, mem_mb=1000, runtime=30) == "main"
+    assert chosen(path, mem_mb=1000, runtime=30, gpu=1) == "gpu"
+    assert chosen(path, mem_mb=1000, runtime=9999) == "long"
+    assert slurm_files.CAREFUL not in "\n".join(slurm_files.look([], path))
+
+
+def test_the_partition_file_of_the_manual_sends_jobs_where_they_belong(tmp_path):
+    manual = (ROOT / "docs/cluster.md").read_text()
+    (example,) = re.findall(r"^```yaml\n(partitions:\n.*?)^```", manual, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "partitions.yaml"
+    path.write_text(example)
+    assert not [note for note in slurm_files.look([], path) if slurm_files.CAREFUL in note]
+    assert chosen(path, mem_mb=2000, runtime=20) == "main"
+    assert chosen(path, mem_mb=2000, runtime=5000) == "mem"
+    assert chosen(path, mem_mb=500000, runtime=20, threads=8) == "mem"
+    assert chosen(path, mem_mb=16000, runtime=240, gpu=1, threads=4) == "gpu"
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ('runtime: "90s"', "read as 1 minutes.*write runtime: 2"),
+        ("runtime: 1.5", "read as 1 minutes.*write runtime: 2"),
+        ("runtime: 1:30:00", "read as 5400 minutes.*write runtime: 90"),
+        ("runtime: 0-12", "read as -12 minutes.*write runtime: 720"),
+        ("runtime: 2-12:30", "no time for Snakemake: write 3630"),
+    ],
+)
+def test_a_time_in_the_profile_that_snakemake_misreads_is_refused(tmp_path, written, words):
+    profile = tmp_path / "config.yaml"
+    for text in (f"default-resources: {{{written}}}", f"set-resources: {{split: {{{written}}}}}"):
+        profile.write_text(text)
+        with pytest.raises(RuntimeError, match=words):
+            slurm_files.look([profile], None)
+
+
+def test_binary_units_are_named_since_slurm_would_count_them_twice(tmp_path):
+    profile = tmp_path / "config.yaml"
+    profile.write_text('default-resources: {mem: "1.5 GiB"}')
+    (told,) = slurm_files.look([profile], None)
+    assert "is read as 1611" in told and "write mem_mb: 1536" in told
+    profile.write_text("default-resources: {mem: 2G, disk: 5 GB, mem_mb: 2000, runtime: 1h}")
+    assert slurm_files.look([profile], None) == []
+
+
+def test_the_profile_of_a_run_is_known_by_its_command_line():
+    assert plan.profiles(["snakemake", "--profile", "slurm", "-n"], {}) == ["slurm"]
+    assert plan.profiles(["snakemake", "--profile=a", "--workflow-profile", "b"], {}) == ["a", "b"]
+    assert plan.profiles(["snakemake", "all"], {"SNAKEMAKE_PROFILE": "c"}) == ["c"]
+
+
+def test_a_negative_time_and_memory_without_its_unit_are_refused(slurm):
+    for wrong, words in [
+        (request(runtime=-12), "asks for -12 minutes.*subtraction"),
+        (request(mem_mb=2, partition=""), "asks for 2 MB.*a number without a unit is MB"),
+    ]:
+        with pytest.raises(RuntimeError, match=words):
+            plan.refuse_impossible([wrong])
+
+
+def test_the_doctor_reads_the_partition_file_as_the_plugin_does(partition_file, monkeypatch):
+    path = partition_file("{max_runtime: 1:30:00}")
+    monkeypatch.setenv("SNAKEMAKE_SLURM_PARTITIONS", str(path))
+    ((kind, _, text),) = doctor.slurm_files()
+    assert kind == doctor.BAD and "5400 minutes" in text
+    partition_file("{max_runtime: 90}")
+    ((kind, _, text),) = doctor.slurm_files()
+    assert kind == doctor.GOOD and "main: max_runtime [minutes] 90" in text
+    partition_file("{}")
+    assert doctor.CARE in {kind for kind, _, _ in doctor.slurm_files()}
+
+
 # ---- the queue ----------------------------------------------------------------------------------
 
 
@@ -237,3 +403,183 @@ def test_a_snakemake_that_lost_sight_of_its_jobs_is_told_from_one_at_work(slurm,
     finally:
         driver.kill()
         driver.wait()
+
+
+# ---- a run that was killed ----------------------------------------------------------------------
+
+KILLED = """
+rule all:
+    input: "end"
+
+rule first:
+    output: "first"
+    script: "nap.py"
+
+rule a_rule_whose_name_is_longer_than_the_column_of_names_in_the_table_of_the_status:
+    input: "first"
+    output: "end"
+    shell: "cp {input} {output}"
+"""
+NAP = """
+import pathlib, time
+pathlib.Path(snakemake.output[0]).write_text("half")
+time.sleep(float(pathlib.Path("nap").read_text()))
+pathlib.Path(snakemake.output[0]).write_text("whole")
+"""
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """Return a folder with this one's Makefile and library, and a workflow of two steps."""
+    for name in ("Makefile", "cluster.mk", "src", "profiles", "slurm", ".venv"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "Snakefile").write_text(KILLED)
+    (tmp_path / "nap.py").write_text(NAP)
+    (tmp_path / "nap").write_text("0")
+    return tmp_path
+
+
+def make(folder, target, **environment):
+    """Call a target of the Makefile, with the environment as it is and no SLURM on the PATH."""
+    path = ":".join(p for p in os.environ["PATH"].split(":") if not Path(p, "squeue").exists())
+    stamps = [word for stamp in ("run.stamp", "bin/python") for word in ("-o", f".venv/{stamp}")]
+    done = subprocess.run(
+        ["make", *stamps, "CORES=1", target],
+        cwd=folder,
+        env=os.environ | {"PATH": path} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    return done.returncode, done.stdout
+
+
+def kill_a_run(folder, *command, nap="60", jobs_too=True):
+    """Start a run, kill -9 it in its first job, and return what make status said before that."""
+    (folder / "nap").write_text(nap)
+    process = subprocess.Popen(
+        [*(command or (ROOT / ".venv/bin/snakemake",)), "--cores", "1"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not (folder / "first").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    assert queue.drivers_of(folder) == [process.pid]
+    assert len(queue.leftovers_of(folder)) == 1
+    said = make(folder, "status")[1], make(folder, "run")
+    if jobs_too:
+        os.killpg(process.pid, 9)
+    else:
+        process.kill()
+    process.wait()
+    (folder / "nap").write_text("0")
+    return said
+
+
+def test_the_same_command_goes_on_after_kill_9(clone):
+    status, second = kill_a_run(clone)
+    assert re.search(r"^first +0 +1 +1 +0 +0$", status, re.MULTILINE)  # at work, without a SLURM
+    cut = re.search(r"^a_rule_whose[a-z_]*…[a-z_]*the_status +0 +1 +0 +1 +0$", status, re.M)
+    assert cut and len(cut[0]) == len(status.splitlines()[0]) == 80
+    assert second[0] != 0 and "Snakemake is at work" in second[1]  # two at once are still refused
+
+    status = make(clone, "status")[1]
+    assert "squeue" not in status and "0 of 3 jobs" in status and "make run" in status
+    code, said = make(clone, "run")
+    assert code == 0, said
+    assert "unlocked" in said
+    assert (clone / "end").read_text() == "whole"
+    assert "unlocked" not in make(clone, "run")[1]
+
+
+def test_make_resume_needs_no_slurm(clone):
+    kill_a_run(clone, sys.executable, "-u", "-m", "snakemake")
+    code, said = make(clone, "resume")
+    assert code == 0, said
+    assert (clone / "end").read_text() == "whole"
+
+
+def test_a_job_that_outlives_its_snakemake_is_waited_for(clone):
+    kill_a_run(clone, nap="6", jobs_too=False)
+    code, said = make(clone, "run")
+    assert code == 0, said
+    assert "waiting for 1 jobs of a Snakemake that was killed" in said
+    assert (clone / "end").read_text() == "whole"
+
+
+HERE = f"  Host: {os.uname().nodename}\n"
+
+
+@pytest.fixture
+def locked(tmp_path):
+    """Lock a folder as a Snakemake of this machine that is gone; return how to say otherwise."""
+    logs, locks = tmp_path / ".snakemake/log", tmp_path / ".snakemake/locks"
+    logs.mkdir(parents=True)
+    locks.mkdir()
+    lock = locks / "0.output.lock"
+    lock.touch()
+
+    def by(said=HERE):
+        stamp = time.strftime("%Y-%m-%dT%H%M%S.000000", time.localtime(time.time() - 2))
+        (logs / f"{stamp}.snakemake.log").write_text(said)
+        return lock
+
+    return by
+
+
+def test_the_lock_of_another_machine_or_user_is_not_broken(locked, tmp_path, monkeypatch):
+    lock = locked("  Host: some-other-node\n")
+    with pytest.raises(RuntimeError, match=r"done on some-other-node.*--unlock"):
+        queue.unlock(tmp_path)
+    locked()
+    monkeypatch.setattr(queue.os, "getuid", lambda: lock.stat().st_uid + 1)
+    with pytest.raises(RuntimeError, match="belongs to user"):
+        queue.unlock(tmp_path)
+    assert lock.exists()
+    monkeypatch.undo()
+    queue.unlock(tmp_path)
+    assert not lock.exists()
+
+
+def test_a_lock_that_nothing_is_known_of_is_not_broken(locked, tmp_path):
+    lock = locked()
+    next(tmp_path.glob(".snakemake/log/*")).unlink()
+    with pytest.raises(RuntimeError, match=r"no log.*on which machine.*--unlock"):
+        queue.unlock(tmp_path)
+    assert lock.exists()
+
+
+def test_a_folder_with_jobs_in_the_queue_stays_locked(slurm, locked, tmp_path):
+    lock = locked(f"{HERE}{queue.SUBMITS}: 1\n")
+    slurm("squeue", in_queue(tmp_path))
+    with pytest.raises(RuntimeError, match=r"1 jobs of an earlier run.*make resume"):
+        queue.unlock(tmp_path)
+    slurm("squeue", "Unable to contact slurm controller", status=1)
+    with pytest.raises(RuntimeError, match="cannot be asked"):
+        queue.unlock(tmp_path)
+    assert lock.exists()
+    slurm("squeue", "")
+    queue.unlock(tmp_path)
+    assert not lock.exists()
+
+
+def test_who_reads_a_log_is_no_snakemake(locked, tmp_path):
+    locked()
+    log = next(tmp_path.glob(".snakemake/log/*"))
+    reader = subprocess.Popen(["tail", "-f", log], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    code = f"import time; log = open({str(log)!r}, 'a'); print(flush=True); time.sleep(60)"
+    program = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE
+    )  # as one that calls Snakemake's API does
+    try:
+        program.stdout.readline()
+        assert queue.drivers_of(tmp_path) == [program.pid]
+    finally:
+        for process in (reader, program):
+            process.kill()
+            process.wait()

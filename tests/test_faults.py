@@ -213,6 +213,18 @@ def test_a_slurm_that_is_away_does_not_stop_a_run_on_this_machine(
     assert "Unable to contact slurm controller" in said
 
 
+def test_a_home_that_cannot_be_written_does_not_stop_a_run_and_is_named(
+    only_shards, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()  # below a file nothing can be made, not even by root
+    monkeypatch.setenv("HOME", str(tmp_path / "file/me"))
+    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR"):
+        monkeypatch.delenv(name, raising=False)
+    status, said = run(only_shards, TARGET)
+    assert status == 0, said
+    assert f"{tmp_path}/file/me/.cache and {tmp_path}/file/me/.config cannot be written" in said
+
+
 # --- a file is not what it was
 
 

@@ -89,6 +89,21 @@ def test_a_cache_that_others_can_write_is_not_trusted(tmp_path, monkeypatch):
     assert second != first and Path(second).parent == tmp_path
 
 
+def test_a_home_and_a_cache_that_cannot_be_written_are_named_and_not_needed(tmp_path):
+    (tmp_path / "file").touch()  # a path below a file cannot be made, not even by root
+    nowhere = {"HOME": tmp_path / "file/me", "NUMBA_CACHE_DIR": tmp_path / "file/numba"}
+    nowhere |= {"XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": "", "MPLCONFIGDIR": ""}
+    code = "import lensmill.node as n, os; print(*n.NOTES, sep='\\n');"
+    code += "print(os.environ['NUMBA_CACHE_DIR'], os.environ['MPLCONFIGDIR'])"
+    numba, home, used = python(code, **nowhere, TMPDIR=tmp_path).splitlines()
+    assert f"NUMBA_CACHE_DIR={nowhere['NUMBA_CACHE_DIR']} cannot be written" in numba
+    assert f"{nowhere['HOME']}/.cache and {nowhere['HOME']}/.config cannot be written" in home
+    assert "export XDG_CACHE_HOME" in home
+    assert all(Path(folder).parent.is_relative_to(tmp_path) for folder in used.split())
+    good = nowhere | {"XDG_CACHE_HOME": tmp_path / "c", "XDG_CONFIG_HOME": tmp_path / "d"}
+    assert "XDG" not in python(code.replace("'MPLCONFIGDIR'", "'HOME'"), **good, TMPDIR=tmp_path)
+
+
 def test_compiled_code_is_found_whichever_package_is_imported_first(tmp_path):
     theirs = "from lenstronomy.LensModel.Solver.epl_shear_solver import _getphi"
     ours = "from lensmill.lensing.solver import _solve; from lensmill.imaging.render import render"

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 OURS = "lensmill-numba"
+NOTES: list[str] = []  # what cannot be written here, and what is used in its place
 
 
 def prepare() -> None:
@@ -20,15 +21,44 @@ def prepare() -> None:
 
     Compiled code: a folder on the node's own disk. Beside the sources, on a file system that all
     nodes share, numba's index and its code can come from two jobs that compiled at the same time,
-    perhaps on unlike processors.
+    perhaps on unlike processors. Beside it the list of fonts that Matplotlib makes, where the
+    home cannot be written: each figure would look through all fonts again.
     """
     threads = os.environ.get("OMP_NUM_THREADS", "")
     if threads.isdigit():
         os.environ["NUMBA_NUM_THREADS"] = threads
         os.environ["TF_NUM_INTRAOP_THREADS"] = threads
     chosen = os.environ.get("NUMBA_CACHE_DIR", "")
-    if not chosen or Path(chosen).name.startswith(OURS):  # ours came from the submitting machine
+    ours = Path(chosen).name.startswith(OURS)  # it came from the submitting machine
+    if chosen and not ours and not can_write(chosen):
+        NOTES.append(f"NUMBA_CACHE_DIR={chosen} cannot be written; $TMPDIR or /tmp is used")
+    if not chosen or ours or not can_write(chosen):
         os.environ["NUMBA_CACHE_DIR"] = compiled()
+    homes = [folder for folder in home() if not can_write(folder)]
+    if homes:
+        NOTES.append(
+            f"{' and '.join(homes)} cannot be written. The workflow needs neither, but other "
+            "programs may: export XDG_CACHE_HOME and XDG_CONFIG_HOME (folders that you can write)"
+        )
+    if homes and OURS in os.environ.get("MPLCONFIGDIR", OURS):
+        os.environ["MPLCONFIGDIR"] = f"{os.environ['NUMBA_CACHE_DIR']}/matplotlib"
+
+
+def home() -> list[str]:
+    """Return the folders in the user's home where programs keep their caches and settings."""
+    user = os.path.expanduser("~")  # noqa: PTH111 (Path's fails for a user without a home)
+    return [
+        os.environ.get(f"XDG_{kind.upper()}_HOME") or f"{user}/.{kind}"
+        for kind in ("cache", "config")
+    ]
+
+
+def can_write(folder: str) -> bool:
+    """Say whether a folder is there and can be written, or else can be made."""
+    path = Path(folder).absolute()
+    while not os.path.lexists(path):
+        path = path.parent
+    return path.is_dir() and os.access(path, os.W_OK | os.X_OK)
 
 
 def compiled() -> str:

@@ -1,5 +1,8 @@
 """Runs on a cluster: what stays on the login node, and what is looked at before the first job."""
 
+import os
+
+from lensmill import node
 from lensmill.pipeline import plan, queue
 
 
@@ -18,8 +21,21 @@ def asked(job, resource):
     return value if isinstance(value, int) else 0
 
 
-def requested():
-    """List what every job of this run asks for."""
+def look_at_files():
+    """Refuse files that would be misread; return the user's partitions, and what to say of them."""
+    from snakemake.cli import get_profile_dir
+    from snakemake_executor_plugin_slurm.partitions import read_partition_file
+    from lensmill.pipeline import slurm_files
+
+    found = [get_profile_dir(name) for name in plan.profiles(sys.argv, os.environ)]
+    file = workflow.executor_settings.partition_config
+    file = file or os.environ.get("SNAKEMAKE_SLURM_PARTITIONS")
+    notes = slurm_files.look([f[1] for f in found if f], file and Path(file))
+    return read_partition_file(Path(file)) if file else [], notes
+
+
+def requested(partitions):
+    """List what every job of this run asks for; the plugin chooses where no partition is named."""
     overwritten = workflow.resource_settings.overwrite_resources
     return [
         plan.Request(
@@ -29,12 +45,21 @@ def requested():
             mem_mb=asked(job, "mem_mb"),
             runtime=asked(job, "runtime"),
             gpu=asked(job, "gpu"),
-            partition=job.resources.get("slurm_partition", ""),
+            partition=job.resources.get("slurm_partition") or chosen(job, partitions),
             account=job.resources.get("slurm_account", ""),
             set_keys=frozenset(overwritten.get(job.rule.name, {})),
         )
         for job in workflow.dag.needrun_jobs()
     ]
+
+
+def chosen(job, partitions):
+    """Return the partition that the plugin will choose for a job; empty if it leaves that to SLURM."""
+    if not partitions:
+        return ""
+    from lensmill.pipeline import slurm_files
+
+    return slurm_files.partition_of(job, partitions)
 
 
 def look_before_start():
@@ -49,12 +74,19 @@ def look_before_start():
             logger.warning(f"not known whether jobs are left in the queue: {error}")
         if workflow.local_exec:
             return
-        jobs = requested()
+        partitions, notes = look_at_files()
+        jobs = requested(partitions)
         plan.refuse_impossible(jobs)
     except RuntimeError as error:
         raise WorkflowError(str(error)) from None
     about = plan.populations(config["experiments"], config["run"])
     about += plan.requests(jobs) + plan.warnings()
+    about += [f"  {note}" for note in notes]
+    if partitions and "slurm_partition" in workflow.resource_settings.default_resources:
+        about.append(
+            "  Careful: default-resources names a slurm_partition, so the plugin never asks the "
+            "partition file; take that line out of the profile"
+        )
     logger.info("\n".join(["What this run asks for:", *about]))
 
 
@@ -71,6 +103,8 @@ def drop_default_limit():
 
 
 onstart:
+    for note in node.NOTES:
+        logger.warning(note)
     look_before_start()
     drop_default_limit()
     checked.keep(config, Path("results/configurations"))

@@ -154,7 +154,11 @@ def machine() -> Iterator[Finding]:
         ("scratch", tempfile.gettempdir()),
     ):
         yield _disk(what, Path(folder))
-    yield GOOD, "compiled code", f"numba keeps it in {node.compiled()}"
+    for text in node.NOTES:
+        yield CARE, "home", text
+    if not node.NOTES:
+        yield GOOD, "home", f"{' and '.join(node.home())} can be written"
+    yield GOOD, "compiled code", f"numba keeps it in {os.environ['NUMBA_CACHE_DIR']}"
 
 
 def _memory() -> float:
@@ -228,6 +232,25 @@ def slurm() -> Iterator[Finding]:
         yield CARE, "SLURM", "this is inside a job; start Snakemake on a login node, in tmux"
 
 
+def slurm_files() -> Iterator[Finding]:
+    """Look at the SLURM profile and at the partition file that it, or the environment, names."""
+    what = "SLURM files"
+    try:
+        from lensmill.pipeline import slurm_files as files
+    except ImportError as error:
+        yield CARE, what, f"cannot be looked at, since {error.name} is missing"
+        return
+    profile = ROOT / "profiles/slurm/config.yaml"
+    try:
+        notes = files.look([profile], files.partition_file_of(profile.read_text(), os.environ))
+    except RuntimeError as error:
+        yield from ((BAD, what, line.strip()) for line in str(error).splitlines()[1:])
+        return
+    for note in notes:
+        text = note.removeprefix(files.CAREFUL)
+        yield GOOD if text == note else CARE, what, text
+
+
 def _profile() -> str:
     path = ROOT / "profiles/slurm/config.yaml"
     text = path.read_text() if path.exists() else ""
@@ -274,7 +297,7 @@ def examine() -> Iterator[Finding]:
     process = subprocess.Popen(
         [sys.executable, "-c", ASK_KERAS], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    parts: list[Callable[[], Iterator[Finding]]] = [python, packages, machine, slurm]
+    parts: list[Callable[[], Iterator[Finding]]] = [python, packages, machine, slurm, slurm_files]
     for part in parts:
         yield from part()
     yield from keras(process)

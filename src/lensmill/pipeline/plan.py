@@ -5,7 +5,7 @@ Imports only the standard library, since every start of a workflow reads it.
 
 import getpass
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from lensmill.pipeline.queue import ask
 
 PROFILE = "the SLURM profile (profiles/slurm/config.yaml)"
+LEAST_MEMORY = 100  # [MB] of a Python that has begun
 LONGEST_PAUSE = 180  # [s] longest pause between two looks at the queue (slurm plugin)
 
 
@@ -45,6 +46,18 @@ class Partition:
     cpus: int
     mem_mb: int
     gpus: bool
+
+
+def profiles(words: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """List the profiles that a command line of Snakemake names, or else the environment."""
+    found = []
+    for i, word in enumerate(words):
+        option, _, value = word.partition("=")
+        if option in ("--profile", "--workflow-profile"):
+            found += [value] if value else list(words[i + 1 : i + 2])
+    if not any(word.startswith("--profile") for word in words):
+        found += [name] if (name := environment.get("SNAKEMAKE_PROFILE")) else []
+    return found
 
 
 def populations(experiments: Mapping[str, Any], names: Iterable[str]) -> list[str]:
@@ -107,6 +120,16 @@ def refuse_impossible(requested: Iterable[Request]) -> None:
 
 
 def _faults(request: Request, there: Mapping[str, Partition]) -> list[str]:
+    if request.runtime < 0:
+        return [
+            f"{request.step} asks for {request.runtime} minutes ({request.key('runtime')}): "
+            "Snakemake takes `0-12` for a subtraction; write minutes"
+        ]
+    if 0 < request.mem_mb < LEAST_MEMORY:
+        return [
+            f"{request.step} asks for {request.mem_mb} MB ({request.key('mem_mb')}), and Python "
+            f"alone takes {LEAST_MEMORY}: a number without a unit is MB"
+        ]
     if not request.partition:
         return []
     if request.partition not in there:
