@@ -24,6 +24,7 @@ GAP_ABOVE, GAP_BELOW = 1e3, 10.0  # times the next value, beyond which a value s
 BESIDE = 8  # different values on each side of one that say how often a value occurs there
 CHANCE = 1e-12  # of a value to occur so often by chance: 1e6 images of 1e4 values each
 FEWEST_TIES = 0.05  # expected of a value in an image whose values are all different
+SIX_DIGITS = 2.0**-20  # to which numbers are rounded where interpolation may have blurred a mark
 LOSSY_BIN = 1.25  # in steps; in one of LOSSY_OFFSETS bins lies a mark that was blurred by one step
 LOSSY_OFFSETS = 5
 FLAT = 7  # side of a square that has one value only [pixel]
@@ -131,7 +132,9 @@ def repeated(
     good = ~mask
     values = pixels[good].astype(np.float64)
     candidates = []
-    for keys in _keys(values, pixels.dtype.kind == "f", lossy):
+    # six digits of a bright sky would round away its noise
+    digits = pixels.dtype.kind == "f" and abs(sky.level) * SIX_DIGITS < 0.01 * sky.sigma
+    for keys in _keys(values, digits, lossy):
         for key, usual in _frequent(keys, fewest, ratio):
             same = keys == key
             candidates.append((int(same.sum()), usual, same))
@@ -148,12 +151,12 @@ def repeated(
     return marks
 
 
-def _keys(values: NDArray, real: bool, lossy: float) -> Iterator[NDArray]:
+def _keys(values: NDArray, digits: bool, lossy: float) -> Iterator[NDArray]:
     """Yield numbers that are equal where values count as equal: exactly, to six digits, ..."""
     yield values
-    if real:
+    if digits:
         part, exponent = np.frexp(values)
-        yield np.ldexp(np.round(part * 2**20), exponent)
+        yield np.ldexp(np.round(part / SIX_DIGITS), exponent)
     if lossy:
         for k in range(LOSSY_OFFSETS):
             yield np.floor(values / (LOSSY_BIN * lossy) + k / LOSSY_OFFSETS)

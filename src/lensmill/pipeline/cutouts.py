@@ -307,8 +307,8 @@ def _check_values(
             f"the value {_exact(marks[0], pixels)} is that of {marks[0].count} of its "
             f"{pixels.size} pixels, and a value beside it that of {marks[0].usual:.3g} "
             f"(mark_pixels: {fewest}, mark_fraction: {fraction:g}, mark_ratio: {ratio:g}"
-            f"{_others(marks, pixels, '; ') or ')'}; if it marks pixels that were not observed, put "
-            "it into mask_values"
+            f"{_others(marks, pixels, '; ') or ')'}; if it marks pixels that were not observed, "
+            "put it into mask_values"
         )
     furthest = float(np.abs(good.astype(np.float64)).max())
     if sky.sigma < FAINTEST or furthest > BRIGHTEST:
