@@ -21,12 +21,14 @@ CLIP = 3.0  # sigma beyond which a border pixel is light and not sky
 CLIPS = 5  # rounds of clipping at most
 REACH = 5  # side of the square from which the median of good neighbours is taken [pixel]
 GAP_ABOVE, GAP_BELOW = 1e3, 10.0  # times the next value, beyond which a value stands alone
+SAME_MARK = 0.01  # relative difference up to which values that stand alone are named as one
 BESIDE = 8  # different values on each side of one that say how often a value occurs there
 CHANCE = 1e-12  # of a value to occur so often by chance: 1e6 images of 1e4 values each
 FEWEST_TIES = 0.05  # expected of a value in an image whose values are all different
 SIX_DIGITS = 2.0**-20  # to which numbers are rounded where interpolation may have blurred a mark
-LOSSY_BIN = 1.25  # in steps; in one of LOSSY_OFFSETS bins lies a mark that was blurred by one step
-LOSSY_OFFSETS = 5
+# Bins of two steps hold two values each where steps were not dithered; a mark that was spread over
+# one step lies whole in a bin of one of four offsets.
+LOSSY_BIN, LOSSY_OFFSETS = 2, 4
 FLAT = 7  # side of a square that has one value only [pixel]
 # ASSUME: a star that saturates has wings: somewhere at the rim of what has its highest value is a
 # pixel of a quarter of it. A mark has none, unless it lies beside something as bright.
@@ -50,19 +52,21 @@ class Mark(NamedTuple):
     usual: float  # pixels that have a value beside it
 
 
-def masked(pixels: NDArray, values: Sequence[float] = (), step: float = 0.0) -> NDArray:
+def masked(
+    pixels: NDArray, values: Sequence[float] = (), step: float = 0.0, exact_zero: bool = True
+) -> NDArray:
     """Return which pixels carry no measurement: NaN, infinite, or one of ``values``.
 
     Exactly, or to half a ``step`` where the file holds whole numbers of steps: a mark is then
     stored as the nearest, or anywhere within half of one if the steps were dithered. Where zeros
-    are exact, as some compressions keep them, only these are meant.
+    are exact, as one compression keeps them, only these are meant.
     """
     # 1e8 in an image of float32 is the float32 nearest to it
     kind = pixels.dtype if pixels.dtype.kind == "f" else np.dtype(np.float64)
     found = ~np.isfinite(pixels) | np.isin(pixels, np.asarray(values, kind))
     if step > 0 and pixels.dtype.kind == "f":
         for value in values:
-            if value == 0 and (pixels == 0).any():
+            if value == 0 and exact_zero:
                 continue
             rounding = 4 * np.finfo(kind).eps * abs(value)
             found |= np.abs(pixels - kind.type(value)) <= 0.5 * step + rounding
@@ -90,9 +94,11 @@ def alone(values: NDArray, sky: Sky, above: float, below: float) -> list[Mark]:
         next_one = np.maximum(np.concatenate([[0.0], ordered[:-1]]), sky.sigma)
         apart = (ordered >= limit * sky.sigma) & (ordered > gap * next_one)
         if apart.any():
-            found = values[size >= ordered[apart.argmax()]]
-            values_of = np.unique(found, return_counts=True)
-            marks += [Mark(float(v), int(n), 0) for v, n in zip(*values_of, strict=True)]
+            far = np.sort(values[size >= ordered[apart.argmax()]].astype(np.float64))
+            for part in np.split(
+                far, np.flatnonzero(np.diff(far) > SAME_MARK * np.abs(far[1:])) + 1
+            ):
+                marks.append(Mark(float(np.median(part)), len(part), 0))
     return sorted(marks, key=lambda mark: -mark.count)
 
 
@@ -104,6 +110,7 @@ def repeated(
     fraction: float,
     ratio: float,
     lossy: float = 0.0,
+    exact_zero: bool = True,
 ) -> list[Mark]:
     """Return the values that occur too often to be measured, the most frequent first.
 
@@ -128,13 +135,17 @@ def repeated(
         How many times as many pixels as a value beside it one must have.
     lossy : float
         Step of a lossy compression that has spread every value over up to one step.
+    exact_zero : bool
+        Whether it has not spread the zeros. If it has, and without dithering, zero is the one value
+        that steps of different lengths share.
     """
     good = ~mask
     values = pixels[good].astype(np.float64)
     candidates = []
     # six digits of a bright sky would round away its noise
     digits = pixels.dtype.kind == "f" and abs(sky.level) * SIX_DIGITS < 0.01 * sky.sigma
-    for keys in _keys(values, digits, lossy):
+    exact = not lossy or exact_zero
+    for keys in _keys(values, exact, exact and digits, lossy):
         for key, usual in _frequent(keys, fewest, ratio):
             same = keys == key
             candidates.append((int(same.sum()), usual, same))
@@ -151,9 +162,10 @@ def repeated(
     return marks
 
 
-def _keys(values: NDArray, digits: bool, lossy: float) -> Iterator[NDArray]:
+def _keys(values: NDArray, exact: bool, digits: bool, lossy: float) -> Iterator[NDArray]:
     """Yield numbers that are equal where values count as equal: exactly, to six digits, ..."""
-    yield values
+    if exact:
+        yield values
     if digits:
         part, exponent = np.frexp(values)
         yield np.ldexp(np.round(part / SIX_DIGITS), exponent)

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import warnings
 import zlib
+from collections import OrderedDict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +43,7 @@ class Plane(NamedTuple):
     scaling: tuple | None = None  # BSCALE, BZERO, BLANK, BITPIX that pixels are still to be given
     step: float = 0.0  # between values that the file can hold, by BSCALE or lossy compression
     lossy: float = 0.0  # the same, where each part of the image has steps of its own
+    exact_zero: bool = True  # whether zeros are as they were before
 
 
 class Contents(NamedTuple):
@@ -50,7 +52,7 @@ class Contents(NamedTuple):
     arrays: dict[int, NDArray]
     pixel_scale: float | None
     saturation: float | None
-    storage: dict[int, dict]  # of each unit: `scaling`, `step`, `lossy`
+    storage: dict[int, dict]  # of each unit: `scaling`, `step`, `lossy`, `exact_zero`
 
 
 def read(path: Path, plane: int | None = None, planes: int | None = None) -> Plane:
@@ -87,7 +89,7 @@ def cut(plane: Plane, rows: slice, columns: slice) -> Plane:
     if plane.scaling is not None:
         scale, zero, blank, bits = plane.scaling
         holes = pixels == blank
-        pixels = pixels * scale + zero
+        pixels = pixels * float(scale) + float(zero)
         if blank is not None and bits > 0:
             pixels[holes] = np.nan
         pixels = pixels.astype(np.float32 if bits in (8, 16) else np.float64)
@@ -126,14 +128,14 @@ def _contents(path: Path, changed: int) -> Contents:
         with path.open("rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"  # whatever the name says
         if not zipped:
-            return _map(path) if path.stat().st_size > LARGE else _small(path, changed)
+            return _parse(path) if path.stat().st_size > LARGE else _small(path, changed)
         if _unzipped(path) <= LARGE:
             return _small(path, changed)
         with tempfile.NamedTemporaryFile() as whole:
             with gzip.open(path) as file:
                 shutil.copyfileobj(file, whole)
             whole.flush()
-            return _map(Path(whole.name))  # which outlives the name
+            return _parse(Path(whole.name))  # which outlives the name
     except (OSError, EOFError, zlib.error) as error:
         raise Refused(f"it cannot be read, truncated or damaged ({error})") from error
 
@@ -146,15 +148,22 @@ def _unzipped(path: Path) -> int:
     return max(size, path.stat().st_size)
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
+_remembered: OrderedDict[tuple[Path, int], Contents] = OrderedDict()
+
+
 def _small(path: Path, changed: int) -> Contents:
     """Read a whole file; ``changed`` makes a file that was rewritten another one."""
+    key = (path, changed)
+    if key in _remembered:
+        _remembered.move_to_end(key)
+        return _remembered[key]
     data = path.read_bytes()
-    return _parse(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
-
-
-def _map(path: Path) -> Contents:
-    return _parse(path)
+    contents = _parse(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
+    if sum(array.nbytes for array in contents.arrays.values()) <= LARGE:
+        _remembered[key] = contents
+        if len(_remembered) > REMEMBERED:
+            _remembered.popitem(last=False)
+    return contents
 
 
 def _parse(data: bytes | Path) -> Contents:
@@ -203,8 +212,8 @@ def _fits(data: bytes | Path) -> Contents:
                     storage[number] = stored
                     first = unit.header if first is None else first
                 header = file[0].header if first is None else first
-            for number, step in _lossy(data, arrays).items():
-                storage[number] |= {"step": step, "lossy": step}
+            for number, found in _lossy(data, arrays).items():
+                storage[number] |= found
     except (OSError, ValueError, TypeError, KeyError, IndexError, AstropyUserWarning) as error:
         raise Refused(f"it cannot be read as FITS, truncated or damaged ({error})") from error
     saturation = header.get("SATURATE")
@@ -217,23 +226,26 @@ def _storage(unit: fits.ImageHDU, mapped: bool) -> dict:
     header = unit.header
     scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
     whole = header["BITPIX"] > 0 and (scale, zero) != (1, 0)
-    found = {"step": abs(float(scale)) if whole else 0.0}
+    found = {"step": abs(float(scale)) if whole else 0.0, "exact_zero": not whole}
     if mapped and (whole or header.get("BLANK") is not None):
         found["scaling"] = (scale, zero, header.get("BLANK"), header["BITPIX"])
     return found
 
 
-def _lossy(data: bytes | Path, arrays: dict[int, NDArray]) -> dict[int, float]:
+def _lossy(data: bytes | Path, arrays: dict[int, NDArray]) -> dict[int, dict]:
     """Return the largest step of each image of real numbers that was compressed to whole ones."""
-    steps = {}
+    found = {}
     source = data if isinstance(data, Path) else io.BytesIO(data)
     with fits.open(source, disable_image_compression=True) as file:
         for number, unit in enumerate(file):
-            if number in arrays and unit.header.get("ZIMAGE") and unit.header["ZBITPIX"] < 0:
+            header = unit.header
+            if number in arrays and header.get("ZIMAGE") and header["ZBITPIX"] < 0:
                 column = "ZSCALE" in unit.columns.names
-                step = unit.data["ZSCALE"] if column else unit.header.get("ZSCALE", 0.0)
-                steps[number] = float(np.nanmax(np.abs(step), initial=0.0))
-    return steps
+                steps = np.abs(unit.data["ZSCALE"] if column else [header.get("ZSCALE", 0.0)])
+                step = float(np.nanmax(steps, initial=0.0))
+                exact = header.get("ZQUANTIZ") == "SUBTRACTIVE_DITHER_2" or step == 0
+                found[number] = {"step": step, "lossy": step, "exact_zero": exact}
+    return found
 
 
 def _native(array: NDArray) -> NDArray:

@@ -250,7 +250,7 @@ def _band(plane: cutout_files.Plane, mask_values: list, settings: Mapping[str, A
         raise Refused(
             "neither a WCS nor its header says how large its pixels are; set pixel_scale [arcsec]"
         )
-    mask = cleaning.masked(pixels, mask_values, plane.step)
+    mask = cleaning.masked(pixels, mask_values, plane.step, plane.exact_zero)
     good = pixels[~mask]
     if good.size == 0:
         raise Refused("every pixel is masked or not a number")
@@ -301,7 +301,9 @@ def _check_values(
             "pixels, put it into mask_values"
         )
     fewest, fraction, ratio = (settings[f"mark_{name}"] for name in ("pixels", "fraction", "ratio"))
-    marks = cleaning.repeated(pixels, mask, sky, fewest, fraction, ratio, plane.lossy)
+    marks = cleaning.repeated(
+        pixels, mask, sky, fewest, fraction, ratio, plane.lossy, plane.exact_zero
+    )
     if marks:
         raise Refused(
             f"the value {_exact(marks[0], pixels)} is that of {marks[0].count} of its "
