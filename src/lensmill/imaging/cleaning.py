@@ -149,7 +149,7 @@ def repeated(
         for key, usual in _frequent(keys, fewest, ratio):
             same = keys == key
             candidates.append((int(same.sum()), usual, same))
-    if not candidates and (np.unique(values, return_counts=True)[1] >= FLAT**2).any():
+    if not candidates:
         candidates = _flat(pixels, good, ratio)
     marks, seen = [], np.zeros(len(values), bool)
     for count, usual, same in sorted(candidates, key=lambda one: -one[0]):
@@ -180,7 +180,7 @@ def _frequent(keys: NDArray, fewest: int, ratio: float) -> list[tuple[float, flo
     row = np.flatnonzero(count >= fewest)
     if row.size == 0 or len(key) < 2:
         return []
-    low, high = np.percentile(keys, [16, 84])
+    low, high = key[np.searchsorted(np.cumsum(count), [0.16 * len(keys), 0.84 * len(keys)])]
     spread = max((high - low) / 2, np.diff(key).min())
     beside = np.concatenate([np.arange(-BESIDE, 0), np.arange(1, BESIDE + 1)])
     at = row[:, None] + beside
@@ -193,19 +193,44 @@ def _frequent(keys: NDArray, fewest: int, ratio: float) -> list[tuple[float, flo
     each = np.arange(len(row))
     middle = (rank[each, np.maximum(n - 1, 0) // 2] + rank[each, n // 2]) / 2
     # even the rarest values of an enlarged image occur several times
-    usual = np.maximum(np.where(n > 0, middle, 1.0), np.percentile(count, 10))
+    usual = np.maximum(np.where(n > 0, middle, 1.0), _rare(count))
     # of the values that occur at all; in an image of real numbers these are all different
+    often = count[row] > ratio * usual
+    row, usual = row[often], usual[often]
+    if row.size == 0:
+        return []
     rate = np.maximum(usual - 1 / usual, FEWEST_TIES)
-    much = (count[row] > ratio * usual) & (poisson.sf(count[row] - 1, rate) < CHANCE)
-    return [(float(k), float(u)) for k, u in zip(key[row[much]], usual[much], strict=True)]
+    sure = poisson.sf(count[row] - 1, rate) < CHANCE
+    return [(float(k), float(u)) for k, u in zip(key[row[sure]], usual[sure], strict=True)]
+
+
+def _rare(count: NDArray) -> int:
+    """Return how often the rarest tenth of the values occur."""
+    return int(np.partition(count, len(count) // 10)[len(count) // 10])
 
 
 def _flat(pixels: NDArray, good: NDArray, ratio: float) -> list[tuple[int, float, NDArray]]:
     """Return values that fill squares, as they do beyond the edge of an image of few photons."""
-    low, high = (f(pixels, FLAT) for f in (ndimage.minimum_filter, ndimage.maximum_filter))
-    flat = ndimage.binary_dilation((low == high) & good, np.ones((FLAT, FLAT))) & good
-    _, counts = np.unique(pixels[good], return_counts=True)
-    usual = float(np.percentile(counts, 10))
+    n = FLAT
+    across, down = pixels[:, 1:] == pixels[:, :-1], pixels[1:] == pixels[:-1]
+    height, width = (max(0, side - n + 1) for side in pixels.shape)
+    corner = np.ones((height, width), bool)  # from which a square goes down and to the right
+    for k in range(n - 1):
+        corner &= down[k : k + height, :width]
+    if not corner.any():
+        return []
+    row = np.ones((len(pixels), width), bool)
+    for k in range(n - 1):
+        row &= across[:, k : k + width]
+    for k in range(n):
+        corner &= row[k : k + height]
+    flat = np.zeros_like(good)
+    for i, j in np.ndindex(n, n):
+        flat[i : i + height, j : j + width] |= corner
+    flat &= good
+    if not flat.any():
+        return []
+    usual = _rare(np.unique(pixels[good], return_counts=True)[1])
     found = []
     for value in np.unique(pixels[flat]):
         same = pixels[good] == value

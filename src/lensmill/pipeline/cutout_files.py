@@ -212,7 +212,8 @@ def _fits(data: bytes | Path) -> Contents:
                     storage[number] = stored
                     first = unit.header if first is None else first
                 header = file[0].header if first is None else first
-            for number, found in _lossy(data, arrays).items():
+                compressed = any(isinstance(unit, fits.CompImageHDU) for unit in file)
+            for number, found in (_lossy(data, arrays) if compressed else {}).items():
                 storage[number] |= found
     except (OSError, ValueError, TypeError, KeyError, IndexError, AstropyUserWarning) as error:
         raise Refused(f"it cannot be read as FITS, truncated or damaged ({error})") from error
