@@ -17,3 +17,12 @@ def shared_data() -> Path:
             f"third-party data not at {folder}; set LENSMILL_SHARED_DATA to test against it"
         )
     return folder
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Return the folder of collected inputs that once failed, or skip."""
+    folder = ROOT.parent / "shared" / "cases"
+    if not folder.is_dir():
+        pytest.skip(f"there are no collected cases at {folder}")
+    return folder

@@ -2,8 +2,11 @@
 
 import gzip
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 import yaml
 from astropy.io import fits
 
-from lensmill.pipeline import cutout_checks, cutouts, store
+from lensmill.pipeline import cutout_checks, cutout_files, cutouts, store
 
 SIZE = 24
 OBSERVATION = {"pixel_scale": 0.1, "size": SIZE, "bands": ["VIS"]}
@@ -476,6 +479,222 @@ def test_the_corners_of_an_image_are_pieces_of_sky_of_their_own(tmp_path):
     assert (
         len(set(store.read(tmp_path / "out.h5", "systems", ["content_hash"])["content_hash"])) == 4
     )
+
+
+def lens(seed, n=64):
+    """Return an image of noise 1 and S/N 30."""
+    axis = np.arange(n) - (n - 1) / 2
+    light = np.exp(-(axis[:, None] ** 2 + axis**2) / 18)
+    noise = np.random.default_rng(seed).normal(0.0, 1.0, (n, n))
+    return (noise + 1200 * light / light.sum()).astype(np.float32)
+
+
+FRAME = {"pixel_scale": 0.1, "size": 64, "bands": ["VIS"]}
+
+
+def test_three_bad_images_in_200_are_refused_by_name(tmp_path):
+    images = {f"{n:03}": lens(n) for n in range(200)}
+    images["017"][:, 40:] = 0
+    images["080"][3:20, 5:19] = -9999
+    images["151"][3, 3], images["151"][50, 9] = 1e30, -1e30
+    for name, image in images.items():
+        write(tmp_path / "in" / f"{name}.fits", image)
+    settings = {"format": "classes", "label": 1, "observation": FRAME}
+    systems, pixels, refused = ingest(tmp_path / "in", tmp_path, **settings)
+    assert {*refused} == {"017.fits", "080.fits", "151.fits"}
+    assert "the value 0 is that of 1536 of its 4096 pixels" in refused["017.fits"]
+    assert "the value -9999 is" in refused["080.fits"]
+    assert "the value 1e+30 is" in refused["151.fits"]
+    assert "(likewise -1e+30 in 1)" in refused["151.fits"]
+    assert all("put it into mask_values" in reason for reason in refused.values())
+    assert systems["snr"] == pytest.approx(30, abs=6)
+    assert np.abs(pixels).max() < 60
+    # what the message says is the remedy
+    settings |= {"mask_values": [0, -9999, 1e30, -1e30], "max_masked_fraction": 0.5}
+    systems, pixels, refused = ingest(tmp_path / "in", tmp_path, **settings)
+    assert not refused
+    masked = systems["masked_fraction"] * 64**2
+    assert masked[[17, 80, 151]] == pytest.approx([1536, 17 * 14, 2])
+    assert np.abs(pixels).max() < 60
+
+
+@pytest.mark.parametrize("case", ["zeros_beyond_edge", "marks"])
+def test_no_mark_of_the_collected_cases_is_taken_for_light(shared_cases, tmp_path, case):
+    settings = {"format": "classes", "observation": FRAME, "max_masked_fraction": 0.5}
+    folder = shared_cases / case / "in"
+    for name in ("nan30.fits", "ref.fits"):  # masked by their owner
+        if (folder / name).is_file():
+            shutil.copytree(folder, tmp_path / "in", dirs_exist_ok=True)
+    if not (tmp_path / "in").is_dir():
+        shutil.copytree(folder, tmp_path / "in")
+        write(tmp_path / "in/ref.fits", lens(1))
+    systems, _, refused = ingest(tmp_path / "in", tmp_path, **settings)
+    assert {*systems["name"]} <= {"nan30.fits", "ref.fits"}
+    assert all("put it into mask_values" in reason for reason in refused.values())
+
+
+def test_settings_say_from_where_a_value_is_a_mark(tmp_path):
+    holes = lens(1)
+    holes[5:8, 5:8] = 0  # 9 of 4096 pixels
+    write(tmp_path / "in/holes.fits", holes)
+    write(tmp_path / "in/good.fits", lens(2))
+    settings = {"format": "classes", "observation": FRAME}
+    assert [*ingest(tmp_path / "in", tmp_path, **settings)[2]] == ["holes.fits"]
+    for laxer in ({"mark_pixels": 10}, {"mark_fraction": 0.01}, {"mark_ratio": 10}):
+        assert not ingest(tmp_path / "in", tmp_path, **settings, **laxer)[2]
+    holes[5:8, 5:8] = -9999
+    (tmp_path / "in/holes.fits").unlink()
+    write(tmp_path / "in/holes.fits", holes)
+    laxer = {"mark_pixels": 10, "mark_below": 1e5}
+    assert not ingest(tmp_path / "in", tmp_path, **settings, **laxer)[2]
+
+
+def blurred(path, pixels, how):
+    header = fits.Header([("PIXSCALE", 0.1)])
+    if how == "BSCALE":  # steps of a sixteenth that begin at an odd place
+        unit = fits.PrimaryHDU(np.round((pixels - 0.01) * 16).astype(np.int32), header)
+        unit.header["BSCALE"], unit.header["BZERO"] = 1 / 16, 0.01
+        fits.HDUList([unit]).writeto(path)
+        return
+    unit = fits.CompImageHDU(pixels, header, quantize_level=16, quantize_method=how, dither_seed=7)
+    fits.HDUList([fits.PrimaryHDU(), unit]).writeto(path)
+
+
+@pytest.mark.parametrize("how", ["BSCALE", -1, 1, 2])
+@pytest.mark.parametrize("value", [-99.0, -9999.0, 0.0])
+def test_marks_that_storing_has_blurred_are_found_and_masked(tmp_path, how, value):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pixels = lens(3)
+    pixels[:, 44:] = value
+    blurred(folder / "bad.fits", pixels, how)
+    blurred(folder / "good.fits", lens(4), how)
+    settings = {"format": "classes", "observation": FRAME, "max_masked_fraction": 0.6}
+    _, _, refused = ingest(folder, tmp_path, **settings)
+    assert [*refused] == ["bad.fits"]
+    assert "put it into mask_values" in refused["bad.fits"]
+    systems, images, refused = ingest(folder, tmp_path, **settings, mask_values=[value])
+    assert not refused
+    exact = 20 / 64
+    # of the sky, what cannot be told from zeros that a step has blurred goes as well
+    assert systems["masked_fraction"][0] == pytest.approx(exact, abs=0.1 if value == 0 else 1e-9)
+    assert systems["snr"] == pytest.approx(30, abs=5)
+    assert np.abs(images).max() < 60
+
+
+def test_a_sky_of_single_photons_is_called_so(tmp_path):
+    counts = np.random.default_rng(1).poisson(0.3 + 0.05 * np.maximum(lens(1), 0))
+    write(tmp_path / "in/counts.fits", counts.astype(np.int32))
+    with pytest.raises(ValueError, match="its sky is counted in single photons: 0"):
+        ingest(tmp_path / "in", tmp_path, format="classes", observation=FRAME)
+
+
+@pytest.mark.parametrize("unit", [1e-34, 1e-31, 1e-20, 1.0, 1e20, 1e34])
+def test_any_unit_of_flux_that_32_bits_hold_comes_in(tmp_path, unit):
+    write(tmp_path / "in/mine.fits", lens(1).astype(np.float64) * unit)
+    write(tmp_path / "in/plain.fits", lens(1))
+    write(tmp_path / "in/short.fits", (lens(1).astype(np.float64) * unit).astype(np.float32))
+    settings = {"format": "classes", "observation": FRAME}
+    systems, pixels, _ = ingest(tmp_path / "in", tmp_path, **settings)
+    assert systems["snr"] == pytest.approx([systems["snr"][1]] * 3, rel=1e-5)
+    assert pixels[0] == pytest.approx(pixels[1] * np.float64(unit), rel=1e-5, abs=1e-5 * unit)
+    assert pixels[2] == pytest.approx(pixels[0], rel=1e-6, abs=1e-6 * unit)
+
+
+@pytest.mark.parametrize("unit", [1e-45, 1e-42, 1e-37, 1e37, 1e60])
+def test_a_unit_of_flux_that_32_bits_cannot_hold_is_refused(tmp_path, unit):
+    write(tmp_path / "in/mine.fits", lens(1).astype(np.float64) * unit)
+    write(tmp_path / "in/good.fits", lens(2))
+    settings = {"format": "classes", "observation": FRAME}
+    systems, _, refused = ingest(tmp_path / "in", tmp_path, **settings)
+    assert systems["name"].tolist() == ["good.fits"]
+    assert "use another unit of flux" in refused["mine.fits"]
+
+
+@pytest.mark.parametrize("form", ["f4", "f8", "i2", "u2", "cube", "gz", "fz", "npy"])
+def test_a_large_file_that_is_mapped_gives_what_a_whole_one_does(tmp_path, monkeypatch, form):
+    folder, image = tmp_path / "in", lens(1, 120)
+    folder.mkdir()
+    image[2:4, 2:9] = np.nan
+    name, header = "a.fits", fits.Header([("PIXSCALE", 0.1)])
+    whole = np.where(np.isfinite(image), np.round(image * 100), -32768).astype(np.int16)
+    if form == "npy":
+        np.save(folder / "a.npy", image)
+    elif form == "fz":
+        unit = fits.CompImageHDU(image, header)
+        fits.HDUList([fits.PrimaryHDU(), unit]).writeto(folder / name)
+    elif form == "i2":
+        unit = fits.PrimaryHDU(whole, header)
+        unit.header["BSCALE"], unit.header["BZERO"], unit.header["BLANK"] = 0.01, 5.0, -32768
+        unit.writeto(folder / name)
+    elif form == "u2":
+        write(folder / name, (lens(1, 120) * 100 + 4000).astype(np.uint16))
+    elif form == "cube":
+        write(folder / name, image[None])
+    else:
+        write(
+            folder / ("a.fits.gz" if form == "gz" else name),
+            image.astype(form if form != "gz" else "f4"),
+        )
+    settings = {
+        "format": "npy" if form == "npy" else "classes",
+        "observation": FRAME,
+        "pixel_scale": 0.1,
+    }
+    expected, pixels, _ = ingest(folder, tmp_path, **settings)
+    pixels = np.array(pixels)
+    monkeypatch.setattr(cutout_files, "LARGE", 1000)
+    found, again, _ = ingest(folder, tmp_path, **settings)
+    assert again == pytest.approx(pixels, rel=1e-6, abs=1e-5)
+    for column in ("snr_VIS", "masked_fraction", "sky_VIS", "native_height", "native_width"):
+        assert found[column] == pytest.approx(expected[column], rel=1e-6)
+    # and of a mosaic only the middle is looked at: a bad value at its rim does not count
+    monkeypatch.setattr(cutouts, "WHOLE", 10)
+    monkeypatch.setattr(cutouts, "TIMES", 1)
+    cut, middle, _ = ingest(folder, tmp_path, **settings)
+    assert cut["native_height"] == [120]
+    assert middle - middle.mean() == pytest.approx(pixels - pixels.mean(), rel=1e-6, abs=1e-4)
+
+
+PEAK = """
+import resource, sys
+from lensmill.pipeline import cutouts
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+observation = {"pixel_scale": 0.1, "size": 101, "bands": ["VIS"]}
+settings = {"format": "classes", "observation": observation}
+cutouts.ingest(sys.argv[1], sys.argv[2], "mosaic", "lens_finding", settings)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6)
+"""
+
+
+@pytest.mark.parametrize("bits", [-32, 16, -64])
+def test_a_mosaic_of_12000_pixels_goes_through_little_memory(tmp_path, bits):
+    n, middle = 12_000, slice(4500, 7500)
+    cards = [("SIMPLE", True), ("BITPIX", bits), ("NAXIS", 2), ("NAXIS1", n), ("NAXIS2", n)]
+    cards += [("PIXSCALE", 0.1)] + ([("BSCALE", 0.01), ("BZERO", 0.0)] if bits > 0 else [])
+    header = fits.Header(cards).tostring().encode()
+    kind = {-32: ">f4", 16: ">i2", -64: ">f8"}[bits]
+    path = tmp_path / "in/mosaic.fits"
+    path.parent.mkdir()
+    size = len(header) + n * n * np.dtype(kind).itemsize
+    with path.open("wb") as file:  # sparse: only the middle lies on the disk
+        file.write(header)
+        file.truncate(size + -size % 2880)
+    pixels = np.memmap(path, kind, "r+", len(header), (n, n))
+    pixels[middle, middle] = lens(1, 3000) * (100 if bits > 0 else 1)
+    pixels.flush()
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, str(path.parent), str(tmp_path / "d.h5")],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(cutouts.__file__).parents[2])},
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1.0  # GB
+    systems = store.read(tmp_path / "d.h5", "systems")
+    assert systems["native_height"].tolist() == systems["native_width"].tolist() == [n]
+    assert systems["sky_sigma_VIS"] == pytest.approx([1.0], rel=0.01)
+    assert systems["snr"] == pytest.approx([30], abs=5)
 
 
 def test_the_guide_has_every_setting_with_its_default():

@@ -181,3 +181,140 @@ def test_light_below_two_sigma_has_no_length():
     assert quality.arc_length(image, 1.0, 1.0) == 0
     # three bands of 1.9 sigma are 3.3 sigma together
     assert quality.arc_length(np.repeat(image, 3, axis=3), 1.0, 1.0) > 30
+
+
+# Marks that nobody named
+
+
+def observed(n=64, sigma=1.0, level=0.0, seed=5, flux=1200.0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(level, sigma, (n, n)) + sigma * blob(n, 3.0, flux=flux)
+
+
+def marks(pixels, lossy=0.0):
+    mask = ~np.isfinite(pixels)
+    sky = cleaning.sky(pixels, mask)
+    assert sky.sigma > 0
+    found = cleaning.alone(pixels[~mask], sky, 1e6, 1e3)
+    return found + cleaning.repeated(pixels, mask, sky, 9, 0.0015, 3.0, lossy)
+
+
+def star(n=101, seed=3):
+    """Return a field with a star that saturates at 60000 and bleeds along its column."""
+    pixels = np.random.default_rng(seed).normal(1000, 30, (n, n)) + blob(n, 2.0, 10, -8, flux=4e6)
+    pixels[30:55, n // 2 + 10] = 1e5
+    return np.minimum(pixels, 60000.0)
+
+
+def undersampled(n=101):
+    pixels = np.random.default_rng(3).normal(1000, 30, (n, n)) + blob(n, 0.8, 10, -8, flux=1e6)
+    return np.minimum(pixels, 60000.0)
+
+
+ORDINARY = {
+    "real numbers": observed(),
+    "32 bits": observed(level=1e4).astype(np.float32),
+    "32 bits, noise near their rounding": observed(level=1e6).astype(np.float32),
+    "32 bits, noise at their rounding": observed(level=1e7, sigma=0.8, n=200).astype(np.float32),
+    "16 bits": observed(n=101, sigma=20).astype(np.float16),
+    "16 bits, faint": observed(n=101, sigma=1e-5).astype(np.float16),
+    "three digits": np.array([float(f"{v:.3g}") for v in observed(n=101).ravel()]).reshape(101, -1),
+    "two decimals": np.round(observed(n=128), 2),
+    "counts": np.random.default_rng(1).poisson(9 + blob(101, 5, flux=5000)),
+    "few counts": np.random.default_rng(1).poisson(1.0 + blob(101, 5, flux=800)),
+    "counts of 0.75": np.random.default_rng(2).poisson(0.75 + blob(101, 5, flux=800)),
+    "coarse whole numbers": np.round(observed(n=128, sigma=0.8)).astype(np.int16),
+    "whole numbers": np.round(observed(n=128, sigma=6, level=300)).astype(np.int32),
+    "wide whole numbers": np.round(observed(n=256, sigma=900, level=9000)).astype(np.int32),
+    "counts times a gain": np.round(3.3 * np.random.default_rng(1).poisson(30, (101, 101))),
+    "counts over a gain": np.round(0.6 * np.random.default_rng(1).poisson(90, (101, 101))),
+    "a part in 256 of the range": np.round(observed(n=101) * 2.5 + 99).astype(np.uint8),
+    "enlarged twice": np.kron(observed(n=50), np.ones((2, 2))),
+    "enlarged four times": np.kron(observed(n=40), np.ones((4, 4))),
+    "enlarged eight times": np.kron(observed(n=20, flux=200), np.ones((8, 8))),
+    "mirrored at the edges": np.pad(observed(n=80), 12, mode="reflect"),
+    "small hole filled with one value": np.where(
+        np.add.outer(np.abs(np.arange(120) - 9), np.abs(np.arange(120) - 7)) < 3, 1.1, observed(120)
+    ),
+    "saturated star": star(),
+    "saturated star in whole numbers": star().astype(np.int32),
+    "saturated star without much of a wing": undersampled(),
+    "clipped core": np.minimum(observed(), 9.0),
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_no_value_of_an_ordinary_image_is_a_mark(name):
+    assert marks(ORDINARY[name]) == []
+
+
+def marked(value, where, pixels=None):
+    pixels = (observed() if pixels is None else pixels).copy()
+    pixels[where] = value
+    return pixels
+
+
+HOLE, EDGE, STRIPE = np.s_[5:9, 30:34], np.s_[:, -13:], np.s_[:, :27]
+COUNTS = ORDINARY["whole numbers"]
+FOOTPRINT = np.subtract.outer(np.arange(64), np.arange(64)) > 30  # a turned edge
+
+
+@pytest.mark.parametrize("value", [0.0, -99.0, -9999.0, 99.0, 0.37, -1e30, 1e30, 1e8])
+@pytest.mark.parametrize("where", [HOLE, EDGE, STRIPE, FOOTPRINT], ids=["hole", "edge", "42%", "/"])
+@pytest.mark.parametrize("kind", [np.float32, np.float64, ">f4"])
+def test_one_value_in_many_pixels_is_found_wherever_it_stands(value, where, kind):
+    found = marks(marked(value, where).astype(kind))
+    assert {mark.value for mark in found} == {np.dtype(kind).type(value)}
+    assert found[0].count == np.ones((64, 64))[where].size
+
+
+@pytest.mark.parametrize("value", [0, -99, 300, 30000])
+def test_a_mark_is_found_between_whole_numbers(value):
+    pixels = marked(value, np.s_[:, :26], COUNTS)
+    assert [mark.value for mark in marks(pixels)] == [value]
+
+
+def test_zeros_beyond_the_edge_of_counts_of_few_photons_are_found():
+    counts = np.random.default_rng(1).poisson(2.0, (101, 101))
+    assert [mark.value for mark in marks(marked(0, np.s_[:, :20], counts))] == [0]
+
+
+@pytest.mark.parametrize("pair", [(-99.0, -999.0), (1e30, -1e30), (0.0, -9999.0), (-99.0, 99.0)])
+def test_two_marks_are_both_found(pair):
+    pixels = marked(pair[1], HOLE, marked(pair[0], EDGE)).astype(np.float32)
+    assert {mark.value for mark in marks(pixels)} == {*np.float32(pair)}
+
+
+def test_single_pixels_of_opposite_sign_are_found():
+    pixels = marked(-1e30, np.s_[3, 3], marked(1e30, np.s_[50, 9])).astype(np.float32)
+    assert {mark.value for mark in marks(pixels)} == {*np.float32([1e30, -1e30])}
+    assert [mark.value for mark in marks(marked(-9999, np.s_[3, 3]))] == [-9999]
+
+
+@pytest.mark.parametrize("value", [-99.0, -9999.0])
+def test_a_mark_that_interpolation_or_compression_has_blurred_is_found(value):
+    blur = np.random.default_rng(0).uniform(-0.5, 0.5, (64, 64))
+    rounded = marked(value, EDGE) * (1 + 3e-7 * blur)
+    assert [mark.value for mark in marks(rounded)[:1]] == [pytest.approx(value, rel=1e-6)]
+    found = marks(marked(value, EDGE) + 0.25 * blur, 0.25)
+    assert found[0].value == pytest.approx(value, abs=0.25)
+    assert found[0].count == 13 * 64
+    assert marks(observed() + 0.25 * blur, lossy=0.25) == []
+
+
+def test_a_blurred_mark_is_masked_to_half_a_step():
+    pixels = observed().astype(np.float32)
+    pixels[:4] = -9999 + np.random.default_rng(0).uniform(-0.12, 0.12, (4, 64))
+    assert cleaning.masked(pixels, [-9999]).sum() < 10
+    assert cleaning.masked(pixels, [-9999], step=0.25).sum() == 4 * 64
+    pixels[5] = 0  # exact zeros are kept by some compressions: sky of 0.1 is none of them
+    assert cleaning.masked(pixels, [0.0], step=0.25).sum() == 64
+    assert cleaning.masked(pixels, [0.0], step=0.25, exact_zero=False).sum() > 300
+
+
+def test_counts_of_single_photons_are_told_from_zeros_beyond_the_edge():
+    rng = np.random.default_rng(1)
+    assert cleaning.photons(rng.poisson(0.3, 10_000))
+    assert cleaning.photons(rng.poisson(0.3, 10_000) / 1400.0)
+    assert not cleaning.photons(np.where(np.arange(9000) < 5000, 0, rng.poisson(90, 9000)))
+    assert not cleaning.photons(np.where(np.arange(9000) < 5000, 0, rng.normal(size=9000)))

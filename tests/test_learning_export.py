@@ -84,6 +84,19 @@ def test_32_bits_say_what_keras_says(exported):
     )
 
 
+@pytest.mark.parametrize("form", ["model.onnx", "model.int8.onnx"])
+def test_the_unit_of_flux_changes_no_exported_logit(exported, form):
+    pixels, is_lens = rings(64)
+    expected = run(exported / form, pixels)
+    for unit in (1e-34, 1e-31, 1e-20, 1e20, 1e35):
+        found = run(exported / form, (pixels.astype(np.float64) * unit).astype(np.float32))
+        # a pixel that is rounded to the next of 8 bits moves the logit by more
+        assert found == pytest.approx(expected, abs=1e-5 if form == "model.onnx" else 0.1)
+        assert roc_auc_score(is_lens, found) == pytest.approx(
+            roc_auc_score(is_lens, expected), abs=1e-9 if form == "model.onnx" else 0.01
+        )
+
+
 def test_8_bits_cost_little_in_area_under_the_curve(exported):
     pixels, is_lens = rings(2 * TRAIN + TEST)
     pixels, is_lens = pixels[-TEST:], is_lens[-TEST:]

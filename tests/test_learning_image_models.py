@@ -215,3 +215,37 @@ def test_an_image_with_empty_edges_is_not_taken_for_a_bright_one():
     x = pictures()
     x[:, :8] = x[:, -8:] = x[:, :, :8] = x[:, :, -8:] = 0.0
     assert np.abs(np.asarray(stretch.AsinhStretch()(x))).max() < 1
+
+
+UNITS = [1e-34, 1e-31, 1e-29, 1e-20, 1e-6, 1e6, 1e20, 1e35]
+
+
+def in_unit(x, unit):
+    """Return images in another unit of flux, rounded to 32 bits once."""
+    return (x.astype(np.float64) * unit).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["p4m", "resnet", "lastro"])
+def test_the_unit_of_flux_does_not_change_a_logit(name):
+    model, x = build(name), pictures()
+    x[:, 12:20, 12:20] += 40
+    expected = model.predict_on_batch(x)
+    for unit in UNITS:
+        assert model.predict_on_batch(in_unit(x, unit)) == pytest.approx(expected, abs=1e-5), unit
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_fixed_noise_may_be_in_any_unit_of_flux(unit):
+    x = pictures()
+    expected = np.asarray(stretch.AsinhStretch(noise=[2.0])(x))
+    found = np.asarray(stretch.AsinhStretch(noise=[2.0 * unit])(in_unit(x, unit)))
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_empty_and_constant_images_are_stretched_to_finite_numbers_in_any_unit():
+    x = np.ones((2, 32, 32, 1), np.float32) * np.reshape([0.0, 1.0], (2, 1, 1, 1))
+    for unit in UNITS:
+        found = np.asarray(stretch.AsinhStretch()(in_unit(x, unit)))
+        assert (found[0] == 0).all()
+        assert found[1] == pytest.approx(np.arcsinh(1.0), rel=1e-6)
+    assert (np.asarray(stretch.AsinhStretch(noise=[0.0])(0 * x)) == 0).all()

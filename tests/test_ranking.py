@@ -204,3 +204,12 @@ def test_broken_and_empty_images_have_a_picture():
 def test_large_cutouts_are_averaged_down():
     image = np.random.default_rng(1).normal(size=(401, 300, 1))
     assert ranking.picture(image).shape == (100, 75)
+
+
+def test_a_picture_of_a_few_lit_pixels_does_not_depend_on_the_unit_either():
+    image = np.zeros((21, 15, 1))
+    image[8:12, 5:9] = 3.0  # more than half has one value: the noise is that of all pixels
+    expected = ranking.picture(image)
+    assert expected.max() > expected.min()
+    for unit in (1e-40, 1e-31, 1e20):
+        assert np.array_equal(ranking.picture(image * unit), expected)

@@ -5,12 +5,14 @@ the survey's unit; pixels are flux per pixel. The frame's centre is the image's 
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.interpolate import make_interp_spline
+from scipy.stats import poisson
 
 from lensmill.imaging import quality
 
@@ -18,6 +20,21 @@ SAME_SCALE = 0.01  # pixel scales that differ by less are taken as one: 1 pixel 
 CLIP = 3.0  # sigma beyond which a border pixel is light and not sky
 CLIPS = 5  # rounds of clipping at most
 REACH = 5  # side of the square from which the median of good neighbours is taken [pixel]
+GAP_ABOVE, GAP_BELOW = 1e3, 10.0  # times the next value, beyond which a value stands alone
+SAME_MARK = 0.01  # relative difference up to which values that stand alone are named as one
+BESIDE = 8  # different values on each side of one that say how often a value occurs there
+CHANCE = 1e-12  # of a value to occur so often by chance: 1e6 images of 1e4 values each
+FEWEST_TIES = 0.05  # expected of a value in an image whose values are all different
+SIX_DIGITS = 2.0**-20  # to which numbers are rounded where interpolation may have blurred a mark
+# Bins of two steps hold two values each where steps were not dithered; a mark that was spread over
+# one step lies whole in a bin of one of four offsets.
+LOSSY_BIN, LOSSY_OFFSETS = 2, 4
+FLAT = 7  # side of a square that has one value only [pixel]
+# ASSUME: a star that saturates has wings: somewhere at the rim of what has its highest value is a
+# pixel of a quarter of it. A mark has none, unless it lies beside something as bright.
+WINGS = 0.25
+IN_SKY = 10.0  # sigma
+BRIGHT = 5.0  # sigma above the sky from which a value may be that of a saturated star
 
 
 class Sky(NamedTuple):
@@ -27,11 +44,226 @@ class Sky(NamedTuple):
     sigma: float
 
 
-def masked(pixels: NDArray, values: Sequence[float] = ()) -> NDArray:
-    """Return which pixels carry no measurement: NaN, infinite, or exactly one of ``values``."""
+class Mark(NamedTuple):
+    """A value that is no measurement."""
+
+    value: float
+    count: int  # pixels that have it
+    usual: float  # pixels that have a value beside it
+
+
+def masked(
+    pixels: NDArray, values: Sequence[float] = (), step: float = 0.0, exact_zero: bool = True
+) -> NDArray:
+    """Return which pixels carry no measurement: NaN, infinite, or one of ``values``.
+
+    Exactly, or to half a ``step`` where the file holds whole numbers of steps: a mark is then
+    stored as the nearest, or anywhere within half of one if the steps were dithered. Where zeros
+    are exact, as one compression keeps them, only these are meant.
+    """
     # 1e8 in an image of float32 is the float32 nearest to it
-    values = np.asarray(values, pixels.dtype if pixels.dtype.kind == "f" else np.float64)
-    return ~np.isfinite(pixels) | np.isin(pixels, values)
+    kind = pixels.dtype if pixels.dtype.kind == "f" else np.dtype(np.float64)
+    found = ~np.isfinite(pixels) | np.isin(pixels, np.asarray(values, kind))
+    if step > 0 and pixels.dtype.kind == "f":
+        for value in values:
+            if value == 0 and exact_zero:
+                continue
+            rounding = 4 * np.finfo(kind).eps * abs(value)
+            found |= np.abs(pixels - kind.type(value)) <= 0.5 * step + rounding
+    return found
+
+
+def alone(values: NDArray, sky: Sky, above: float, below: float) -> list[Mark]:
+    """Return the values that are too far from the sky, and from every other, to be light.
+
+    Parameters
+    ----------
+    values : array
+        Of the good pixels.
+    sky : Sky
+        Of the image.
+    above, below : float
+        How many times the noise a value must lie above the sky, or below it.
+    """
+    marks = []
+    offset = values.astype(np.float64) - sky.level
+    for size, limit, gap in ((offset, above, GAP_ABOVE), (-offset, below, GAP_BELOW)):
+        if size.max() < limit * sky.sigma:
+            continue
+        ordered = np.sort(size)
+        next_one = np.maximum(np.concatenate([[0.0], ordered[:-1]]), sky.sigma)
+        apart = (ordered >= limit * sky.sigma) & (ordered > gap * next_one)
+        if apart.any():
+            far = np.sort(values[size >= ordered[apart.argmax()]].astype(np.float64))
+            for part in np.split(
+                far, np.flatnonzero(np.diff(far) > SAME_MARK * np.abs(far[1:])) + 1
+            ):
+                marks.append(Mark(float(np.median(part)), len(part), 0))
+    return sorted(marks, key=lambda mark: -mark.count)
+
+
+def repeated(
+    pixels: NDArray,
+    mask: NDArray,
+    sky: Sky,
+    fewest: int,
+    fraction: float,
+    ratio: float,
+    lossy: float = 0.0,
+    exact_zero: bool = True,
+) -> list[Mark]:
+    """Return the values that occur too often to be measured, the most frequent first.
+
+    A value is compared with those beside it in value: in an image of real numbers each occurs
+    once, in one of whole numbers, rounded or enlarged each occurs often, and its neighbours do as
+    well. It is found wherever it stands, in the level of the sky too. What saturates, and has
+    wings, is left out. To six digits, values are one: interpolation has blurred them.
+
+    Parameters
+    ----------
+    pixels : array, shape (height, width)
+    mask : array of bool, same shape
+        Pixels that are known to be none.
+    sky : Sky
+        Of the image.
+    fewest : int
+        Pixels of a value below which it is let pass.
+    fraction : float
+        Of all pixels, below which a value within `IN_SKY` sigma of the sky is let pass: it changes
+        nothing, and surveys fill holes of a few pixels with one value.
+    ratio : float
+        How many times as many pixels as a value beside it one must have.
+    lossy : float
+        Step of a lossy compression that has spread every value over up to one step.
+    exact_zero : bool
+        Whether it has not spread the zeros. If it has, and without dithering, zero is the one value
+        that steps of different lengths share.
+    """
+    good = ~mask
+    values = pixels[good].astype(np.float64)
+    candidates = []
+    # six digits of a bright sky would round away its noise
+    digits = pixels.dtype.kind == "f" and abs(sky.level) * SIX_DIGITS < 0.01 * sky.sigma
+    exact = not lossy or exact_zero
+    for keys in _keys(values, exact, exact and digits, lossy):
+        for key, usual in _frequent(keys, fewest, ratio):
+            same = keys == key
+            candidates.append((int(same.sum()), usual, same))
+    if not candidates:
+        candidates = _flat(pixels, good, ratio)
+    marks, seen = [], np.zeros(len(values), bool)
+    for count, usual, same in sorted(candidates, key=lambda one: -one[0]):
+        if (same & seen).any() or _has_wings(pixels, good, same, sky):
+            continue
+        seen |= same
+        value = float(np.median(values[same]))
+        if abs(value - sky.level) > IN_SKY * sky.sigma or count >= fraction * pixels.size:
+            marks.append(Mark(value, count, usual))
+    return marks
+
+
+def _keys(values: NDArray, exact: bool, digits: bool, lossy: float) -> Iterator[NDArray]:
+    """Yield numbers that are equal where values count as equal: exactly, to six digits, ..."""
+    if exact:
+        yield values
+    if digits:
+        part, exponent = np.frexp(values)
+        yield np.ldexp(np.round(part / SIX_DIGITS), exponent)
+    if lossy:
+        for k in range(LOSSY_OFFSETS):
+            yield np.floor(values / (LOSSY_BIN * lossy) + k / LOSSY_OFFSETS)
+
+
+def _frequent(keys: NDArray, fewest: int, ratio: float) -> list[tuple[float, float]]:
+    """Return the keys that occur too often beside their neighbours, and how often those do."""
+    key, count = np.unique(keys, return_counts=True)
+    row = np.flatnonzero(count >= fewest)
+    if row.size == 0 or len(key) < 2:
+        return []
+    low, high = key[np.searchsorted(np.cumsum(count), [0.16 * len(keys), 0.84 * len(keys)])]
+    spread = max((high - low) / 2, np.diff(key).min())
+    beside = np.concatenate([np.arange(-BESIDE, 0), np.arange(1, BESIDE + 1)])
+    at = row[:, None] + beside
+    there = np.clip(at, 0, len(key) - 1)
+    apart = np.abs(key[there] - key[row, None])
+    # the next one may be a coarse step away, the others must be of the same part of the histogram
+    near = (at == there) & (apart <= spread * np.where(np.abs(beside) == 1, 3, 0.5))
+    rank = np.sort(np.where(near, count[there], np.inf), axis=1)
+    n = near.sum(axis=1)
+    each = np.arange(len(row))
+    middle = (rank[each, np.maximum(n - 1, 0) // 2] + rank[each, n // 2]) / 2
+    # even the rarest values of an enlarged image occur several times
+    usual = np.maximum(np.where(n > 0, middle, 1.0), _rare(count))
+    # of the values that occur at all; in an image of real numbers these are all different
+    often = count[row] > ratio * usual
+    row, usual = row[often], usual[often]
+    if row.size == 0:
+        return []
+    rate = np.maximum(usual - 1 / usual, FEWEST_TIES)
+    sure = poisson.sf(count[row] - 1, rate) < CHANCE
+    return [(float(k), float(u)) for k, u in zip(key[row[sure]], usual[sure], strict=True)]
+
+
+def _rare(count: NDArray) -> int:
+    """Return how often the rarest tenth of the values occur."""
+    return int(np.partition(count, len(count) // 10)[len(count) // 10])
+
+
+def _flat(pixels: NDArray, good: NDArray, ratio: float) -> list[tuple[int, float, NDArray]]:
+    """Return values that fill squares, as they do beyond the edge of an image of few photons."""
+    n = FLAT
+    across, down = pixels[:, 1:] == pixels[:, :-1], pixels[1:] == pixels[:-1]
+    height, width = (max(0, side - n + 1) for side in pixels.shape)
+    corner = np.ones((height, width), bool)  # from which a square goes down and to the right
+    for k in range(n - 1):
+        corner &= down[k : k + height, :width]
+    if not corner.any():
+        return []
+    row = np.ones((len(pixels), width), bool)
+    for k in range(n - 1):
+        row &= across[:, k : k + width]
+    for k in range(n):
+        corner &= row[k : k + height]
+    flat = np.zeros_like(good)
+    for i, j in np.ndindex(n, n):
+        flat[i : i + height, j : j + width] |= corner
+    flat &= good
+    if not flat.any():
+        return []
+    usual = _rare(np.unique(pixels[good], return_counts=True)[1])
+    found = []
+    for value in np.unique(pixels[flat]):
+        same = pixels[good] == value
+        elsewhere = good & ~flat
+        share = (pixels[elsewhere] == value).mean() if elsewhere.any() else 0.0
+        often = same.sum() > ratio * usual
+        if often and share ** (FLAT**2) * pixels.size < CHANCE:
+            found.append((int(same.sum()), share * same.size, same))
+    return found
+
+
+def _has_wings(pixels: NDArray, good: NDArray, same: NDArray, sky: Sky) -> bool:
+    """Return whether what lies around pixels of one value is bright, as it is around a star."""
+    there = np.zeros(pixels.shape, bool)
+    there[good] = same
+    height = float(np.median(pixels[there])) - sky.level
+    around = ndimage.binary_dilation(there, np.ones((3, 3))) & good & ~there
+    if height < BRIGHT * sky.sigma or not around.any():
+        return False
+    return float(pixels[around].max()) - sky.level >= WINGS * height
+
+
+def photons(values: NDArray) -> bool:
+    """Return whether values are counts of so few photons that most pixels have none.
+
+    All are the lowest and whole steps above it, and those of one step are more than those of two.
+    """
+    value, count = np.unique(values, return_counts=True)
+    if len(value) < 3:
+        return False
+    steps = (value - value[0]) / np.diff(value).min()
+    whole = (np.abs(steps - np.round(steps)) < 1e-3).all()
+    return bool(whole and round(steps[2]) == 2 and count[0] > count[1] > count[2])
 
 
 def sky(pixels: NDArray, mask: NDArray) -> Sky:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 APART = 3  # pixels between the two of a difference: resampled images have correlated neighbours
 DEEP = 2  # rows along each edge that give differences
 TO_SIGMA = 1.4826 / np.sqrt(2)  # of a difference's median absolute value, for Gaussian noise
-TINY = 1e-30  # a constant image has no noise; it must give zeros, not NaN
 TRAINING_IMAGES = 2000  # that a training-set scale is taken from: it is then good to 0.1 %
 
 
@@ -51,7 +50,10 @@ class AsinhStretch(keras.layers.Layer):
             noise = ops.stop_gradient(image_noise(x))
         else:
             noise = ops.convert_to_tensor(np.asarray(self.noise, "float32"))
-        return ops.cast(asinh(x / ops.maximum(self.softening * noise, TINY)), self.compute_dtype)
+        # An image of zeros must give zeros, not NaN. No floor does that: any would be of the order
+        # of the noise in some unit of flux (1e-31 in erg/s/cm2/Hz).
+        scale = ops.where(noise > 0, self.softening * noise, 1.0)
+        return ops.cast(asinh(x / scale), self.compute_dtype)
 
     def compute_output_shape(self, shape):
         """Return the shape of the input."""

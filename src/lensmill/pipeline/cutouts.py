@@ -35,15 +35,25 @@ DEFAULTS: dict[str, Any] = {
     "mask_values": [],
     "fill": "median",
     "place": "centre",  # of the cut-out in its image; corners: four pieces of the sky around
+    "mark_pixels": 9,  # of one value from which it is compared with those beside it
+    "mark_fraction": 0.0015,  # of the image, below which a value as faint as the sky is let pass
+    "mark_ratio": 3.0,  # times as many pixels as these beyond which a value is a mark
+    "mark_above": 1e6,  # times the noise of the sky above it beyond which a value is no light
+    "mark_below": 1e3,  # likewise below the sky
     "max_masked_fraction": 0.2,
     "max_saturated_fraction": 0.02,
     "min_snr": None,
 }
 KIND_REAL = 255
-# ASSUME: a value a million times the noise of the sky and a thousand times the next one is no
-# light but a mark (100, -9999, 1e8), which would turn everything else in the image into zero.
-MARK_OVER_NOISE = 1e6
-MARK_OVER_NEXT = 1e3
+# Noise [any unit of flux] below which 32 bits round pixels by more than 1e-4 of it, and values
+# beyond which their differences overflow.
+FAINTEST = 1e3 * float(np.finfo(np.float32).tiny)
+BRIGHTEST = 0.1 * float(np.finfo(np.float32).max)
+# An image is cut before it is looked at if it is longer than this, and than so many frames: whole
+# mosaics go through little memory, and the sky of ordinary cut-outs is that of all their border.
+WHOLE = 2048  # [pixel]
+TIMES = 2
+MARKS_SHOWN = 3  # values that a refusal names
 SHOWN = 20  # refused files that are named in the log for each reason; the table names all
 
 
@@ -174,8 +184,9 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     for band, source in zip(observation["bands"], candidate.sources, strict=True):
         try:
             plane = cutout_files.read(source.path, source.plane, source.planes)
-            if candidate.corner is not None:
-                plane = plane._replace(pixels=_corner(plane, candidate.corner, settings))
+            shape = plane.pixels.shape
+            plane = cutout_files.cut(plane, *_window(plane, candidate.corner, settings))
+            shape = shape if candidate.corner is None else plane.pixels.shape
             band_image = _band(plane, mask_values, settings)
         except Refused as reason:
             raise Refused(f"{source.path.name}, band {band!r}: {reason}") from reason
@@ -191,8 +202,8 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
             f"sky_sigma_{band}": band_image.sky.sigma,
             # of the first band: those of a survey agree
             "native_pixel_scale": numbers.get("native_pixel_scale", band_image.pixel_scale),
-            "native_height": numbers.get("native_height", plane.pixels.shape[0]),
-            "native_width": numbers.get("native_width", plane.pixels.shape[1]),
+            "native_height": numbers.get("native_height", shape[0]),
+            "native_width": numbers.get("native_width", shape[1]),
         }
     for i, one in enumerate(hashes):
         if one in hashes[:i]:
@@ -209,19 +220,30 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     return Image(np.stack(frames, axis=-1).astype(np.float32), numbers, digest)
 
 
-def _corner(plane: cutout_files.Plane, corner: int, settings: Mapping[str, Any]) -> NDArray:
-    """Return the pixels of one corner, as large as a cut-out, which must not reach the centre."""
+def _window(
+    plane: cutout_files.Plane, corner: int | None, settings: Mapping[str, Any]
+) -> tuple[slice, slice]:
+    """Return the rows and columns of an image that are used: all, its middle or one corner.
+
+    The middle of an image that is longer than `WHOLE` pixels and `TIMES` the frame; a corner as
+    large as a cut-out, which must not reach the centre.
+    """
     scale = plane.pixel_scale or settings["pixel_scale"] or settings["observation"]["pixel_scale"]
-    observation = settings["observation"]
+    observation, shape = settings["observation"], plane.pixels.shape
     side = int(np.ceil(observation["size"] * observation["pixel_scale"] / scale))
-    if 2 * side > min(plane.pixels.shape):
+    if corner is None:
+        longest = max(WHOLE, TIMES * side)
+        starts = [max(0, n - longest) // 2 for n in shape]
+        rows, columns = (slice(f, n - f) for f, n in zip(starts, shape, strict=True))
+        return rows, columns
+    if 2 * side > min(shape):
         raise Refused(
             f"a corner of {side} x {side} pixels reaches its centre, since it has only "
-            f"{' x '.join(map(str, plane.pixels.shape))}; use larger images"
+            f"{' x '.join(map(str, shape))}; use larger images"
         )
     rows = slice(side) if corner < 2 else slice(-side, None)
     columns = slice(side) if corner % 2 == 0 else slice(-side, None)
-    return plane.pixels[rows, columns]
+    return rows, columns
 
 
 class _Band(NamedTuple):
@@ -241,7 +263,7 @@ def _band(plane: cutout_files.Plane, mask_values: list, settings: Mapping[str, A
         raise Refused(
             "neither a WCS nor its header says how large its pixels are; set pixel_scale [arcsec]"
         )
-    mask = cleaning.masked(pixels, mask_values)
+    mask = cleaning.masked(pixels, mask_values, plane.step, plane.exact_zero)
     good = pixels[~mask]
     if good.size == 0:
         raise Refused("every pixel is masked or not a number")
@@ -254,18 +276,7 @@ def _band(plane: cutout_files.Plane, mask_values: list, settings: Mapping[str, A
     if plane.saturation is not None:
         saturated = max(saturated, float((good >= plane.saturation).sum()) / pixels.size)
     sky = cleaning.sky(pixels, mask)
-    if sky.sigma == 0:
-        raise Refused(
-            f"more than half of its border has one value ({sky.level:g}), so that the noise of the "
-            "sky cannot be measured; if this value marks pixels that were not observed, put it "
-            "into mask_values"
-        )
-    mark = _mark(good - sky.level, sky.sigma)
-    if mark is not None:
-        raise Refused(
-            f"the value {mark + sky.level:g} is {abs(mark) / sky.sigma:.0e} times the noise of the "
-            "sky and far from every other; if it marks masked pixels, put it into mask_values"
-        )
+    _check_values(plane, mask, sky, settings)
     cleaned = cleaning.fill(pixels.astype(np.float64) - sky.level, mask, settings["fill"])
     sigma = np.array([[sky.sigma]])
     snr = quality.band_snr(cleaned[None, :, :, None], scale, sigma)[0, 0]
@@ -274,14 +285,65 @@ def _band(plane: cutout_files.Plane, mask_values: list, settings: Mapping[str, A
     return _Band(frame, float(part.mean()), saturated, float(snr), sky, float(scale))
 
 
-def _mark(values: NDArray, sigma: float) -> float | None:
-    """Return the value furthest from 0 if it cannot be light."""
-    size = np.abs(values.astype(np.float64))
-    top = int(size.argmax())
-    if size[top] < MARK_OVER_NOISE * sigma:
-        return None
-    others = size[values != values[top]]
-    return float(values[top]) if size[top] > MARK_OVER_NEXT * others.max() else None
+def _check_values(
+    plane: cutout_files.Plane, mask: NDArray, sky: cleaning.Sky, settings: Mapping[str, Any]
+) -> None:
+    """Refuse an image with values that are no measurement, or that 32 bits cannot hold."""
+    pixels, good = plane.pixels, plane.pixels[~mask]
+    if sky.sigma == 0 and cleaning.photons(good):
+        raise Refused(
+            f"its sky is counted in single photons: {good.mean():.2g} of its unit per pixel, and "
+            f"more than half of its border has the value {sky.level:g}, so that the noise of the "
+            "sky cannot be measured; use an image of a longer exposure or of larger pixels"
+        )
+    if sky.sigma == 0:
+        raise Refused(
+            f"more than half of its border has one value ({sky.level:g}), so that the noise of the "
+            "sky cannot be measured; if this value marks pixels that were not observed, put it "
+            "into mask_values"
+        )
+    # ASSUME: a value a million times the noise above the sky, or a thousand times below it, and far
+    # from the next one, is no light but a mark (100, -9999, 1e8), which would turn everything else
+    # in the image into zero.
+    marks = cleaning.alone(good, sky, settings["mark_above"], settings["mark_below"])
+    if marks:
+        first = marks[0].value
+        raise Refused(
+            f"the value {first:g} is {abs(first - sky.level) / sky.sigma:.0e} times the noise of "
+            f"the sky and far from every other{_others(marks, pixels, ' (')}; if it marks masked "
+            "pixels, put it into mask_values"
+        )
+    fewest, fraction, ratio = (settings[f"mark_{name}"] for name in ("pixels", "fraction", "ratio"))
+    marks = cleaning.repeated(
+        pixels, mask, sky, fewest, fraction, ratio, plane.lossy, plane.exact_zero
+    )
+    if marks:
+        raise Refused(
+            f"the value {_exact(marks[0], pixels)} is that of {marks[0].count} of its "
+            f"{pixels.size} pixels, and a value beside it that of {marks[0].usual:.3g} "
+            f"(mark_pixels: {fewest}, mark_fraction: {fraction:g}, mark_ratio: {ratio:g}"
+            f"{_others(marks, pixels, '; ') or ')'}; if it marks pixels that were not observed, "
+            "put it into mask_values"
+        )
+    furthest = float(np.abs(good.astype(np.float64)).max())
+    if sky.sigma < FAINTEST or furthest > BRIGHTEST:
+        raise Refused(
+            f"the noise of its sky is {sky.sigma:.1e} and its highest value {furthest:.1e}, where "
+            f"32 bits hold a noise from {FAINTEST:.1e} and values to {BRIGHTEST:.1e}; use another "
+            "unit of flux"
+        )
+
+
+def _others(marks: list[cleaning.Mark], pixels: NDArray, before: str) -> str:
+    """Name the marks behind the first, to the end of a bracket."""
+    shown = [f"{_exact(m, pixels)} in {m.count}" for m in marks[1:MARKS_SHOWN]]
+    more = [f"{len(marks) - MARKS_SHOWN} more"] if len(marks) > MARKS_SHOWN else []
+    return f"{before}likewise {', '.join(shown + more)})" if shown else ""
+
+
+def _exact(mark: cleaning.Mark, pixels: NDArray) -> str:
+    """Write a mark with as many digits as its type has, so that mask_values can take it."""
+    return str(pixels.dtype.type(mark.value)).removesuffix(".0")
 
 
 def _judge(numbers: Mapping[str, float], settings: Mapping[str, Any]) -> None:

@@ -188,7 +188,8 @@ def picture(image: NDArray) -> NDArray:
     image = _coloured(image)
     sky = np.median(image, axis=(0, 1))
     noise = 1.4826 * np.median(np.abs(image - sky), axis=(0, 1))
-    noise = np.where(noise > 0, noise, np.maximum(image.std(axis=(0, 1)), 1e-30))
+    noise = np.where(noise > 0, noise, image.std(axis=(0, 1)))
+    noise = np.where(noise > 0, noise, 1.0)  # one value everywhere, whatever the unit of flux
     image = (image - sky) / noise  # bands of equal noise: none gives the whole picture its colour
 
     # One stretch for all colours: the asinh of each band alone would bleach what is bright.
