@@ -1,4 +1,4 @@
-"""Read one file of pixels, FITS or .npy, whole and checked, with its pixel scale."""
+"""Read one image of a file, FITS or .npy, checked, with what its own header says of it."""
 
 import functools
 import gzip
@@ -6,93 +6,214 @@ import io
 import re
 import warnings
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
-from astropy.wcs import WCS
 from numpy.typing import NDArray
+
+from lensmill.imaging.cleaning import SAME_SCALE
+from lensmill.pipeline import cutout_wcs
+from lensmill.pipeline.cutout_wcs import Place, Refused
 
 FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz")
 # Where observatories write the pixel scale [arcsec] if there is no WCS
 SCALE_KEYS = ("PIXSCALE", "PIXSCAL1", "SECPIX", "SECPIX1", "D001SCAL")
-WCS_KEYS = re.compile(r"CTYPE\d|CUNIT\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|PC00\d00\d|LATPOLE|LONPOLE")
-SQUARE = 0.05  # ratio of the sides of a pixel less 1 up to which it is taken for a square
+KEYS = re.compile("|".join([cutout_wcs.KEYS.pattern, "SATURATE", "INHERIT", *SCALE_KEYS]))
+# How observatories name an extension, the first that is there
+NAME_KEYS = ("EXTNAME", "EXTTYPE", "DES_EXT", "HDUNAME", "IMAGETYP")
+SCIENCE = ("sci", "science", "image", "data", "flux")
+# Words in the names of what belongs to an image and is none
+BESIDE = frozenset(
+    "weight weights wht wgt wmap mask masks maskbits msk bpm badpix dq dqf quality flag flags flg "
+    "err error errors sigma rms noise var variance ivar invvar unc uncert uncertainty stat std "
+    "psf prf kernel conf confidence coverage cov con ctx context nimage expmap exptime area bkg "
+    "background sky model residual residuals seg segm segmap segmentation wavelength".split()
+)
+SMALLEST = 8  # side of an image [pixel]
+TRIMMED = 2  # pixels by which the sides of an image that was not trimmed may differ
 REMEMBERED = 8  # files kept in memory: a table names the planes of the same cubes again and again
+DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AstropyUserWarning)
 
 
-class Refused(Exception):
-    """Why a file cannot be used, in words for its owner."""
+class Source(NamedTuple):
+    """Where one band of a candidate is."""
+
+    path: Path
+    plane: int | None = None  # of a cube; of a FITS file without a cube, the extension
+    planes: int | None = None  # that the cube must have, for its bands in order
+    extension: tuple[str | int, int | None] | None = None  # name and version, or number
 
 
 class Plane(NamedTuple):
     """One image in a file."""
 
     pixels: NDArray  # shape (height, width), in the byte order of this machine
-    pixel_scale: float | None  # [arcsec], from the WCS or the header
-    saturation: float | None  # value at which the header says that pixels saturate
+    pixel_scale: float | None  # [arcsec]: what is given, else of its WCS, else of its header
+    saturation: float | None  # value at which its header says that pixels saturate
+    cards: Mapping[str, Any]  # of its WCS; none if what is given contradicts it
+    trimmed: float  # how far the target may lie from the middle, of an image cut at an edge [pixel]
+    note: str  # what its owner should know
+
+    def place(self, x: float, y: float) -> Place | None:
+        """Return where a point of the image, in pixels from its middle, lies on the sky."""
+        height, width = self.pixels.shape
+        return cutout_wcs.locate(self.cards, ((width + 1) / 2 + x, (height + 1) / 2 + y))
+
+
+class Unit(NamedTuple):
+    """One image in a file that may hold several."""
+
+    name: str  # in small letters
+    version: int
+    shape: tuple[int, ...]
 
 
 class Contents(NamedTuple):
-    """The images in a file: one array of 2 or 3 dimensions for each header-data unit."""
+    """The images in a file by the number of their header-data unit, and the file."""
 
-    arrays: dict[int, NDArray]
-    pixel_scale: float | None
-    saturation: float | None
+    units: dict[int, Unit]
+    file: fits.HDUList | NDArray
 
 
-def read(path: Path, plane: int | None = None, planes: int | None = None) -> Plane:
-    """Read one image.
+def read(source: Source, pixel_scale: float | None = None) -> Plane:
+    """Read one image, with the facts of the header that belongs to it.
 
     Parameters
     ----------
-    path : path
-        FITS, gzipped or not, or .npy.
-    plane : int, optional
-        Of a cube; in a FITS file without a cube, the number of the extension. Without it the
-        file must hold one image.
-    planes : int, optional
-        How many planes a cube must have for ``plane`` to be taken from it (a cube of bands); for
-        .npy the bands may also come last.
+    source : Source
+        Without ``plane`` and ``extension``, the file must hold one image, or name the one that is
+        meant. A cube of ``planes`` bands may have them last.
+    pixel_scale : float, optional
+        [arcsec]; where it is given, it is used and not what the file says.
 
     Raises
     ------
     Refused
         If the file is missing, damaged, or not of that form.
     """
-    if not path.is_file():
+    if not source.path.is_file():
         raise Refused("there is no such file")
-    contents = _contents(path, path.stat().st_mtime_ns)
-    pixels = _choose(contents.arrays, plane, planes)
-    return Plane(pixels, contents.pixel_scale, contents.saturation)
+    changed = source.path.stat().st_mtime_ns
+    contents = _contents(source.path, changed)
+    number, plane = _which(contents.units, source)
+    cards = _cards(source.path, changed, number)
+    pixels = _plane(_array(contents, number, cards), plane, source.planes)
+    height, width = pixels.shape
+    said, note = None, ""
+    try:
+        said = _pixel_scale(cards, ((width + 1) / 2, (height + 1) / 2))
+    except Refused as reason:
+        if pixel_scale is None:
+            raise Refused(f"{reason}; repair it, or set pixel_scale [arcsec]") from reason
+        note = f"{reason}; pixel_scale: {pixel_scale:g} is used"
+    if pixel_scale and said and abs(said / pixel_scale - 1) > SAME_SCALE:
+        note = f"its header says {said:.4g} arcsec a pixel; pixel_scale: {pixel_scale:g} is used"
+    saturation = cutout_wcs.number(cards.get("SATURATE"))
+    return Plane(
+        pixels,
+        pixel_scale or said,
+        saturation if saturation and saturation > 0 else None,
+        {} if note else cards,
+        _trimmed(pixels.shape, {} if note else cards),
+        note,
+    )
 
 
-def _choose(arrays: dict[int, NDArray], plane: int | None, planes: int | None) -> NDArray:
-    if not arrays:
-        raise Refused("it holds no image")
-    first = next(iter(arrays.values()))
-    while first.ndim > 2 and first.shape[0] == 1:
-        first = first[0]
-    if first.ndim == 3 and planes is not None:
-        if first.shape[0] != planes and first.shape[-1] == planes:
-            first = np.moveaxis(first, -1, 0)
-        if first.shape[0] != planes:
-            raise Refused(f"its shape is {first.shape}, which is not one image for {planes} bands")
-    if first.ndim == 3 and plane is not None:
-        if plane >= len(first):
-            raise Refused(f"it has no plane {plane}; its shape is {first.shape}")
-        first = first[plane]
-    elif plane is not None and planes is None:
-        if plane not in arrays:
-            raise Refused(f"it has no plane or extension {plane}; there are images in: {[*arrays]}")
-        first = arrays[plane]
-    elif plane is not None:
-        raise Refused(f"its shape is {first.shape}: one image where {planes} bands are needed")
-    if first.ndim != 2 or min(first.shape) < 8:
-        raise Refused(f"its shape is {first.shape}, which is no image of at least 8 x 8 pixels")
-    return first
+def _which(units: Mapping[int, Unit], source: Source) -> tuple[int, int | None]:
+    """Return the number of the header-data unit that is meant, and the plane of it."""
+    plane = source.plane
+    if source.extension is not None:
+        return _named(units, *source.extension), plane
+    try:
+        science = _science(units)
+    except Refused:
+        if plane not in units or source.planes is not None:
+            raise
+        return plane, None
+    shape = units[science].shape
+    if plane is None or source.planes is not None or sum(side > 1 for side in shape) == 3:
+        return science, plane
+    if plane in units:
+        return plane, None
+    if plane == 0 and len(shape) > 2:  # a cube of one plane
+        return science, None
+    raise Refused(f"it has no plane or extension {plane}; {_there_are(units)}")
+
+
+def _named(units: Mapping[int, Unit], name: str | int, version: int | None) -> int:
+    wanted = str(name).casefold()
+    if isinstance(name, int):
+        found = [number for number in units if number == name]
+    else:
+        found = [
+            number
+            for number, unit in units.items()
+            if unit.name == wanted and version in (None, unit.version)
+        ]
+        if wanted == "primary" and not found:
+            found = [number for number in units if number == 0]
+    shown = f"[{name}]" if version is None else f"[{name},{version}]"
+    if not found:
+        raise Refused(f"it has no image in an extension {shown}; {_there_are(units)}")
+    if len(found) > 1:
+        raise Refused(f"it has {len(found)} extensions {shown}; {_there_are(units)}")
+    return found[0]
+
+
+def _science(units: Mapping[int, Unit]) -> int:
+    """Return the number of the one image that is no mask, weight or the like."""
+    images = {n: u for n, u in units.items() if sum(side > 1 for side in u.shape) > 1} or units
+    others = [n for n, u in images.items() if not BESIDE & {*re.findall("[a-z]+", u.name)}]
+    named = [n for n in others if images[n].name in SCIENCE]
+    if not others:
+        raise Refused(f"none of its images is one of the sky by its name; {_there_are(units)}")
+    for chosen in (named, others):
+        if len(chosen) == 1:
+            return chosen[0]
+    if not named and others[0] == 0:  # what comes first is the image, if it comes without a name
+        return 0
+    raise Refused(f"it does not say which of its images is meant; {_there_are(units)}")
+
+
+def _there_are(units: Mapping[int, Unit]) -> str:
+    several = {unit.name for unit in units.values() if unit.name}
+    twice = len(several) < sum(1 for unit in units.values() if unit.name)
+    shown = []
+    for number, unit in units.items():
+        name = f"{unit.name.upper()},{unit.version}" if twice else unit.name.upper()
+        size = " x ".join(map(str, unit.shape))
+        shown.append(f"[{name if unit.name else number}] of {size}")
+    return f"there are: {', '.join(shown)}; write one of them behind the file's name in a table"
+
+
+def _plane(array: NDArray, plane: int | None, planes: int | None) -> NDArray:
+    """Return one image of the array of a header-data unit."""
+    array = array.squeeze()
+    last = array.ndim == 3 and array.shape[-1] < SMALLEST <= min(array.shape[:2])
+    if last or (array.ndim == 3 and array.shape[-1] == planes != array.shape[0]):
+        array = np.moveaxis(array, -1, 0)
+    shape = array.shape
+    if array.ndim == 3 and planes is not None and len(array) != planes:
+        raise Refused(
+            f"its shape is {shape}, which is not one image for {planes} bands; to take some of its "
+            "planes, number all bands, as in bands: {r: 1}"
+        )
+    if array.ndim == 3 and plane is not None:
+        if plane >= len(array):
+            raise Refused(f"it has no plane {plane}; its shape is {shape}")
+        array = array[plane]
+    elif planes is not None:
+        raise Refused(f"its shape is {shape}: one image where {planes} bands are needed")
+    elif plane:
+        raise Refused(f"it has no plane {plane}; its shape is {shape}")
+    if array.ndim != 2 or min(array.shape) < SMALLEST:
+        smallest = f"{SMALLEST} x {SMALLEST} pixels"
+        raise Refused(f"its shape is {array.shape}, which is no image of at least {smallest}")
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
@@ -118,57 +239,98 @@ def _npy(data: bytes) -> Contents:
         raise Refused(f"it cannot be read as .npy without running code ({error})") from error
     if array.dtype.kind not in "fiub":
         raise Refused(f"it holds {array.dtype}, not real numbers")
-    return Contents({0: _native(array)}, None, None)
+    return Contents({0: Unit("", 1, array.shape)}, array)
 
 
 def _fits(data: bytes) -> Contents:
-    arrays, first = {}, None
+    units = {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
-            with fits.open(io.BytesIO(data), memmap=False) as file:
-                for number, unit in enumerate(file):
-                    if unit.is_image and unit.data is not None:
-                        arrays[number] = _native(unit.data)
-                        first = unit.header if first is None else first
-                header = file[0].header if first is None else first
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AstropyUserWarning) as error:
+            # astropy leaves BLANK unheeded in unsigned integers: they are read as scaled ones
+            file = fits.open(io.BytesIO(data), memmap=False, uint=False)
+            for number, unit in enumerate(file):
+                if unit.is_image and unit.shape and all(unit.shape):
+                    units[number] = _unit(unit)
+    except DAMAGE as error:
         raise Refused(f"it cannot be read as FITS, truncated or damaged ({error})") from error
-    saturation = header.get("SATURATE")
-    known = isinstance(saturation, int | float) and saturation > 0
-    return Contents(arrays, _pixel_scale(header), float(saturation) if known else None)
+    if not units:
+        raise Refused("it holds no image")
+    return Contents(units, file)
 
 
-def _native(array: NDArray) -> NDArray:
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+def _unit(unit: Any) -> Unit:
+    header = unit.header
+    names = (str(header[key]).strip().casefold() for key in NAME_KEYS if key in header)
+    version = header.get("EXTVER", 1)
+    return Unit(
+        next((name for name in names if name not in ("", "compressed_image")), ""),
+        version if isinstance(version, int) else 1,
+        tuple(unit.shape),
+    )
 
 
-def _pixel_scale(header: fits.Header) -> float | None:
+def _array(contents: Contents, number: int, cards: Mapping[str, Any]) -> NDArray:
+    """Return the pixels of a header-data unit, the axes of the sky last."""
+    if not isinstance(contents.file, fits.HDUList):
+        return contents.file
+    unit = contents.file[number]
+    for key in ("BSCALE", "BZERO", "BLANK"):
+        if isinstance(unit.header.get(key), bool):
+            raise Refused(f"its {key} is T or F and not a number, so that no pixel is known")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            array = unit.data
+    except DAMAGE as error:
+        raise Refused(f"it cannot be read as FITS, truncated or damaged ({error})") from error
+    if array.ndim > 2 and max(axes := cutout_wcs.axes(cards)) < array.ndim:
+        array = np.moveaxis(array, [array.ndim - 1 - axis for axis in axes], [-1, -2])
+    return array
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _cards(path: Path, changed: int, number: int) -> Mapping[str, Any]:
+    """Return what the header of one header-data unit says of its sky and its pixels."""
+    file = _contents(path, changed).file
+    if not isinstance(file, fits.HDUList):
+        return {}
+    own = _facts(file[number].header)
+    if number and own.get("INHERIT") is True:
+        first = _facts(file[0].header)
+        if any(cutout_wcs.LINEAR.fullmatch(key) for key in own):  # one matrix, not parts of two
+            first = {k: v for k, v in first.items() if not cutout_wcs.LINEAR.fullmatch(k)}
+        own = first | own
+    return own
+
+
+def _facts(header: fits.Header) -> dict[str, Any]:
+    return {key: header[key] for key in header if KEYS.fullmatch(key)}
+
+
+def _pixel_scale(cards: Mapping[str, Any], middle: tuple[float, float]) -> float | None:
     """Return the pixel scale [arcsec] of the WCS, else of a key of the header, if there is one."""
-    cards = tuple((key, header[key]) for key in header if WCS_KEYS.fullmatch(key))
-    scale = _scale_of_wcs(cards) if {"CDELT1", "CD1_1"} & {key for key, _ in cards} else None
+    scale = cutout_wcs.scale(cards, middle)
     if scale is None:
-        named = (header[key] for key in SCALE_KEYS if key in header)
-        scale = next((float(v) for v in named if isinstance(v, int | float) and v > 0), None)
+        named = (cutout_wcs.number(cards.get(key)) for key in SCALE_KEYS)
+        scale = next((value for value in named if value and value > 0), None)
     return scale
 
 
-@functools.lru_cache(maxsize=1024)
-def _scale_of_wcs(cards: tuple[tuple[str, object], ...]) -> float | None:
-    """Return the side of a pixel [arcsec] by the WCS of a header; most files of a survey agree."""
-    header = fits.Header([*cards, ("NAXIS", 2)])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old keywords, which are understood
-            wcs = WCS(header)
-            if not wcs.has_celestial:
-                return None
-            matrix = wcs.celestial.pixel_scale_matrix  # degrees, whatever the header's unit
-    except (ValueError, KeyError, TypeError, MemoryError) as error:
-        raise Refused(f"its WCS cannot be understood ({error})") from error
-    # whichever way the axes are turned: a circle on the sky must be one on the detector
-    long, short = 3600 * np.linalg.svd(matrix, compute_uv=False)
-    if not short > 0 or long / short > 1 + SQUARE:
-        raise Refused(f"its pixels are not square: {long:.4g} x {short:.4g} arcsec by the WCS")
-    return float(np.sqrt(long * short))
+def _trimmed(shape: tuple[int, int], cards: Mapping[str, Any]) -> float:
+    """Return how far the target may lie from the middle, in an image cut at an edge [pixel].
+
+    The reference pixel of the WCS shows it if it is the middle of a square of which the image is a
+    part; one that lies elsewhere is that of a whole field. Without it, the shape does: the longer
+    side is what was asked for.
+    """
+    height, width = shape
+    missing = abs(height - width)
+    x, y = (cutout_wcs.number(cards.get(key)) for key in ("CRPIX1", "CRPIX2"))
+    if "CTYPE1" in cards and x and y and 1 <= x <= width and 1 <= y <= height:
+        off = max(abs(x - (width + 1) / 2), abs(y - (height + 1) / 2))
+        full = [2 * max(at - 1, n - at) + 1 for at, n in ((x, width), (y, height))]
+        if off <= 1 or abs(full[0] - full[1]) <= TRIMMED or missing > TRIMMED:
+            return 0.0 if off <= 1 else off
+    return missing / 2 if missing > TRIMMED else 0.0
