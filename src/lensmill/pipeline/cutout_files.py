@@ -22,7 +22,8 @@ from lensmill.pipeline.cutout_wcs import Place, Refused
 FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz")
 # Where observatories write the pixel scale [arcsec] if there is no WCS
 SCALE_KEYS = ("PIXSCALE", "PIXSCAL1", "SECPIX", "SECPIX1", "D001SCAL")
-KEYS = re.compile("|".join([cutout_wcs.KEYS.pattern, "SATURATE", "INHERIT", *SCALE_KEYS]))
+SCALING = ("BSCALE", "BZERO", "BLANK")  # of the pixels' values
+KEYS = "|".join([cutout_wcs.KEYS.pattern, "SATURATE", "INHERIT", *SCALE_KEYS, *SCALING])
 # How observatories name an extension, the first that is there
 NAME_KEYS = ("EXTNAME", "EXTTYPE", "DES_EXT", "HDUNAME", "IMAGETYP")
 SCIENCE = ("sci", "science", "image", "data", "flux")
@@ -54,14 +55,15 @@ class Plane(NamedTuple):
     pixels: NDArray  # shape (height, width), in the byte order of this machine
     pixel_scale: float | None  # [arcsec]: what is given, else of its WCS, else of its header
     saturation: float | None  # value at which its header says that pixels saturate
-    cards: Mapping[str, Any]  # of its WCS; none if what is given contradicts it
+    wcs: cutout_wcs.Header | None  # None also if what is given contradicts it
     trimmed: float  # how far the target may lie from the middle, of an image cut at an edge [pixel]
     note: str  # what its owner should know
 
     def place(self, x: float, y: float) -> Place | None:
         """Return where a point of the image, in pixels from its middle, lies on the sky."""
         height, width = self.pixels.shape
-        return cutout_wcs.locate(self.cards, ((width + 1) / 2 + x, (height + 1) / 2 + y))
+        pixel = (width + 1) / 2 + x, (height + 1) / 2 + y
+        return cutout_wcs.locate(self.wcs, pixel) if self.wcs is not None else None
 
 
 class Unit(NamedTuple):
@@ -77,6 +79,14 @@ class Contents(NamedTuple):
 
     units: dict[int, Unit]
     file: fits.HDUList | NDArray
+
+
+class Facts(NamedTuple):
+    """What the header of an image says of it."""
+
+    cards: Mapping[str, Any]
+    wcs: cutout_wcs.Header | None
+    fault: str  # of the WCS
 
 
 def read(source: Source, pixel_scale: float | None = None) -> Plane:
@@ -100,25 +110,25 @@ def read(source: Source, pixel_scale: float | None = None) -> Plane:
     changed = source.path.stat().st_mtime_ns
     contents = _contents(source.path, changed)
     number, plane = _which(contents.units, source)
-    cards = _cards(source.path, changed, number)
-    pixels = _plane(_array(contents, number, cards), plane, source.planes)
-    height, width = pixels.shape
+    facts = _facts(source.path, changed, number)
+    pixels = _plane(_array(contents, number, facts), plane, source.planes)
     said, note = None, ""
     try:
-        said = _pixel_scale(cards, ((width + 1) / 2, (height + 1) / 2))
+        said = _pixel_scale(facts, pixels.shape)
     except Refused as reason:
         if pixel_scale is None:
             raise Refused(f"{reason}; repair it, or set pixel_scale [arcsec]") from reason
         note = f"{reason}; pixel_scale: {pixel_scale:g} is used"
     if pixel_scale and said and abs(said / pixel_scale - 1) > SAME_SCALE:
         note = f"its header says {said:.4g} arcsec a pixel; pixel_scale: {pixel_scale:g} is used"
-    saturation = cutout_wcs.number(cards.get("SATURATE"))
+    wcs = None if note else facts.wcs
+    saturation = cutout_wcs.number(facts.cards.get("SATURATE"))
     return Plane(
         pixels,
         pixel_scale or said,
         saturation if saturation and saturation > 0 else None,
-        {} if note else cards,
-        _trimmed(pixels.shape, {} if note else cards),
+        wcs,
+        _trimmed(pixels.shape, facts.cards if wcs else {}),
         note,
     )
 
@@ -271,49 +281,59 @@ def _unit(unit: Any) -> Unit:
     )
 
 
-def _array(contents: Contents, number: int, cards: Mapping[str, Any]) -> NDArray:
+def _array(contents: Contents, number: int, facts: Facts) -> NDArray:
     """Return the pixels of a header-data unit, the axes of the sky last."""
     if not isinstance(contents.file, fits.HDUList):
         return contents.file
-    unit = contents.file[number]
-    for key in ("BSCALE", "BZERO", "BLANK"):
-        if isinstance(unit.header.get(key), bool):
+    for key in SCALING:
+        if isinstance(facts.cards.get(key), bool):
             raise Refused(f"its {key} is T or F and not a number, so that no pixel is known")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            array = unit.data
+        array = contents.file[number].data
     except DAMAGE as error:
         raise Refused(f"it cannot be read as FITS, truncated or damaged ({error})") from error
-    if array.ndim > 2 and max(axes := cutout_wcs.axes(cards)) < array.ndim:
+    if array.ndim > 2 and facts.wcs is not None and not facts.fault:
+        axes = [axis for axis in cutout_wcs.axes(facts.wcs) if axis < array.ndim]
         array = np.moveaxis(array, [array.ndim - 1 - axis for axis in axes], [-1, -2])
     return array
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _cards(path: Path, changed: int, number: int) -> Mapping[str, Any]:
+def _facts(path: Path, changed: int, number: int) -> Facts:
     """Return what the header of one header-data unit says of its sky and its pixels."""
     file = _contents(path, changed).file
     if not isinstance(file, fits.HDUList):
-        return {}
-    own = _facts(file[number].header)
+        return Facts({}, None, "")
+    own = _cards(file[number].header)
     if number and own.get("INHERIT") is True:
-        first = _facts(file[0].header)
+        first = {key: v for key, v in _cards(file[0].header).items() if key not in SCALING}
         if any(cutout_wcs.LINEAR.fullmatch(key) for key in own):  # one matrix, not parts of two
             first = {k: v for k, v in first.items() if not cutout_wcs.LINEAR.fullmatch(k)}
         own = first | own
-    return own
+    try:
+        return Facts(own, cutout_wcs.read(own), "")
+    except Refused as reason:
+        return Facts(own, None, str(reason))
 
 
-def _facts(header: fits.Header) -> dict[str, Any]:
-    return {key: header[key] for key in header if KEYS.fullmatch(key)}
+def _cards(header: fits.Header) -> dict[str, Any]:
+    return {key: header[key] for key in header if _is_fact(key)}
 
 
-def _pixel_scale(cards: Mapping[str, Any], middle: tuple[float, float]) -> float | None:
+@functools.lru_cache(maxsize=4096)
+def _is_fact(key: str) -> bool:
+    return re.fullmatch(KEYS, key) is not None
+
+
+def _pixel_scale(facts: Facts, shape: tuple[int, int]) -> float | None:
     """Return the pixel scale [arcsec] of the WCS, else of a key of the header, if there is one."""
-    scale = cutout_wcs.scale(cards, middle)
+    if facts.fault:
+        raise Refused(facts.fault)
+    scale = None
+    if facts.wcs is not None:
+        scale = cutout_wcs.scale(facts.wcs, ((shape[1] + 1) / 2, (shape[0] + 1) / 2))
     if scale is None:
-        named = (cutout_wcs.number(cards.get(key)) for key in SCALE_KEYS)
+        named = (cutout_wcs.number(facts.cards.get(key)) for key in SCALE_KEYS)
         scale = next((value for value in named if value and value > 0), None)
     return scale
 
@@ -323,14 +343,14 @@ def _trimmed(shape: tuple[int, int], cards: Mapping[str, Any]) -> float:
 
     The reference pixel of the WCS shows it if it is the middle of a square of which the image is a
     part; one that lies elsewhere is that of a whole field. Without it, the shape does: the longer
-    side is what was asked for.
+    side is what was asked for. No ``cards`` are given where there is no WCS.
     """
     height, width = shape
     missing = abs(height - width)
     x, y = (cutout_wcs.number(cards.get(key)) for key in ("CRPIX1", "CRPIX2"))
-    if "CTYPE1" in cards and x and y and 1 <= x <= width and 1 <= y <= height:
+    if x and y and 1 <= x <= width and 1 <= y <= height:
         off = max(abs(x - (width + 1) / 2), abs(y - (height + 1) / 2))
         full = [2 * max(at - 1, n - at) + 1 for at, n in ((x, width), (y, height))]
-        if off <= 1 or abs(full[0] - full[1]) <= TRIMMED or missing > TRIMMED:
+        if off <= 1 or abs(full[0] - full[1]) <= 1 or missing > TRIMMED:
             return 0.0 if off <= 1 else off
     return missing / 2 if missing > TRIMMED else 0.0

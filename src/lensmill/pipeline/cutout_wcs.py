@@ -40,13 +40,18 @@ class Place(NamedTuple):
     axes: NDArray  # (2, 2) [arcsec] to the east and north (rows) of a pixel along x, y (columns)
 
 
+class Header(NamedTuple):
+    """The WCS of a header, its numbers checked."""
+
+    cards: tuple[tuple[str, Any], ...]
+    # CRPIX and CRVAL, apart where all else is that of a whole survey
+    reference: tuple[tuple[str, float], ...]
+
+
 class _Sky(NamedTuple):
     wcs: WCS  # of the two axes of the sky
     axes: tuple[int, int]  # which of the file's they are
     frame: Any  # of the coordinates; None if they are right ascension and declination of J2000
-
-
-Cards = Mapping[str, Any]
 
 
 def number(value: object) -> float | None:
@@ -60,24 +65,62 @@ def number(value: object) -> float | None:
     return found if np.isfinite(found) else None
 
 
-def scale(cards: Cards, middle: tuple[float, float]) -> float | None:
-    """Return the side of a pixel [arcsec] by the WCS of a header, None if it has none.
+def read(cards: Mapping[str, Any]) -> Header | None:
+    """Return the WCS among the cards of a header, None if there is none.
+
+    Raises
+    ------
+    Refused
+        If one of its numbers is none.
+    """
+    found = {}
+    for key, value in cards.items():
+        if not KEYS.fullmatch(key) or isinstance(value, fits.card.Undefined):
+            continue
+        if TEXTS.fullmatch(key):
+            found[key] = str(value).strip()
+        elif (read := number(value)) is not None:
+            found[key] = read
+        elif key not in ("EQUINOX", "EPOCH"):  # which may say J2000
+            said = {True: "T", False: "F"}.get(value, repr(value))
+            raise Refused(f"its WCS cannot be understood ({key} = {said} is not a number)")
+    first, second = found.get("CTYPE1", ""), found.get("CTYPE2", "")
+    if not any(map(LINEAR.fullmatch, found)) or not any(key.startswith("CTYPE") for key in found):
+        return None
+    if not first.endswith("-SIP"):  # left over from before it was resampled
+        found = {key: value for key, value in found.items() if not SIP.fullmatch(key)}
+    degrees = all(found.get(key, "deg").startswith("deg") for key in ("CUNIT1", "CUNIT2"))
+    distorted = any(key.startswith(("PV", "PROJP")) for key in found)
+    if not (degrees and ZENITHAL.fullmatch(first) and ZENITHAL.fullmatch(second)) or distorted:
+        return Header(tuple(found.items()), ())
+    reference = {key: value for key, value in found.items() if REFERENCE.fullmatch(key)}
+    rest = tuple((key, value) for key, value in found.items() if key not in reference)
+    return Header(rest, tuple(reference.items()))
+
+
+def scale(header: Header, middle: tuple[float, float]) -> float | None:
+    """Return the side of a pixel [arcsec] at a place of the image, None if it shows no sky.
 
     Raises
     ------
     Refused
         If the WCS cannot be understood, or if its pixels are not square.
     """
-    sky = _sky(cards)
-    if sky is None or not any(LINEAR.fullmatch(key) for key in cards):
-        return None
-    if _is_flat(cards):
-        matrix = 3600 * sky.wcs.pixel_scale_matrix
-    else:
-        place = locate(cards, middle)
-        matrix = place.axes if place else np.full((2, 2), np.nan)
+    if header.reference:
+        return _scale_of_matrix(header.cards)
+    place = locate(header, middle)
+    return _side(place.axes) if place is not None else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _scale_of_matrix(cards: tuple[tuple[str, Any], ...]) -> float | None:
+    sky = _understood(cards)
+    return None if sky is None else _side(3600 * sky.wcs.pixel_scale_matrix)
+
+
+def _side(matrix: NDArray) -> float:
     if not np.isfinite(matrix).all():
-        raise Refused("its WCS cannot be understood (the middle of the image is not on its sky)")
+        raise Refused("its WCS cannot be understood (its middle lies nowhere on the sky)")
     # whichever way the axes are turned: a circle on the sky must be one on the detector
     long, short = np.linalg.svd(matrix, compute_uv=False)
     if not short > 0 or long / short > 1 + SQUARE:
@@ -85,25 +128,23 @@ def scale(cards: Cards, middle: tuple[float, float]) -> float | None:
     return float(np.sqrt(long * short))
 
 
-def axes(cards: Cards) -> tuple[int, int]:
+def axes(header: Header) -> tuple[int, int]:
     """Return which axes of the file, counted from 0, are those of the sky."""
-    sky = _sky(cards)
+    sky = _understood(header.cards)
     return (0, 1) if sky is None else sky.axes
 
 
-def locate(cards: Cards, pixel: tuple[float, float]) -> Place | None:
-    """Return where a pixel lies on the sky, None if the header does not say.
-
-    Parameters
-    ----------
-    cards : mapping
-        Of the header.
-    pixel : tuple
-        x, y, counted from 1 as in FITS.
-    """
-    sky = _sky(cards)
-    if sky is None or not any(LINEAR.fullmatch(key) for key in cards):
+@functools.lru_cache(maxsize=64)
+def locate(header: Header, pixel: tuple[float, float]) -> Place | None:
+    """Return where a pixel, x and y counted from 1 as in FITS, lies; None if on no sky."""
+    sky = _understood(header.cards)
+    if sky is None:
         return None
+    if header.reference:  # one WCS for all headers that differ in it only
+        reference = dict(header.reference)
+        for name in ("crpix", "crval"):
+            value = [reference.get(f"{name.upper()}{axis + 1}", 0.0) for axis in sky.axes]
+            setattr(sky.wcs.wcs, name, value)
     points = np.array(pixel) + 0.5 * np.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]])
     try:
         if sky.wcs.sip is not None:
@@ -154,43 +195,9 @@ def _east_north(direction: NDArray) -> NDArray:
     return np.stack([east, np.cross(direction, east)], axis=-1)
 
 
-def _is_flat(cards: Cards) -> bool:
-    return all(
-        ZENITHAL.fullmatch(str(cards.get(key, ""))) for key in ("CTYPE1", "CTYPE2")
-    ) and not any(key.startswith(("PV", "PROJP")) for key in cards)
-
-
-def _sky(cards: Cards) -> _Sky | None:
-    """Return the WCS of a header; most files of a survey differ in the reference only."""
-    read = {}
-    for key, value in cards.items():
-        if not KEYS.fullmatch(key) or isinstance(value, fits.card.Undefined):
-            continue
-        if TEXTS.fullmatch(key):
-            read[key] = str(value).strip()
-        elif (found := number(value)) is not None:
-            read[key] = found
-        elif key not in ("EQUINOX", "EPOCH"):  # which may say J2000
-            said = {True: "T", False: "F"}.get(value, repr(value))
-            raise Refused(f"its WCS cannot be understood ({key} = {said} is not a number)")
-    if not any(key.startswith("CTYPE") for key in read):
-        return None
-    if not read.get("CTYPE1", "").endswith("-SIP"):  # left over from before it was resampled
-        read = {key: value for key, value in read.items() if not SIP.fullmatch(key)}
-    degrees = all(read.get(key, "deg").startswith("deg") for key in ("CUNIT1", "CUNIT2"))
-    if not (degrees and _is_flat(read)):
-        return _understood(tuple(read.items()))
-    # the WCS of such a header is remembered without its reference, which is put into it
-    sky = _understood(tuple((k, v) for k, v in read.items() if not REFERENCE.fullmatch(k)))
-    if sky is not None:
-        for name in ("crpix", "crval"):
-            value = [read.get(f"{name.upper()}{axis + 1}", 0.0) for axis in sky.axes]
-            setattr(sky.wcs.wcs, name, value)
-    return sky
-
-
 @functools.lru_cache(maxsize=1024)
 def _understood(cards: tuple[tuple[str, Any], ...]) -> _Sky | None:
+    """Return the WCS of a header; most files of a survey agree but for the reference."""
     header = fits.Header([*_distorted(dict(cards)).items(), ("NAXIS", 2)])
     try:
         with warnings.catch_warnings():

@@ -77,8 +77,8 @@ def ingest(
     path : path
         A folder, or the table.
     output : path
-        HDF5 file with the tables ``systems``, ``cutouts``, ``refused`` and, of images that are used,
-        ``notes``.
+        HDF5 file with the tables ``systems``, ``cutouts``, ``refused`` and ``notes`` (of images
+        that are used).
     population, experiment : str
         Names, stored with the file.
     settings : mapping
@@ -229,8 +229,10 @@ def _same_sky(
     side = observation["size"] * observation["pixel_scale"]
     first: tuple[str, cutout_files.Plane, cutout_wcs.Place] | None = None
     for band, plane in planes.items():
-        if first is not None and plane.cards is first[1].cards:  # planes of one cube
+        if plane.wcs is None:
             continue
+        if first and (plane.wcs, plane.pixels.shape) == (first[1].wcs, first[1].pixels.shape):
+            continue  # planes of one cube, or files on one grid
         x = y = 0.0
         if corner is not None:  # from the middle of the image to that of its corner
             height, width = plane.pixels.shape
