@@ -23,9 +23,12 @@ FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz")
 # Where observatories write the pixel scale [arcsec] if there is no WCS
 SCALE_KEYS = ("PIXSCALE", "PIXSCAL1", "SECPIX", "SECPIX1", "D001SCAL")
 SCALING = ("BSCALE", "BZERO", "BLANK")  # of the pixels' values
-KEYS = "|".join([cutout_wcs.KEYS.pattern, "SATURATE", "INHERIT", *SCALE_KEYS, *SCALING])
 # How observatories name an extension, the first that is there
 NAME_KEYS = ("EXTNAME", "EXTTYPE", "DES_EXT", "HDUNAME", "IMAGETYP")
+KEYS = "|".join(
+    [cutout_wcs.KEYS.pattern, "SATURATE|INHERIT|EXTVER", *SCALE_KEYS, *SCALING, *NAME_KEYS]
+)
+CARD = 80  # characters
 SCIENCE = ("sci", "science", "image", "data", "flux")
 # Words in the names of what belongs to an image and is none
 BESIDE = frozenset(
@@ -72,6 +75,7 @@ class Unit(NamedTuple):
     name: str  # in small letters
     version: int
     shape: tuple[int, ...]
+    cards: Mapping[str, Any]  # of the header, those that are needed here
 
 
 class Contents(NamedTuple):
@@ -79,6 +83,7 @@ class Contents(NamedTuple):
 
     units: dict[int, Unit]
     file: fits.HDUList | NDArray
+    first: Mapping[str, Any] = {}  # cards of the first header, which others may inherit
 
 
 class Facts(NamedTuple):
@@ -249,7 +254,7 @@ def _npy(data: bytes) -> Contents:
         raise Refused(f"it cannot be read as .npy without running code ({error})") from error
     if array.dtype.kind not in "fiub":
         raise Refused(f"it holds {array.dtype}, not real numbers")
-    return Contents({0: Unit("", 1, array.shape)}, array)
+    return Contents({0: Unit("", 1, array.shape, {})}, array)
 
 
 def _fits(data: bytes) -> Contents:
@@ -262,23 +267,57 @@ def _fits(data: bytes) -> Contents:
             file = fits.open(io.BytesIO(data), memmap=False, uint=False)
             for number, unit in enumerate(file):
                 if unit.is_image and unit.shape and all(unit.shape):
-                    units[number] = _unit(unit)
+                    units[number] = _unit(unit, data)
+            first = _cards(file[0], data)
     except DAMAGE as error:
         raise Refused(f"it cannot be read as FITS, truncated or damaged ({error})") from error
     if not units:
         raise Refused("it holds no image")
-    return Contents(units, file)
+    return Contents(units, file, first)
 
 
-def _unit(unit: Any) -> Unit:
-    header = unit.header
-    names = (str(header[key]).strip().casefold() for key in NAME_KEYS if key in header)
-    version = header.get("EXTVER", 1)
+def _unit(unit: Any, data: bytes) -> Unit:
+    cards = _cards(unit, data)
+    names = (str(cards[key]).casefold() for key in NAME_KEYS if key in cards)
     return Unit(
         next((name for name in names if name not in ("", "compressed_image")), ""),
-        version if isinstance(version, int) else 1,
+        int(cutout_wcs.number(cards.get("EXTVER")) or 1),
         tuple(unit.shape),
+        cards,
     )
+
+
+def _cards(unit: Any, data: bytes) -> dict[str, Any]:
+    """Return the cards of a header that are needed here: numbers, texts, or T and F.
+
+    From its bytes: astropy takes a millisecond for a header, more than for all else in a file.
+    """
+    where = unit.fileinfo()
+    text = data[where["hdrLoc"] : where["datLoc"]].decode("latin-1")
+    cards: dict[str, Any] = {}
+    for start in range(0, len(text), CARD):
+        key = text[start : start + 8].rstrip()
+        if _is_needed(key) and text[start + 8 : start + 10] == "= " and key not in cards:
+            value = _value(text[start + 10 : start + CARD].strip())
+            if value is not None:
+                cards[key] = value
+    return cards
+
+
+def _value(text: str) -> Any:
+    """Return the value of a card, None if there is none."""
+    if text.startswith("'"):
+        return text[1:].split("'")[0].strip()
+    text = text.split("/")[0].strip()
+    if text in ("T", "F"):
+        return text == "T"
+    found = cutout_wcs.number(text.replace("D", "E").replace("d", "e"))
+    return (text or None) if found is None else found
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_needed(key: str) -> bool:
+    return re.fullmatch(KEYS, key) is not None
 
 
 def _array(contents: Contents, number: int, facts: Facts) -> NDArray:
@@ -301,12 +340,10 @@ def _array(contents: Contents, number: int, facts: Facts) -> NDArray:
 @functools.lru_cache(maxsize=REMEMBERED)
 def _facts(path: Path, changed: int, number: int) -> Facts:
     """Return what the header of one header-data unit says of its sky and its pixels."""
-    file = _contents(path, changed).file
-    if not isinstance(file, fits.HDUList):
-        return Facts({}, None, "")
-    own = _cards(file[number].header)
+    contents = _contents(path, changed)
+    own = contents.units[number].cards
     if number and own.get("INHERIT") is True:
-        first = {key: v for key, v in _cards(file[0].header).items() if key not in SCALING}
+        first = {key: v for key, v in contents.first.items() if key not in SCALING}
         if any(cutout_wcs.LINEAR.fullmatch(key) for key in own):  # one matrix, not parts of two
             first = {k: v for k, v in first.items() if not cutout_wcs.LINEAR.fullmatch(k)}
         own = first | own
@@ -314,15 +351,6 @@ def _facts(path: Path, changed: int, number: int) -> Facts:
         return Facts(own, cutout_wcs.read(own), "")
     except Refused as reason:
         return Facts(own, None, str(reason))
-
-
-def _cards(header: fits.Header) -> dict[str, Any]:
-    return {key: header[key] for key in header if _is_fact(key)}
-
-
-@functools.lru_cache(maxsize=4096)
-def _is_fact(key: str) -> bool:
-    return re.fullmatch(KEYS, key) is not None
 
 
 def _pixel_scale(facts: Facts, shape: tuple[int, int]) -> float | None:

@@ -75,7 +75,7 @@ def read(cards: Mapping[str, Any]) -> Header | None:
     """
     found = {}
     for key, value in cards.items():
-        if not KEYS.fullmatch(key) or isinstance(value, fits.card.Undefined):
+        if not KEYS.fullmatch(key):
             continue
         if TEXTS.fullmatch(key):
             found[key] = str(value).strip()
@@ -190,9 +190,9 @@ def turn(one: Place, other: Place) -> tuple[bool, float]:
 
 def _east_north(direction: NDArray) -> NDArray:
     """Return unit vectors (3, 2) to the east and north of a direction."""
-    east = np.array([-direction[1], direction[0], 0.0])
-    east /= np.linalg.norm(east)
-    return np.stack([east, np.cross(direction, east)], axis=-1)
+    x, y, z = direction
+    across = np.hypot(x, y)
+    return np.array([[-y / across, -z * x / across], [x / across, -z * y / across], [0.0, across]])
 
 
 @functools.lru_cache(maxsize=1024)
