@@ -440,7 +440,7 @@ def test_an_image_trimmed_at_an_edge_is_flagged_by_how_far_its_target_is_off(
     off = [max(15 - p, p - 84, 0) / 2 * 0.1 for p in position]
     # without the target in the header the shorter side shows it; a smaller square shows nothing
     expected = abs(off[0] - off[1]) if field else max(off)
-    if expected:
+    if expected > 0.15:  # 1.5 pixels, which cutting at whole pixels may explain
         assert systems["off_centre"] == pytest.approx([expected, 0.0], abs=0.01)
         assert "looks as if trimmed at an edge" in notes["cut.fits"]
     # with the position in the table it is known in every case
