@@ -378,7 +378,7 @@ def test_images_come_to_the_scale_of_the_observation_with_their_flux(tmp_path):
     assert "2 of 3 resampled to 0.1 arcsec" in store.attributes(tmp_path / "dataset.h5")["psf"]
 
 
-def test_the_pixel_scale_is_that_of_the_wcs_then_the_header_then_the_setting(tmp_path):
+def test_the_pixel_scale_is_that_of_the_setting_else_of_the_wcs_else_of_the_header(tmp_path):
     wcs = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 10.0, "CRVAL2": 5.0}
     turned = 0.25 / 3600 * np.sqrt(0.5)
     matrix = {"CD1_1": -turned, "CD1_2": turned, "CD2_1": turned, "CD2_2": turned}
@@ -395,8 +395,15 @@ def test_the_pixel_scale_is_that_of_the_wcs_then_the_header_then_the_setting(tmp
     assert systems["native_pixel_scale"] == pytest.approx([0.25, 0.25, 0.3])
     assert refused["d_none.fits"].endswith("set pixel_scale [arcsec]")
     assert "its pixels are not square: 0.5 x 0.25 arcsec" in refused["e_oblong.fits"]
+    # what is given is meant: also against a WCS that is wrong, which is then said of each
     systems, *_ = ingest(folder, tmp_path, **settings, pixel_scale=0.15)
-    assert systems["native_pixel_scale"] == pytest.approx([0.25, 0.25, 0.3, 0.15])
+    assert systems["native_pixel_scale"] == pytest.approx([0.15] * 5)
+    notes = store.read(tmp_path / "dataset.h5", "notes")
+    said = dict(zip(notes["file"], notes["reason"], strict=True))
+    assert "its header says 0.25 arcsec a pixel; pixel_scale: 0.15 is used" in said["a_wcs.fits"]
+    assert "its header says 0.3 arcsec" in said["c_header.fits"]
+    assert "not square: 0.5 x 0.25 arcsec by the WCS; pixel_scale: 0.15" in said["e_oblong.fits"]
+    assert set(said) == {"a_wcs.fits", "b_old_wcs.fits", "c_header.fits", "e_oblong.fits"}
 
 
 def test_saturation_is_also_what_the_header_says(tmp_path):

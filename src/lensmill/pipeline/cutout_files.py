@@ -1,4 +1,4 @@
-"""Read one file of pixels, FITS or .npy, whole and checked, with its pixel scale.
+"""Read one image of a file, FITS or .npy, checked, with what its own header says of it.
 
 A file of more than `LARGE` bytes is mapped instead, and only what `cut` takes of it is read.
 """
@@ -6,86 +6,164 @@ A file of more than `LARGE` bytes is mapped instead, and only what `cut` takes o
 import functools
 import gzip
 import io
+import mmap
 import re
 import shutil
 import tempfile
 import warnings
 import zlib
-from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyUserWarning
-from astropy.wcs import WCS
 from numpy.typing import NDArray
+
+from lensmill.imaging.cleaning import SAME_SCALE
+from lensmill.pipeline import cutout_wcs
+from lensmill.pipeline.cutout_wcs import Place, Refused
 
 FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz")
 # Where observatories write the pixel scale [arcsec] if there is no WCS
 SCALE_KEYS = ("PIXSCALE", "PIXSCAL1", "SECPIX", "SECPIX1", "D001SCAL")
-WCS_KEYS = re.compile(r"CTYPE\d|CUNIT\d|CDELT\d|CROTA\d|CD\d_\d|PC\d_\d|PC00\d00\d|LATPOLE|LONPOLE")
-SQUARE = 0.05  # ratio of the sides of a pixel less 1 up to which it is taken for a square
+SCALING = ("BSCALE", "BZERO", "BLANK")  # of the pixels' values
+STORAGE = ("BITPIX", "ZIMAGE", "ZBITPIX", "ZQUANTIZ", "ZSCALE")  # and of compression
+# How observatories name an extension, the first that is there
+NAME_KEYS = ("EXTNAME", "EXTTYPE", "DES_EXT", "HDUNAME", "IMAGETYP")
+KEYS = "|".join(
+    [
+        cutout_wcs.KEYS.pattern,
+        "SATURATE|INHERIT|EXTVER",
+        *SCALE_KEYS,
+        *SCALING,
+        *STORAGE,
+        *NAME_KEYS,
+    ]
+)
+CARD = 80  # characters
+SCIENCE = ("sci", "science", "image", "data", "flux")
+# Words in the names of what belongs to an image and is none
+BESIDE = frozenset(
+    "weight weights wht wgt wmap mask masks maskbits msk bpm badpix dq dqf quality flag flags flg "
+    "err error errors sigma rms noise var variance ivar invvar unc uncert uncertainty stat std "
+    "psf prf kernel conf confidence coverage cov con ctx context nimage expmap exptime area bkg "
+    "background sky model residual residuals seg segm segmap segmentation wavelength".split()
+)
+SMALLEST = 8  # side of an image [pixel]
+TRIMMED = 2  # pixels by which the sides of an image that was not trimmed may differ
+LARGE = 1 << 25  # bytes of a file beyond which it is neither read whole nor kept in memory
+PACKED = 4  # times as large that an image may be in memory as in its compressed file
 REMEMBERED = 8  # files kept in memory: a table names the planes of the same cubes again and again
-LARGE = 1 << 26  # bytes of a file beyond which it is neither read whole nor kept in memory
+DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AstropyUserWarning)
 
 
-class Refused(Exception):
-    """Why a file cannot be used, in words for its owner."""
+class Source(NamedTuple):
+    """Where one band of a candidate is."""
+
+    path: Path
+    plane: int | None = None  # of a cube; of a FITS file without a cube, the extension
+    planes: int | None = None  # that the cube must have, for its bands in order
+    extension: tuple[str | int, int | None] | None = None  # name and version, or number
 
 
 class Plane(NamedTuple):
     """One image in a file."""
 
     pixels: NDArray  # shape (height, width), in the byte order of this machine
-    pixel_scale: float | None  # [arcsec], from the WCS or the header
-    saturation: float | None  # value at which the header says that pixels saturate
+    pixel_scale: float | None  # [arcsec]: what is given, else of its WCS, else of its header
+    saturation: float | None  # value at which its header says that pixels saturate
+    wcs: cutout_wcs.Header | None  # None also if what is given contradicts it
+    trimmed: float  # how far the target may lie from the middle, of an image cut at an edge [pixel]
+    note: str  # what its owner should know
     scaling: tuple | None = None  # BSCALE, BZERO, BLANK, BITPIX that pixels are still to be given
     step: float = 0.0  # between values that the file can hold, by BSCALE or lossy compression
     lossy: float = 0.0  # the same, where each part of the image has steps of its own
     exact_zero: bool = True  # whether zeros are as they were before
 
+    def place(self, x: float, y: float) -> Place | None:
+        """Return where a point of the image, in pixels from its middle, lies on the sky."""
+        height, width = self.pixels.shape
+        pixel = (width + 1) / 2 + x, (height + 1) / 2 + y
+        return cutout_wcs.locate(self.wcs, pixel) if self.wcs is not None else None
+
+
+class Unit(NamedTuple):
+    """One image in a file that may hold several."""
+
+    name: str  # in small letters
+    version: int
+    shape: tuple[int, ...]
+    cards: Mapping[str, Any]  # of the header, those that are needed here
+
 
 class Contents(NamedTuple):
-    """The images in a file: one array of 2 or 3 dimensions for each header-data unit."""
+    """The images in a file by the number of their header-data unit, and the file."""
 
-    arrays: dict[int, NDArray]
-    pixel_scale: float | None
-    saturation: float | None
-    storage: dict[int, dict]  # of each unit: `scaling`, `step`, `lossy`, `exact_zero`
+    units: dict[int, Unit]
+    file: fits.HDUList | NDArray
+    first: Mapping[str, Any] = {}  # cards of the first header, which others may inherit
+    storage: Mapping[int, dict] = {}  # of each unit: `scaling`, `step`, `lossy`, `exact_zero`
 
 
-def read(path: Path, plane: int | None = None, planes: int | None = None) -> Plane:
-    """Read one image.
+class Facts(NamedTuple):
+    """What the header of an image says of it."""
+
+    cards: Mapping[str, Any]
+    wcs: cutout_wcs.Header | None
+    fault: str  # of the WCS
+
+
+def read(source: Source, pixel_scale: float | None = None) -> Plane:
+    """Read one image, with the facts of the header that belongs to it.
 
     Parameters
     ----------
-    path : path
-        FITS, gzipped or not, or .npy.
-    plane : int, optional
-        Of a cube; in a FITS file without a cube, the number of the extension. Without it the
-        file must hold one image.
-    planes : int, optional
-        How many planes a cube must have for ``plane`` to be taken from it (a cube of bands); for
-        .npy the bands may also come last.
+    source : Source
+        Without ``plane`` and ``extension``, the file must hold one image, or name the one that is
+        meant. A cube of ``planes`` bands may have them last.
+    pixel_scale : float, optional
+        [arcsec]; where it is given, it is used and not what the file says.
 
     Raises
     ------
     Refused
         If the file is missing, damaged, or not of that form.
     """
-    if not path.is_file():
+    if not source.path.is_file():
         raise Refused("there is no such file")
-    contents = _contents(path, path.stat().st_mtime_ns)
-    pixels = _choose(contents.arrays, plane, planes)
-    unit = next(n for n, a in contents.arrays.items() if np.may_share_memory(a, pixels))
-    storage = contents.storage.get(unit, {})
-    return Plane(pixels, contents.pixel_scale, contents.saturation, **storage)
+    changed = source.path.stat().st_mtime_ns
+    contents = _contents(source.path, changed)
+    number, plane = _which(contents.units, source)
+    facts = _facts(source.path, changed, number)
+    pixels = _plane(_array(contents, number, facts), plane, source.planes)
+    said, note = None, ""
+    try:
+        said = _pixel_scale(facts, pixels.shape)
+    except Refused as reason:
+        if pixel_scale is None:
+            raise Refused(f"{reason}; repair it, or set pixel_scale [arcsec]") from reason
+        note = f"{reason}; pixel_scale: {pixel_scale:g} is used"
+    if pixel_scale and said and abs(said / pixel_scale - 1) > SAME_SCALE:
+        note = f"its header says {said:.4g} arcsec a pixel; pixel_scale: {pixel_scale:g} is used"
+    wcs = None if note else facts.wcs
+    saturation = cutout_wcs.number(facts.cards.get("SATURATE"))
+    return Plane(
+        pixels,
+        pixel_scale or said,
+        saturation if saturation and saturation > 0 else None,
+        wcs,
+        _trimmed(pixels.shape, facts.cards if wcs else {}),
+        note,
+        **contents.storage.get(number, {}),
+    )
 
 
 def cut(plane: Plane, rows: slice, columns: slice) -> Plane:
     """Return a part of an image, in memory; of a large file nothing else is read."""
-    pixels = _native(plane.pixels[rows, columns])
+    pixels = plane.pixels[rows, columns]
+    pixels = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
     if plane.scaling is not None:
         scale, zero, blank, bits = plane.scaling
         holes = pixels == blank
@@ -96,188 +174,327 @@ def cut(plane: Plane, rows: slice, columns: slice) -> Plane:
     return plane._replace(pixels=pixels, scaling=None)
 
 
-def _choose(arrays: dict[int, NDArray], plane: int | None, planes: int | None) -> NDArray:
-    if not arrays:
-        raise Refused("it holds no image")
-    first = next(iter(arrays.values()))
-    while first.ndim > 2 and first.shape[0] == 1:
-        first = first[0]
-    if first.ndim == 3 and planes is not None:
-        if first.shape[0] != planes and first.shape[-1] == planes:
-            first = np.moveaxis(first, -1, 0)
-        if first.shape[0] != planes:
-            raise Refused(f"its shape is {first.shape}, which is not one image for {planes} bands")
-    if first.ndim == 3 and plane is not None:
-        if plane >= len(first):
-            raise Refused(f"it has no plane {plane}; its shape is {first.shape}")
-        first = first[plane]
-    elif plane is not None and planes is None:
-        if plane not in arrays:
-            raise Refused(f"it has no plane or extension {plane}; there are images in: {[*arrays]}")
-        first = arrays[plane]
-    elif plane is not None:
-        raise Refused(f"its shape is {first.shape}: one image where {planes} bands are needed")
-    if first.ndim != 2 or min(first.shape) < 8:
-        raise Refused(f"its shape is {first.shape}, which is no image of at least 8 x 8 pixels")
-    return first
+def _which(units: Mapping[int, Unit], source: Source) -> tuple[int, int | None]:
+    """Return the number of the header-data unit that is meant, and the plane of it."""
+    plane = source.plane
+    if source.extension is not None:
+        return _named(units, *source.extension), plane
+    try:
+        science = _science(units)
+    except Refused:
+        if plane not in units or source.planes is not None:
+            raise
+        return plane, None
+    shape = units[science].shape
+    if plane is None or source.planes is not None or sum(side > 1 for side in shape) == 3:
+        return science, plane
+    if plane in units:
+        return plane, None
+    if plane == 0 and len(shape) > 2:  # a cube of one plane
+        return science, None
+    raise Refused(f"it has no plane or extension {plane}; {_there_are(units)}")
+
+
+def _named(units: Mapping[int, Unit], name: str | int, version: int | None) -> int:
+    wanted = str(name).casefold()
+    if isinstance(name, int):
+        found = [number for number in units if number == name]
+    else:
+        found = [
+            number
+            for number, unit in units.items()
+            if unit.name == wanted and version in (None, unit.version)
+        ]
+        if wanted == "primary" and not found:
+            found = [number for number in units if number == 0]
+    shown = f"[{name}]" if version is None else f"[{name},{version}]"
+    if not found:
+        raise Refused(f"it has no image in an extension {shown}; {_there_are(units)}")
+    if len(found) > 1:
+        raise Refused(f"it has {len(found)} extensions {shown}; {_there_are(units)}")
+    return found[0]
+
+
+def _science(units: Mapping[int, Unit]) -> int:
+    """Return the number of the one image that is no mask, weight or the like."""
+    images = {n: u for n, u in units.items() if sum(side > 1 for side in u.shape) > 1} or units
+    others = [n for n, u in images.items() if not BESIDE & {*re.findall("[a-z]+", u.name)}]
+    named = [n for n in others if images[n].name in SCIENCE]
+    if not others:
+        raise Refused(f"none of its images is one of the sky by its name; {_there_are(units)}")
+    for chosen in (named, others):
+        if len(chosen) == 1:
+            return chosen[0]
+    if not named and others[0] == 0:  # what comes first is the image, if it comes without a name
+        return 0
+    raise Refused(f"it does not say which of its images is meant; {_there_are(units)}")
+
+
+def _there_are(units: Mapping[int, Unit]) -> str:
+    several = {unit.name for unit in units.values() if unit.name}
+    twice = len(several) < sum(1 for unit in units.values() if unit.name)
+    shown = []
+    for number, unit in units.items():
+        name = f"{unit.name.upper()},{unit.version}" if twice else unit.name.upper()
+        size = " x ".join(map(str, unit.shape))
+        shown.append(f"[{name if unit.name else number}] of {size}")
+    return f"there are: {', '.join(shown)}; write one of them behind the file's name in a table"
+
+
+def _plane(array: NDArray, plane: int | None, planes: int | None) -> NDArray:
+    """Return one image of the array of a header-data unit."""
+    array = array.squeeze()
+    last = array.ndim == 3 and array.shape[-1] < SMALLEST <= min(array.shape[:2])
+    if last or (array.ndim == 3 and array.shape[-1] == planes != array.shape[0]):
+        array = np.moveaxis(array, -1, 0)
+    shape = array.shape
+    if array.ndim == 3 and planes is not None and len(array) != planes:
+        raise Refused(
+            f"its shape is {shape}, which is not one image for {planes} bands; to take some of its "
+            "planes, number all bands, as in bands: {r: 1}"
+        )
+    if array.ndim == 3 and plane is not None:
+        if plane >= len(array):
+            raise Refused(f"it has no plane {plane}; its shape is {shape}")
+        array = array[plane]
+    elif planes is not None:
+        raise Refused(f"its shape is {shape}: one image where {planes} bands are needed")
+    elif plane:
+        raise Refused(f"it has no plane {plane}; its shape is {shape}")
+    if array.ndim != 2 or min(array.shape) < SMALLEST:
+        smallest = f"{SMALLEST} x {SMALLEST} pixels"
+        raise Refused(f"its shape is {array.shape}, which is no image of at least {smallest}")
+    return array
 
 
 def _contents(path: Path, changed: int) -> Contents:
-    """Read a whole file or map a large one; only what is small is remembered."""
+    """Read a file, or map a large one; ``changed`` makes a file that was rewritten another one."""
     try:
-        with path.open("rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"  # whatever the name says
-        if not zipped:
-            return _parse(path) if path.stat().st_size > LARGE else _small(path, changed)
-        if _unzipped(path) <= LARGE:
-            return _small(path, changed)
-        with tempfile.NamedTemporaryFile() as whole:
-            with gzip.open(path) as file:
-                shutil.copyfileobj(file, whole)
-            whole.flush()
-            return _parse(Path(whole.name))  # which outlives the name
+        large = _size(path, changed) > LARGE
+        return _mapped(path, changed) if large else _whole(path, changed)
     except (OSError, EOFError, zlib.error) as error:
         raise Refused(f"it cannot be read, truncated or damaged ({error})") from error
 
 
-def _unzipped(path: Path) -> int:
-    """Return the size of a gzipped file by its last four bytes, which count modulo 2^32."""
+@functools.lru_cache(maxsize=REMEMBERED)
+def _size(path: Path, changed: int) -> int:
+    """Return the bytes that a file takes in memory, about; of a gzipped one modulo 2^32."""
+    size = path.stat().st_size
+    if path.name.casefold().endswith(".fz"):
+        return PACKED * size
+    if not _is_zipped(path):
+        return size
     with path.open("rb") as file:
         file.seek(-4, io.SEEK_END)
-        size = int.from_bytes(file.read(4), "little")
-    return max(size, path.stat().st_size)
+        return max(int.from_bytes(file.read(4), "little"), size)
 
 
-_remembered: OrderedDict[tuple[Path, int], Contents] = OrderedDict()
+def _is_zipped(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"  # whatever the name says
 
 
-def _small(path: Path, changed: int) -> Contents:
-    """Read a whole file; ``changed`` makes a file that was rewritten another one."""
-    key = (path, changed)
-    if key in _remembered:
-        _remembered.move_to_end(key)
-        return _remembered[key]
+@functools.lru_cache(maxsize=REMEMBERED)
+def _whole(path: Path, changed: int) -> Contents:
     data = path.read_bytes()
-    contents = _parse(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
-    if sum(array.nbytes for array in contents.arrays.values()) <= LARGE:
-        _remembered[key] = contents
-        if len(_remembered) > REMEMBERED:
-            _remembered.popitem(last=False)
-    return contents
+    data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    return _parse(data, data)
 
 
-def _parse(data: bytes | Path) -> Contents:
-    """Read what a file holds, or map it if only its path is given."""
-    if isinstance(data, Path):
-        with data.open("rb") as file:
-            start = file.read(6)
-    else:
-        start = data[:6]
-    if start == b"\x93NUMPY":
-        return _npy(data)
-    if start != b"SIMPLE":
+@functools.lru_cache(maxsize=1)
+def _mapped(path: Path, changed: int) -> Contents:
+    if not _is_zipped(path):
+        return _map(path)
+    with tempfile.NamedTemporaryFile() as unzipped:
+        with gzip.open(path) as file:
+            shutil.copyfileobj(file, unzipped)
+        unzipped.flush()
+        return _map(Path(unzipped.name))  # the mapping outlives the name
+
+
+def _map(path: Path) -> Contents:
+    with path.open("rb") as file:
+        return _parse(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), path)
+
+
+def _parse(data: bytes | mmap.mmap, source: bytes | Path) -> Contents:
+    """Read what a file holds, or map it if ``source`` is its path."""
+    if data[:6] == b"\x93NUMPY":
+        return _npy(source)
+    if data[:6] != b"SIMPLE":
         raise Refused("it is not a FITS or .npy file by its first bytes")
-    return _fits(data)
+    return _fits(data, source)
 
 
-def _npy(data: bytes | Path) -> Contents:
+def _npy(source: bytes | Path) -> Contents:
     try:
-        if isinstance(data, Path):
-            array = np.load(data, mmap_mode="r", allow_pickle=False)
+        if isinstance(source, Path):
+            array = np.load(source, mmap_mode="r", allow_pickle=False)
         else:
-            array = np.load(io.BytesIO(data), allow_pickle=False)
+            array = np.load(io.BytesIO(source), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise Refused(f"it cannot be read as .npy without running code ({error})") from error
     if array.dtype.kind not in "fiub":
         raise Refused(f"it holds {array.dtype}, not real numbers")
-    return Contents({0: array if isinstance(data, Path) else _native(array)}, None, None, {})
+    return Contents({0: Unit("", 1, array.shape, {})}, array)
 
 
-def _fits(data: bytes | Path) -> Contents:
-    arrays, first, storage = {}, None, {}
-    mapped = isinstance(data, Path)
+def _fits(data: bytes | mmap.mmap, source: bytes | Path) -> Contents:
+    units, storage = {}, {}
+    mapped = isinstance(source, Path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", "File may have been truncated", AstropyUserWarning)
-            source = data if mapped else io.BytesIO(data)
-            with fits.open(source, memmap=mapped, do_not_scale_image_data=mapped) as file:
-                for number, unit in enumerate(file):
-                    if not unit.is_image:
-                        continue
-                    stored = _storage(unit, mapped)  # before the data: they change the header
-                    if unit.data is None:
-                        continue
-                    arrays[number] = unit.data if mapped else _native(unit.data)
-                    storage[number] = stored
-                    first = unit.header if first is None else first
-                header = file[0].header if first is None else first
-                compressed = any(isinstance(unit, fits.CompImageHDU) for unit in file)
-            for number, found in (_lossy(data, arrays) if compressed else {}).items():
-                storage[number] |= found
-    except (OSError, ValueError, TypeError, KeyError, IndexError, AstropyUserWarning) as error:
+            # astropy leaves BLANK unheeded in unsigned integers: they are read as scaled ones
+            file = fits.open(
+                source if mapped else io.BytesIO(source),
+                memmap=mapped,
+                uint=False,
+                do_not_scale_image_data=mapped,
+            )
+            for number, unit in enumerate(file):
+                if unit.is_image and unit.shape and all(unit.shape):
+                    units[number] = _unit(unit, data)
+                    storage[number] = _storage(units[number].cards, mapped)
+            first = _cards(file[0], data)
+            if any(u.cards.get("ZIMAGE") and u.cards["ZBITPIX"] < 0 for u in units.values()):
+                _add_lossy(source, storage)
+    except DAMAGE as error:
         raise Refused(f"it cannot be read as FITS, truncated or damaged ({error})") from error
-    saturation = header.get("SATURATE")
-    known = isinstance(saturation, int | float) and saturation > 0
-    return Contents(arrays, _pixel_scale(header), float(saturation) if known else None, storage)
+    if not units:
+        raise Refused("it holds no image")
+    return Contents(units, file, first, storage)
 
 
-def _storage(unit: fits.ImageHDU, mapped: bool) -> dict:
+def _storage(cards: Mapping[str, Any], mapped: bool) -> dict:
     """Return how the numbers of a unit are stored, by its header."""
-    header = unit.header
-    scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
-    whole = header["BITPIX"] > 0 and (scale, zero) != (1, 0)
+    scale, zero = (cards.get(key, default) for key, default in (("BSCALE", 1), ("BZERO", 0)))
+    bits = int(cards.get("ZBITPIX", cards["BITPIX"]))
+    whole = bits > 0 and (scale, zero) != (1, 0)
     found = {"step": abs(float(scale)) if whole else 0.0, "exact_zero": not whole}
-    if mapped and (whole or header.get("BLANK") is not None):
-        found["scaling"] = (scale, zero, header.get("BLANK"), header["BITPIX"])
+    if mapped and (whole or cards.get("BLANK") is not None):
+        found["scaling"] = (scale, zero, cards.get("BLANK"), bits)
     return found
 
 
-def _lossy(data: bytes | Path, arrays: dict[int, NDArray]) -> dict[int, dict]:
-    """Return the largest step of each image of real numbers that was compressed to whole ones."""
-    found = {}
-    source = data if isinstance(data, Path) else io.BytesIO(data)
+def _add_lossy(source: bytes | Path, storage: dict[int, dict]) -> None:
+    """Add the largest step of each image of real numbers that was compressed to whole ones."""
+    source = source if isinstance(source, Path) else io.BytesIO(source)
     with fits.open(source, disable_image_compression=True) as file:
         for number, unit in enumerate(file):
             header = unit.header
-            if number in arrays and header.get("ZIMAGE") and header["ZBITPIX"] < 0:
+            if number in storage and header.get("ZIMAGE") and header["ZBITPIX"] < 0:
                 column = "ZSCALE" in unit.columns.names
                 steps = np.abs(unit.data["ZSCALE"] if column else [header.get("ZSCALE", 0.0)])
                 step = float(np.nanmax(steps, initial=0.0))
                 exact = header.get("ZQUANTIZ") == "SUBTRACTIVE_DITHER_2" or step == 0
-                found[number] = {"step": step, "lossy": step, "exact_zero": exact}
-    return found
+                storage[number] |= {"step": step, "lossy": step, "exact_zero": exact}
 
 
-def _native(array: NDArray) -> NDArray:
-    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+def _unit(unit: Any, data: bytes | mmap.mmap) -> Unit:
+    cards = _cards(unit, data)
+    names = (str(cards[key]).casefold() for key in NAME_KEYS if key in cards)
+    return Unit(
+        next((name for name in names if name not in ("", "compressed_image")), ""),
+        int(cutout_wcs.number(cards.get("EXTVER")) or 1),
+        tuple(unit.shape),
+        cards,
+    )
 
 
-def _pixel_scale(header: fits.Header) -> float | None:
+def _cards(unit: Any, data: bytes | mmap.mmap) -> dict[str, Any]:
+    """Return the cards of a header that are needed here: numbers, texts, or T and F.
+
+    From its bytes: astropy takes a millisecond for a header, more than for all else in a file.
+    """
+    where = unit.fileinfo()
+    text = data[where["hdrLoc"] : where["datLoc"]].decode("latin-1")
+    cards: dict[str, Any] = {}
+    for start in range(0, len(text), CARD):
+        key = text[start : start + 8].rstrip()
+        if _is_needed(key) and text[start + 8 : start + 10] == "= " and key not in cards:
+            value = _value(text[start + 10 : start + CARD].strip())
+            if value is not None:
+                cards[key] = value
+    return cards
+
+
+def _value(text: str) -> Any:
+    """Return the value of a card, None if there is none."""
+    if text.startswith("'"):
+        return text[1:].split("'")[0].strip()
+    text = text.split("/")[0].strip()
+    if text in ("T", "F"):
+        return text == "T"
+    found = cutout_wcs.number(text.replace("D", "E").replace("d", "e"))
+    return (text or None) if found is None else found
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_needed(key: str) -> bool:
+    return re.fullmatch(KEYS, key) is not None
+
+
+def _array(contents: Contents, number: int, facts: Facts) -> NDArray:
+    """Return the pixels of a header-data unit, the axes of the sky last."""
+    if not isinstance(contents.file, fits.HDUList):
+        return contents.file
+    for key in SCALING:
+        if isinstance(facts.cards.get(key), bool):
+            raise Refused(f"its {key} is T or F and not a number, so that no pixel is known")
+    try:
+        array = contents.file[number].data
+    except DAMAGE as error:
+        raise Refused(f"it cannot be read as FITS, truncated or damaged ({error})") from error
+    if array.ndim > 2 and facts.wcs is not None and not facts.fault:
+        axes = [axis for axis in cutout_wcs.axes(facts.wcs) if axis < array.ndim]
+        array = np.moveaxis(array, [array.ndim - 1 - axis for axis in axes], [-1, -2])
+    return array
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _facts(path: Path, changed: int, number: int) -> Facts:
+    """Return what the header of one header-data unit says of its sky and its pixels."""
+    contents = _contents(path, changed)
+    own = contents.units[number].cards
+    if number and own.get("INHERIT") is True:
+        first = {key: v for key, v in contents.first.items() if key not in SCALING}
+        if any(cutout_wcs.LINEAR.fullmatch(key) for key in own):  # one matrix, not parts of two
+            first = {k: v for k, v in first.items() if not cutout_wcs.LINEAR.fullmatch(k)}
+        own = first | own
+    try:
+        return Facts(own, cutout_wcs.read(own), "")
+    except Refused as reason:
+        return Facts(own, None, str(reason))
+
+
+def _pixel_scale(facts: Facts, shape: tuple[int, int]) -> float | None:
     """Return the pixel scale [arcsec] of the WCS, else of a key of the header, if there is one."""
-    cards = tuple((key, header[key]) for key in header if WCS_KEYS.fullmatch(key))
-    scale = _scale_of_wcs(cards) if {"CDELT1", "CD1_1"} & {key for key, _ in cards} else None
+    if facts.fault:
+        raise Refused(facts.fault)
+    scale = None
+    if facts.wcs is not None:
+        scale = cutout_wcs.scale(facts.wcs, ((shape[1] + 1) / 2, (shape[0] + 1) / 2))
     if scale is None:
-        named = (header[key] for key in SCALE_KEYS if key in header)
-        scale = next((float(v) for v in named if isinstance(v, int | float) and v > 0), None)
+        named = (cutout_wcs.number(facts.cards.get(key)) for key in SCALE_KEYS)
+        scale = next((value for value in named if value and value > 0), None)
     return scale
 
 
-@functools.lru_cache(maxsize=1024)
-def _scale_of_wcs(cards: tuple[tuple[str, object], ...]) -> float | None:
-    """Return the side of a pixel [arcsec] by the WCS of a header; most files of a survey agree."""
-    header = fits.Header([*cards, ("NAXIS", 2)])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # old keywords, which are understood
-            wcs = WCS(header)
-            if not wcs.has_celestial:
-                return None
-            matrix = wcs.celestial.pixel_scale_matrix  # degrees, whatever the header's unit
-    except (ValueError, KeyError, TypeError, MemoryError) as error:
-        raise Refused(f"its WCS cannot be understood ({error})") from error
-    # whichever way the axes are turned: a circle on the sky must be one on the detector
-    long, short = 3600 * np.linalg.svd(matrix, compute_uv=False)
-    if not short > 0 or long / short > 1 + SQUARE:
-        raise Refused(f"its pixels are not square: {long:.4g} x {short:.4g} arcsec by the WCS")
-    return float(np.sqrt(long * short))
+def _trimmed(shape: tuple[int, int], cards: Mapping[str, Any]) -> float:
+    """Return how far the target may lie from the middle, in an image cut at an edge [pixel].
+
+    The reference pixel of the WCS shows it if it is the middle of a square of which the image is a
+    part; one that lies elsewhere is that of a whole field. Without it, the shape does: the longer
+    side is what was asked for. No ``cards`` are given where there is no WCS.
+    """
+    height, width = shape
+    missing = abs(height - width)
+    x, y = (cutout_wcs.number(cards.get(key)) for key in ("CRPIX1", "CRPIX2"))
+    if x and y and 1 <= x <= width and 1 <= y <= height:
+        off = max(abs(x - (width + 1) / 2), abs(y - (height + 1) / 2))
+        full = [2 * max(at - 1, n - at) + 1 for at, n in ((x, width), (y, height))]
+        if off <= 1 or abs(full[0] - full[1]) <= 1 or missing > TRIMMED:
+            return 0.0 if off <= 1 else off
+    return missing / 2 if missing > TRIMMED else 0.0

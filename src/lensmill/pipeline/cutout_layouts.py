@@ -15,19 +15,13 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from lensmill.pipeline.cutout_files import FITS
+from lensmill.pipeline.cutout_files import FITS, Source
 
 BOLOGNA = re.compile(r"image[A-Za-z]+_(?P<band>[A-Za-z0-9]+)-(?P<id>\d+)\.fits(\.gz)?")
 BOLOGNA_MASK = 100.0  # what the challenge writes into masked pixels; real ones are about 1e-10
+# A file's name, then [extension, version] or [plane], then [plane] of an extension
+IN_FILE = re.compile(r"(.*?)\s*\[([^][,]+)(?:,\s*(\d+)\s*)?\](?:\s*\[\s*(\d+)\s*\])?")
 UNKNOWN = ("", "nan", "none", "null", "n/a", "--", "inf", "-inf")  # cells that say nothing
-
-
-class Source(NamedTuple):
-    """Where one band of a candidate is."""
-
-    path: Path
-    plane: int | None = None  # of a cube, or an extension
-    planes: int | None = None  # that the cube must have
 
 
 class Candidate(NamedTuple):
@@ -188,11 +182,11 @@ def classes(path: Path, settings: Mapping[str, Any], suffixes: tuple[str, ...]) 
         if why:
             candidates.append(_stray(path, file, why))
             continue
-        planes = [b if isinstance(b, int) else i for i, b in enumerate(bands)]
-        count = max(len(bands), max(planes) + 1)
         sources = [Source(file)]
-        if len(bands) > 1 or isinstance(bands[0], int):
-            sources = [Source(file, plane, count) for plane in planes]
+        if any(isinstance(band, int) for band in bands):  # the planes that are named, of any number
+            sources = [Source(file, b if isinstance(b, int) else i) for i, b in enumerate(bands)]
+        elif len(bands) > 1:
+            sources = [Source(file, i, len(bands)) for i in range(len(bands))]
         candidates.append(Candidate(relative, relative, tuple(sources), label))
     return candidates
 
@@ -268,8 +262,19 @@ def _file_of_band(cells: dict[str, str], band: Any, template: str | None, path: 
 
 
 def _source(folder: Path, text: str) -> Source:
-    match = re.fullmatch(r"(.*?)\s*\[(\d+)\]", text)
-    return Source(folder / match[1], int(match[2])) if match else Source(folder / text)
+    """Read a file's name with what stands behind it.
+
+    ``[2]``: plane of a cube, or extension; ``[SCI]`` or ``[SCI,2]``: extension by name and
+    version; ``[SCI][2]``: plane of an extension.
+    """
+    match = IN_FILE.fullmatch(text)
+    if not match:
+        return Source(folder / text)
+    path, name, version, plane = folder / match[1], match[2].strip(), match[3], match[4]
+    if name.isdigit() and version is None and plane is None:
+        return Source(path, int(name))
+    extension = (int(name) if name.isdigit() else name, int(version) if version else None)
+    return Source(path, int(plane) if plane else None, extension=extension)
 
 
 def survey_bands(settings: Mapping[str, Any]) -> list[Any]:

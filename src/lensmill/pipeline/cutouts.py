@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.imaging import cleaning, quality
-from lensmill.pipeline import cutout_files, cutout_layouts, logs, provenance, store
+from lensmill.pipeline import cutout_files, cutout_layouts, cutout_wcs, logs, provenance, store
 from lensmill.pipeline.cutout_files import Refused
 from lensmill.pipeline.cutout_layouts import Candidate
 
@@ -31,7 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "bands": None,  # band of the observation: name of the survey
     "name": "name",  # column of the table
     "files": None,  # template of the files that a table means
-    "pixel_scale": None,  # [arcsec] of files that do not say
+    "pixel_scale": None,  # [arcsec], in place of what the files say
     "mask_values": [],
     "fill": "median",
     "place": "centre",  # of the cut-out in its image; corners: four pieces of the sky around
@@ -54,6 +54,13 @@ BRIGHTEST = 0.1 * float(np.finfo(np.float32).max)
 WHOLE = 2048  # [pixel]
 TIMES = 2
 MARKS_SHOWN = 3  # values that a refusal names
+# Bands of one object are cut out at whole pixels of each, so that they may lie apart by as much
+APART = 1.5  # of the largest pixel
+# Columns of a table that say where its objects are [degree]
+POSITION = (
+    *(("ra", "dec"), ("ra_deg", "dec_deg"), ("radeg", "decdeg"), ("ra_j2000", "dec_j2000")),
+    *(("raj2000", "dej2000"), ("raj2000", "decj2000"), ("alpha_j2000", "delta_j2000")),
+)
 SHOWN = 20  # refused files that are named in the log for each reason; the table names all
 
 
@@ -63,6 +70,7 @@ class Image(NamedTuple):
     pixels: NDArray  # (size, size, bands) float32
     numbers: dict[str, float]  # columns of `systems`
     content_hash: str
+    notes: tuple[str, ...]  # what its owner should know
 
 
 def ingest(
@@ -79,7 +87,8 @@ def ingest(
     path : path
         A folder, or the table.
     output : path
-        HDF5 file with the tables ``systems``, ``cutouts`` and ``refused``.
+        HDF5 file with the tables ``systems``, ``cutouts``, ``refused`` and ``notes`` (of images
+        that are used).
     population, experiment : str
         Names, stored with the file.
     settings : mapping
@@ -107,6 +116,7 @@ def ingest(
     used: list[Candidate] = []
     images: list[Image] = []
     refused: list[tuple[str, str]] = []
+    notes: list[tuple[str, str]] = []
     try:
         with scratch.open("wb") as file:
             for candidate in logs.progress(candidates, f"ingest {population}"):
@@ -116,8 +126,10 @@ def ingest(
                     refused.append((candidate.file, str(reason)))
                     continue
                 image.pixels.tofile(file)
+                notes += [(candidate.file, note) for note in image.notes]
                 used.append(candidate)
                 images.append(image._replace(pixels=image.pixels[:0]))
+        _warn("used, but", notes)
         _report(path, refused, len(candidates), len(used))
         facts = {
             "source": path.name,
@@ -130,7 +142,7 @@ def ingest(
             # the settings are kept with their keys in alphabetical order, the planes are not
             "bands": json.dumps([*settings["observation"]["bands"]]),
         }
-        _write(output, scratch, (used, images, refused), units, settings, facts)
+        _write(output, scratch, (used, images, refused, notes), units, settings, facts)
     finally:
         scratch.unlink(missing_ok=True)
     log.info("%s: %d of %d used, %d refused", path, len(used), len(candidates), len(refused))
@@ -179,17 +191,19 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     mask_values = list(settings["mask_values"])
     if settings["format"] == "bologna":
         mask_values.append(cutout_layouts.BOLOGNA_MASK)
-    frames, masked, hashes, snrs = [], [], [], []
+    frames, masked, hashes, snrs, notes = [], [], [], [], []
+    planes: dict[str, cutout_files.Plane] = {}
     numbers: dict[str, float] = {"saturated_fraction": 0.0}
     for band, source in zip(observation["bands"], candidate.sources, strict=True):
         try:
-            plane = cutout_files.read(source.path, source.plane, source.planes)
-            shape = plane.pixels.shape
-            plane = cutout_files.cut(plane, *_window(plane, candidate.corner, settings))
-            shape = shape if candidate.corner is None else plane.pixels.shape
+            whole = cutout_files.read(source, settings["pixel_scale"])
+            plane = cutout_files.cut(whole, *_window(whole, candidate.corner, settings))
+            shape = (whole if candidate.corner is None else plane).pixels.shape
             band_image = _band(plane, mask_values, settings)
         except Refused as reason:
             raise Refused(f"{source.path.name}, band {band!r}: {reason}") from reason
+        planes[band] = whole
+        notes += [f"{source.path.name}, band {band!r}: {whole.note}"] if whole.note else []
         hashes.append(_hash(plane.pixels))
         frames.append(band_image.frame)
         masked.append(band_image.masked)
@@ -200,11 +214,18 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
             f"snr_{band}": band_image.snr,
             f"sky_{band}": band_image.sky.level,
             f"sky_sigma_{band}": band_image.sky.sigma,
-            # of the first band: those of a survey agree
+            f"native_pixel_scale_{band}": band_image.pixel_scale,
+            # of the first band
             "native_pixel_scale": numbers.get("native_pixel_scale", band_image.pixel_scale),
             "native_height": numbers.get("native_height", shape[0]),
             "native_width": numbers.get("native_width", shape[1]),
         }
+    _same_sky(planes, candidate.corner, settings)
+    numbers["off_centre"] = 0.0
+    if candidate.corner is None:
+        off, why = _off_centre(planes, candidate.metadata, observation)
+        numbers["off_centre"] = off
+        notes += [f"its target may lie off its middle: by {off:.3g} arcsec ({why})"] if off else []
     for i, one in enumerate(hashes):
         if one in hashes[:i]:
             bands = observation["bands"]
@@ -217,7 +238,84 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     _judge(numbers, settings)
     together = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode())
     digest = together if isinstance(together, str) else together.hexdigest()
-    return Image(np.stack(frames, axis=-1).astype(np.float32), numbers, digest)
+    return Image(np.stack(frames, axis=-1).astype(np.float32), numbers, digest, tuple(notes))
+
+
+def _same_sky(
+    planes: Mapping[str, cutout_files.Plane], corner: int | None, settings: Mapping[str, Any]
+) -> None:
+    """Refuse bands that do not show the same piece of sky the same way, by the WCS of each."""
+    if len(planes) < 2:
+        return
+    observation = settings["observation"]
+    side = observation["size"] * observation["pixel_scale"]
+    first: tuple[str, cutout_files.Plane, cutout_wcs.Place] | None = None
+    for band, plane in planes.items():
+        if plane.wcs is None:
+            continue
+        if first and (plane.wcs, plane.pixels.shape) == (first[1].wcs, first[1].pixels.shape):
+            continue  # planes of one cube, or files on one grid
+        x = y = 0.0
+        if corner is not None:  # from the middle of the image to that of its corner
+            height, width = plane.pixels.shape
+            reach = _corner_side(plane, settings)
+            x = (width - reach) / 2 * (-1 if corner % 2 == 0 else 1)
+            y = (height - reach) / 2 * (-1 if corner < 2 else 1)
+        place = plane.place(x, y)
+        if place is None:
+            continue
+        if first is None:
+            first = band, plane, place
+            continue
+        where = f"bands {first[0]!r} and {band!r} lie differently on the sky by their WCS"
+        remedy = "bring them to one grid, or repair the WCS"
+        pixel = max(first[1].pixel_scale, plane.pixel_scale, observation["pixel_scale"])
+        mirrored, angle = cutout_wcs.turn(first[2], place)
+        if mirrored:
+            raise Refused(f"{where}: one is mirrored; {remedy}")
+        if np.radians(abs(angle)) * side / 2 > APART * pixel:
+            largest = np.degrees(2 * APART * pixel / side)
+            raise Refused(
+                f"{where}: turned by {angle:.2f} degrees (at most {largest:.2f}); {remedy}"
+            )
+        apart = cutout_wcs.distance(first[2].middle, place.middle)
+        if apart > APART * pixel:
+            raise Refused(
+                f"{where}: shifted by {apart:.4g} arcsec (at most {APART * pixel:.3g}); {remedy}"
+            )
+
+
+def _off_centre(
+    planes: Mapping[str, cutout_files.Plane],
+    metadata: Mapping[str, str],
+    observation: Mapping[str, Any],
+) -> tuple[float, str]:
+    """Return how far from the middle the target may lie [arcsec], and what says so.
+
+    By the position in the table, if there is one and a WCS; else by what cutting at an edge leaves.
+    0 if it is no more than cutting at whole pixels explains.
+    """
+    position = _position(metadata)
+    worst = 0.0, ""
+    for band, plane in planes.items():
+        place = plane.place(0.0, 0.0) if position is not None else None
+        if place is not None:
+            off, why = cutout_wcs.distance(place.middle, position), "by the table's position"
+        else:
+            off, why = plane.trimmed * plane.pixel_scale, "it looks as if trimmed at an edge"
+        if off > APART * max(plane.pixel_scale, observation["pixel_scale"]):
+            worst = max(worst, (off, f"band {band!r}, {why}"))
+    return worst
+
+
+def _position(metadata: Mapping[str, str]) -> NDArray | None:
+    """Return the direction that a table gives in degrees, if it does."""
+    cells = {name.casefold(): text for name, text in metadata.items()}
+    for names in POSITION:
+        found = [cutout_wcs.number(cells.get(name)) for name in names]
+        if None not in found and 0 <= found[0] <= 360 and abs(found[1]) <= 90:
+            return cutout_wcs.vector(*np.radians(found))
+    return None
 
 
 def _window(
@@ -228,9 +326,7 @@ def _window(
     The middle of an image that is longer than `WHOLE` pixels and `TIMES` the frame; a corner as
     large as a cut-out, which must not reach the centre.
     """
-    scale = plane.pixel_scale or settings["pixel_scale"] or settings["observation"]["pixel_scale"]
-    observation, shape = settings["observation"], plane.pixels.shape
-    side = int(np.ceil(observation["size"] * observation["pixel_scale"] / scale))
+    shape, side = plane.pixels.shape, _corner_side(plane, settings)
     if corner is None:
         longest = max(WHOLE, TIMES * side)
         starts = [max(0, n - longest) // 2 for n in shape]
@@ -246,6 +342,12 @@ def _window(
     return rows, columns
 
 
+def _corner_side(plane: cutout_files.Plane, settings: Mapping[str, Any]) -> int:
+    observation = settings["observation"]
+    scale = plane.pixel_scale or observation["pixel_scale"]
+    return int(np.ceil(observation["size"] * observation["pixel_scale"] / scale))
+
+
 class _Band(NamedTuple):
     frame: NDArray  # (size, size)
     masked: float  # part of the frame
@@ -258,11 +360,12 @@ class _Band(NamedTuple):
 def _band(plane: cutout_files.Plane, mask_values: list, settings: Mapping[str, Any]) -> _Band:
     """Clean one band: mask, sky, fill, resample, crop or pad."""
     pixels, observation = plane.pixels, settings["observation"]
-    scale = plane.pixel_scale or settings["pixel_scale"]
+    scale = plane.pixel_scale
     if scale is None:
         raise Refused(
             "neither a WCS nor its header says how large its pixels are; set pixel_scale [arcsec]"
         )
+    _possible(scale, pixels.shape, observation)
     mask = cleaning.masked(pixels, mask_values, plane.step, plane.exact_zero)
     good = pixels[~mask]
     if good.size == 0:
@@ -346,6 +449,23 @@ def _exact(mark: cleaning.Mark, pixels: NDArray) -> str:
     return str(pixels.dtype.type(mark.value)).removesuffix(".0")
 
 
+def _possible(scale: float, shape: tuple[int, int], observation: Mapping[str, Any]) -> None:
+    """Refuse a pixel scale with which there would be no image: that of a WCS in another unit."""
+    smallest = cutout_files.SMALLEST
+    across = observation["size"] * observation["pixel_scale"] / scale
+    if across < smallest:
+        raise Refused(
+            f"its pixels of {scale:.4g} arcsec cannot be: the frame of the observation would be "
+            f"{across:.2g} of them (at least {smallest}); if its WCS is wrong, set pixel_scale"
+        )
+    there = min(shape) * scale / observation["pixel_scale"]
+    if there < smallest:
+        raise Refused(
+            f"its pixels of {scale:.4g} arcsec cannot be: the whole image would be {there:.2g} "
+            f"pixels of the observation (at least {smallest}); if its WCS is wrong, set pixel_scale"
+        )
+
+
 def _judge(numbers: Mapping[str, float], settings: Mapping[str, Any]) -> None:
     """Refuse an image by the thresholds of the configuration."""
     for name, what in (("masked", "masked or beyond the edge of the image"), ("saturated", "")):
@@ -368,13 +488,7 @@ def _hash(pixels: NDArray) -> str:
 
 def _report(path: Path, refused: list[tuple[str, str]], candidates: int, used: int) -> None:
     """Log what was refused, and raise if nothing is left or something was lost."""
-    counts: Counter[str] = Counter()
-    for file, reason in refused:
-        counts[_kind(reason)] += 1
-        if counts[_kind(reason)] <= SHOWN:
-            log.warning("%s refused: %s", file, reason)
-    for kind, count in counts.items():
-        log.warning("%d refused in all because: %s", count, kind)
+    _warn("refused:", refused)
     if candidates != used + len(refused):
         raise ValueError(
             f"{path}: {candidates} candidates are not {used} used + {len(refused)} refused"
@@ -384,31 +498,52 @@ def _report(path: Path, refused: list[tuple[str, str]], candidates: int, used: i
         raise ValueError(f"{path}: none of {candidates} candidates can be used:{shown}")
 
 
+def _warn(what: str, found: list[tuple[str, str]]) -> None:
+    """Log files by name with what is to say of them, the first of each kind, and how many."""
+    counts: Counter[str] = Counter()
+    for file, reason in found:
+        counts[_kind(reason)] += 1
+        if counts[_kind(reason)] <= SHOWN:
+            log.warning("%s %s %s", file, what, reason)
+    for kind, count in counts.items():
+        log.warning("%d in all %s %s", count, what, kind)
+
+
 def _psf(images: list[Image], settings: Mapping[str, Any]) -> str:
     """Say in words what the point-spread function is."""
-    scales = [image.numbers["native_pixel_scale"] for image in images]
+    scales = _scales(images, settings)
     ours = settings["observation"]["pixel_scale"]
-    resampled = sum(abs(ours / s - 1) >= cleaning.SAME_SCALE for s in scales)
+    resampled = int(_resampled(scales, ours).sum())
     return (
-        f"that of the survey, not matched to the observation; native pixels {min(scales):.4g} to "
-        f"{max(scales):.4g} arcsec, {resampled} of {len(scales)} resampled to {ours:g} arcsec"
+        f"that of the survey, not matched to the observation; native pixels {scales.min():.4g} to "
+        f"{scales.max():.4g} arcsec, {resampled} of {len(scales)} resampled to {ours:g} arcsec"
     )
+
+
+def _scales(images: list[Image], settings: Mapping[str, Any]) -> NDArray:
+    """Return the native pixel scale of every band of every image, (images, bands) [arcsec]."""
+    names = [f"native_pixel_scale_{band}" for band in settings["observation"]["bands"]]
+    return np.array([[image.numbers[name] for name in names] for image in images])
+
+
+def _resampled(scales: NDArray, ours: float) -> NDArray:
+    """Return of which images a band was resampled."""
+    return (np.abs(ours / scales - 1) >= cleaning.SAME_SCALE).any(axis=1)
 
 
 def _write(
     output: Path,
     scratch: Path,
-    found: tuple[list[Candidate], list[Image], list[tuple[str, str]]],
+    found: tuple[list[Candidate], list[Image], list[tuple[str, str]], list[tuple[str, str]]],
     units: Mapping[str, str],
     settings: Mapping[str, Any],
     facts: Mapping[str, Any],
 ) -> None:
-    used, images, refused = found
+    used, images, refused, notes = found
     observation = settings["observation"]
     n, size, bands = len(used), observation["size"], len(observation["bands"])
     index = np.arange(n, dtype=np.int64)
-    scale = np.array([image.numbers["native_pixel_scale"] for image in images])
-    changed = np.abs(observation["pixel_scale"] / scale - 1) >= cleaning.SAME_SCALE
+    changed = _resampled(_scales(images, settings), observation["pixel_scale"])
     systems: dict[str, NDArray] = {
         "index": index,
         "is_lens": np.array([c.label or 0 for c in used], np.uint8),
@@ -424,16 +559,21 @@ def _write(
     extra, extra_units = cutout_layouts.metadata_columns(
         [c.metadata for c in used], {*systems}, units
     )
-    unit = dict.fromkeys(systems, "") | {"native_pixel_scale": "arcsec"} | extra_units
+    unit = {
+        name: "arcsec" if name.startswith(("native_pixel_scale", "off_centre")) else ""
+        for name in systems
+    }
+    unit |= extra_units
     pixels = np.memmap(scratch, np.float32, "r", 0, (n, size, size, bands))
     with store.create(output) as file:
         for name, values in (systems | extra).items():
             store.add_column(file, "systems", name, [values], unit[name])
         store.add_column(file, "cutouts", "system", [index], "")
         store.add_column(file, "cutouts", "pixels", [pixels], "")
-        for i, name in enumerate(("file", "reason")):
-            texts = np.array([row[i] for row in refused], dtype=str)
-            store.add_column(file, "refused", name, [texts], "")
+        for table, rows in (("refused", refused), ("notes", notes)):
+            for i, name in enumerate(("file", "reason")):
+                texts = np.array([row[i] for row in rows], dtype=str)
+                store.add_column(file, table, name, [texts], "")
         file.attrs.update(provenance.attributes(settings, **facts))
         file.attrs["reasons"] = json.dumps(Counter(_kind(reason) for _, reason in refused))
         file.attrs["content_digest"] = store.content_digest(file)

@@ -1,0 +1,244 @@
+"""What the header of an image says about the sky: pixel scale, orientation and position."""
+
+import functools
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy import units
+from astropy.coordinates import ICRS, SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
+from numpy.typing import NDArray
+
+TEXTS = re.compile(r"CTYPE\d|CUNIT\d|RADESYS|RADECSYS|SPECSYS")
+REFERENCE = re.compile(r"CRPIX\d|CRVAL\d")
+LINEAR = re.compile(r"CDELT\d|CROTA\d|CD\d_\d|CD00\d00\d|PC\d_\d|PC00\d00\d")
+SIP = re.compile(r"[AB]P?_ORDER|[AB]P?_\d_\d")
+KEYS = re.compile(
+    f"{TEXTS.pattern}|{REFERENCE.pattern}|{LINEAR.pattern}|LATPOLE|LONPOLE|EQUINOX|EPOCH|"
+    rf"PV\d_\d+|PROJP\d|{SIP.pattern}"
+)
+# Their scale is that of the matrix, wherever the reference point lies: exact there, and to 1e-3
+# within three degrees of it
+ZENITHAL = re.compile(r"(RA|DEC)-+(TAN|SIN|ARC|STG|ZEA)")
+SQUARE = 0.05  # ratio of the sides of a pixel less 1 up to which it is taken for a square
+ARCSEC = np.degrees(1.0) * 3600
+
+
+class Refused(Exception):
+    """Why a file cannot be used, in words for its owner."""
+
+
+class Place(NamedTuple):
+    """Where an image lies on the sky, and how."""
+
+    middle: NDArray  # (3,) unit vector towards its middle, ICRS
+    axes: NDArray  # (2, 2) [arcsec] to the east and north (rows) of a pixel along x, y (columns)
+
+
+class Header(NamedTuple):
+    """The WCS of a header, its numbers checked."""
+
+    cards: tuple[tuple[str, Any], ...]
+    # CRPIX and CRVAL, apart where all else is that of a whole survey
+    reference: tuple[tuple[str, float], ...]
+
+
+class _Sky(NamedTuple):
+    wcs: WCS  # of the two axes of the sky
+    axes: tuple[int, int]  # which of the file's they are
+    frame: Any  # of the coordinates; None if they are right ascension and declination of J2000
+
+
+def number(value: object) -> float | None:
+    """Return a number of a header, also one that was written as text; T and F are none."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except ValueError:
+        return None
+    return found if np.isfinite(found) else None
+
+
+def read(cards: Mapping[str, Any]) -> Header | None:
+    """Return the WCS among the cards of a header, None if there is none.
+
+    Raises
+    ------
+    Refused
+        If one of its numbers is none.
+    """
+    found = {}
+    for key, value in cards.items():
+        if not KEYS.fullmatch(key):
+            continue
+        if TEXTS.fullmatch(key):
+            found[key] = str(value).strip()
+        elif (read := number(value)) is not None:
+            found[key] = read
+        elif key not in ("EQUINOX", "EPOCH"):  # which may say J2000
+            said = {True: "T", False: "F"}.get(value, repr(value))
+            raise Refused(f"its WCS cannot be understood ({key} = {said} is not a number)")
+    first, second = found.get("CTYPE1", ""), found.get("CTYPE2", "")
+    if not any(map(LINEAR.fullmatch, found)) or not any(key.startswith("CTYPE") for key in found):
+        return None
+    if not first.endswith("-SIP"):  # left over from before it was resampled
+        found = {key: value for key, value in found.items() if not SIP.fullmatch(key)}
+    degrees = all(found.get(key, "deg").startswith("deg") for key in ("CUNIT1", "CUNIT2"))
+    distorted = any(key.startswith(("PV", "PROJP")) for key in found)
+    if not (degrees and ZENITHAL.fullmatch(first) and ZENITHAL.fullmatch(second)) or distorted:
+        return Header(tuple(found.items()), ())
+    reference = {key: value for key, value in found.items() if REFERENCE.fullmatch(key)}
+    rest = tuple((key, value) for key, value in found.items() if key not in reference)
+    return Header(rest, tuple(reference.items()))
+
+
+def scale(header: Header, middle: tuple[float, float]) -> float | None:
+    """Return the side of a pixel [arcsec] at a place of the image, None if it shows no sky.
+
+    Raises
+    ------
+    Refused
+        If the WCS cannot be understood, or if its pixels are not square.
+    """
+    if header.reference:
+        return _scale_of_matrix(header.cards)
+    place = locate(header, middle)
+    return _side(place.axes) if place is not None else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _scale_of_matrix(cards: tuple[tuple[str, Any], ...]) -> float | None:
+    sky = _understood(cards)
+    return None if sky is None else _side(3600 * sky.wcs.pixel_scale_matrix)
+
+
+def _side(matrix: NDArray) -> float:
+    if not np.isfinite(matrix).all():
+        raise Refused("its WCS cannot be understood (its middle lies nowhere on the sky)")
+    # whichever way the axes are turned: a circle on the sky must be one on the detector
+    long, short = np.linalg.svd(matrix, compute_uv=False)
+    if not short > 0 or long / short > 1 + SQUARE:
+        raise Refused(f"its pixels are not square: {long:.4g} x {short:.4g} arcsec by the WCS")
+    return float(np.sqrt(long * short))
+
+
+def axes(header: Header) -> tuple[int, int]:
+    """Return which axes of the file, counted from 0, are those of the sky."""
+    sky = _understood(header.cards)
+    return (0, 1) if sky is None else sky.axes
+
+
+@functools.lru_cache(maxsize=64)
+def locate(header: Header, pixel: tuple[float, float]) -> Place | None:
+    """Return where a pixel, x and y counted from 1 as in FITS, lies; None if on no sky."""
+    sky = _understood(header.cards)
+    if sky is None:
+        return None
+    if header.reference:  # one WCS for all headers that differ in it only
+        reference = dict(header.reference)
+        for name in ("crpix", "crval"):
+            value = [reference.get(f"{name.upper()}{axis + 1}", 0.0) for axis in sky.axes]
+            setattr(sky.wcs.wcs, name, value)
+    points = np.array(pixel) + 0.5 * np.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]])
+    try:
+        if sky.wcs.sip is not None:
+            longitude, latitude = np.radians(sky.wcs.all_pix2world(points, 1)).T
+        else:
+            longitude, latitude = np.radians(sky.wcs.wcs.p2s(points, 1)["world"]).T
+    except ValueError as error:
+        raise Refused(f"its WCS cannot be understood ({_last_line(error)})") from error
+    if sky.wcs.wcs.lng == 1:
+        longitude, latitude = latitude, longitude
+    if sky.frame is not None:
+        where = SkyCoord(longitude * units.rad, latitude * units.rad, frame=sky.frame).icrs
+        longitude, latitude = where.ra.rad, where.dec.rad
+    here = vector(longitude, latitude)
+    steps = ARCSEC * np.array([here[2] - here[1], here[4] - here[3]])
+    return Place(here[0], (steps @ _east_north(here[0])).T)
+
+
+def vector(longitude: Any, latitude: Any) -> NDArray:
+    """Return unit vectors (..., 3) of directions [radian]."""
+    return np.stack(
+        [
+            np.cos(latitude) * np.cos(longitude),
+            np.cos(latitude) * np.sin(longitude),
+            np.sin(latitude),
+        ],
+        axis=-1,
+    )
+
+
+def distance(one: NDArray, other: NDArray) -> float:
+    """Return the angle between two unit vectors [arcsec]."""
+    return float(ARCSEC * 2 * np.arcsin(min(1.0, np.linalg.norm(one - other) / 2)))
+
+
+def turn(one: Place, other: Place) -> tuple[bool, float]:
+    """Return whether an image is mirrored against another, and the angle between them [degree]."""
+    mirrored = np.linalg.det(one.axes) * np.linalg.det(other.axes) < 0
+    across = other.axes @ np.linalg.inv(one.axes)
+    angle = np.arctan2(across[1, 0] - across[0, 1], across[0, 0] + across[1, 1])
+    return bool(mirrored), float(np.degrees(angle))
+
+
+def _east_north(direction: NDArray) -> NDArray:
+    """Return unit vectors (3, 2) to the east and north of a direction."""
+    x, y, z = direction
+    across = np.hypot(x, y)
+    return np.array([[-y / across, -z * x / across], [x / across, -z * y / across], [0.0, across]])
+
+
+@functools.lru_cache(maxsize=1024)
+def _understood(cards: tuple[tuple[str, Any], ...]) -> _Sky | None:
+    """Return the WCS of a header; most files of a survey agree but for the reference."""
+    header = fits.Header([*_distorted(dict(cards)).items(), ("NAXIS", 2)])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # old keywords, which are understood
+            wcs = WCS(header)
+            if not wcs.has_celestial:
+                return None
+            flat = wcs.celestial
+            flat.wcs.set()  # finds what cannot be inverted
+    except (ValueError, KeyError, TypeError, MemoryError) as error:
+        raise Refused(f"its WCS cannot be understood ({_last_line(error)})") from error
+    first, second = sorted((wcs.wcs.lng, wcs.wcs.lat))
+    return _Sky(flat, (first, second), _frame(flat))
+
+
+def _distorted(cards: dict[str, Any]) -> dict[str, Any]:
+    """Write the distortion of SCAMP and its kin so that wcslib takes it as it is meant."""
+    types = {axis: cards.get(f"CTYPE{axis}", "") for axis in "12"}
+    # the plain TAN has no parameters of its latitude: these are of a polynomial in both axes
+    scamp = any(
+        kind.endswith("TAN") and kind.startswith("DEC") and f"PV{axis}_1" in cards
+        for axis, kind in types.items()
+    )
+    if scamp:
+        types = {axis: kind.replace("-TAN", "-TPV") for axis, kind in types.items()}
+    if all(kind.endswith("TPV") for kind in types.values()):
+        # what is not given is 1 by the convention; wcslib would have 0, and no sky
+        unit = {"PV1_1": 1.0, "PV2_1": 1.0}
+        return unit | cards | {f"CTYPE{axis}": kind for axis, kind in types.items()}
+    return cards
+
+
+def _frame(wcs: WCS) -> Any:
+    """Return the frame of coordinates that are not right ascension and declination of J2000."""
+    try:
+        frame = wcs_to_celestial_frame(wcs)
+    except ValueError:  # of the Sun or a planet: they agree among themselves
+        return None
+    j2000 = frame.name == "fk5" and abs(frame.equinox.jyear - 2000) < 0.01
+    return None if isinstance(frame, ICRS) or j2000 else frame
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]
