@@ -158,9 +158,11 @@ def test_distorted_projections_have_the_scale_of_the_middle_of_the_image(tmp_pat
         sip=wcs(0.2, "TAN-SIP", CRPIX1=far, **sip),
         left_over=wcs(0.2, "TAN", CRPIX1=far, **sip),
         no_pv=wcs(0.2, "ZPN"),
+        beyond=wcs(0.2, "ZPN", CRPIX1=1e7, PV2_1=1.0, PV2_3=-50.0),
         cylinder=wcs(0.2, "CAR", CRVAL2=0.0, CRPIX2=-60 / (0.2 / DEGREE)),
     )
     assert "its WCS cannot be understood" in found.pop("no_pv")
+    assert "its WCS cannot be understood" in found.pop("beyond")
     # at 60 degrees a degree of right ascension is half as long
     assert "its pixels are not square: 0.2 x 0.1 arcsec" in found.pop("cylinder")
     expected = {"ukirt": 0.2, "tpv": 0.202, "tpv_without_pv": 0.2, "scamp": 0.202, "zz": 0.1}

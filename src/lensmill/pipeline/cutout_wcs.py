@@ -119,8 +119,6 @@ def _scale_of_matrix(cards: tuple[tuple[str, Any], ...]) -> float | None:
 
 
 def _side(matrix: NDArray) -> float:
-    if not np.isfinite(matrix).all():
-        raise Refused("its WCS cannot be understood (its middle lies nowhere on the sky)")
     # whichever way the axes are turned: a circle on the sky must be one on the detector
     long, short = np.linalg.svd(matrix, compute_uv=False)
     if not short > 0 or long / short > 1 + SQUARE:
@@ -136,7 +134,13 @@ def axes(header: Header) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=64)
 def locate(header: Header, pixel: tuple[float, float]) -> Place | None:
-    """Return where a pixel, x and y counted from 1 as in FITS, lies; None if on no sky."""
+    """Return where a pixel, x and y counted from 1 as in FITS, lies; None if on no sky.
+
+    Raises
+    ------
+    Refused
+        If the WCS cannot be understood.
+    """
     sky = _understood(header.cards)
     if sky is None:
         return None
@@ -159,6 +163,8 @@ def locate(header: Header, pixel: tuple[float, float]) -> Place | None:
         where = SkyCoord(longitude * units.rad, latitude * units.rad, frame=sky.frame).icrs
         longitude, latitude = where.ra.rad, where.dec.rad
     here = vector(longitude, latitude)
+    if not np.isfinite(here).all():
+        raise Refused("its WCS cannot be understood (the image lies nowhere on its sky)")
     steps = ARCSEC * np.array([here[2] - here[1], here[4] - here[3]])
     return Place(here[0], (steps @ _east_north(here[0])).T)
 
