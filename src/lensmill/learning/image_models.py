@@ -80,7 +80,8 @@ def build(
     if min(shape[:2]) < SMALLEST[architecture]:
         raise ValueError(
             f"images of {shape[0]} x {shape[1]} pixels are too small for {architecture!r}: "
-            f"{SMALLEST[architecture]} across are needed; cut out more of the sky (size of the observation)"
+            f"{SMALLEST[architecture]} across are needed; cut out more of the sky (size of the "
+            "observation)"
         )
     keras.utils.set_random_seed(seed)
     image = keras.Input(shape)

@@ -374,7 +374,8 @@ def _report(
         )
     if used == 0:
         shown = "".join(f"\n  {file}: {reason}" for file, reason in refused[:SHOWN])
-        raise ValueError(f"{path}: none of {candidates} candidates can be used:{shown}\n{advice}".rstrip())
+        advice = advice and f"\n{advice}"
+        raise ValueError(f"{path}: none of {candidates} candidates can be used:{shown}{advice}")
 
 
 def _psf(images: list[Image], settings: Mapping[str, Any]) -> str:
