@@ -58,7 +58,8 @@ img { display: block; width: 100%; height: auto }
 figcaption { font-size: 12px; overflow-wrap: anywhere }
 figcaption b { color: #fff }
 figcaption em { color: #e69f00; font-style: normal }
-.sheet p { grid-column: 1 / -1; margin: .3rem 0; border-top: 3px solid #e69f00; color: #e69f00 }
+.sheet p { grid-column: 1 / -1; max-width: none; margin: .3rem 0; color: #e69f00 }
+.sheet p { border-top: 3px solid #e69f00 }
 dl { display: grid; grid-template-columns: max-content auto; gap: 0 .8em; margin: 0 0 .8rem }
 dt { color: #e69f00 }
 dd { margin: 0; max-width: 65em }
@@ -275,7 +276,7 @@ def _page(
     """Return the page: sections of pictures, the first one open."""
     threshold, origin = _threshold(facts)
     above = int((ranked["logit"] > threshold).sum())
-    line = f"<p>Threshold: logit {threshold:.3f}. Above this line {_of(above, len(ranked))}.</p>\n"
+    line = f"<p>Threshold, logit {threshold:.3f}: {_of(above, len(ranked))}.</p>\n"
     sections = []
     starts = range(0, len(shown), PER_SECTION)
     for start in logs.progress(starts, "pictures"):
