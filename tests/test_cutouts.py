@@ -472,6 +472,57 @@ def test_settings_that_cannot_be_meant_are_refused(challenge, tmp_path, settings
     assert not list(tmp_path.glob(".*"))
 
 
+def refusal(folder, tmp_path, **observation):
+    """Return why the one image in a folder is refused, and what the run says in all."""
+    settings = {"format": "classes", "observation": OBSERVATION | observation}
+    with pytest.raises(ValueError, match="none of 1 candidates") as caught:
+        ingest(folder, tmp_path, **settings)
+    return str(caught.value)
+
+
+def test_a_cutout_smaller_than_the_frame_is_refused_with_both_sizes_and_the_remedy(tmp_path):
+    write(tmp_path / "in/small.fits", galaxy(1, size=40), scale=0.04)
+    why = refusal(tmp_path / "in", tmp_path)
+    assert "40 x 40 pixels of 0.04 arcsec (1.6 x 1.6 arcsec)" in why
+    assert "24 x 24 pixels of 0.1 arcsec (2.4 x 2.4 arcsec)" in why
+    assert "an observation of size 16" in why
+    assert "1 of them do not fill the frame of 24 pixels" in why
+    _, pixels, _ = ingest(
+        tmp_path / "in", tmp_path, format="classes", observation=OBSERVATION | {"size": 16}
+    )
+    assert pixels.shape == (1, 16, 16, 1)
+
+
+def test_a_cutout_too_small_for_any_observation_of_this_scale_is_given_its_own(tmp_path):
+    write(tmp_path / "in/tiny.fits", galaxy(1, size=36), scale=0.03)  # 1.08 arcsec
+    assert "pixel_scale 0.03 and size 36" in refusal(tmp_path / "in", tmp_path)
+    own = OBSERVATION | {"pixel_scale": 0.03, "size": 36}
+    systems, *_ = ingest(tmp_path / "in", tmp_path, format="classes", observation=own)
+    assert systems["masked_fraction"] == 0
+    write(tmp_path / "few/few.fits", galaxy(1, size=12))
+    assert "at least size 16 and take larger cut-outs" in refusal(tmp_path / "few", tmp_path)
+
+
+def test_a_cutout_as_large_as_the_frame_is_not_called_too_small(tmp_path):
+    write(tmp_path / "in/half.fits", np.where(np.arange(SIZE) < 8, np.nan, galaxy(1)))
+    why = refusal(tmp_path / "in", tmp_path)
+    assert "it is as large as the frame, so that they are masked" in why
+    assert "write an observation" not in why
+
+
+def test_the_narrowest_band_says_which_frame_it_fills(tmp_path):
+    write(tmp_path / "in/a_g.fits", galaxy(1))
+    write(tmp_path / "in/a_r.fits", galaxy(2, size=17))
+    (tmp_path / "in/t.csv").write_text("name\na\n")
+    settings = {
+        "format": "table",
+        "files": "{name}_{band}.fits",
+        "observation": OBSERVATION | {"bands": ["g", "r"]},
+    }
+    with pytest.raises(ValueError, match=r"17 x 17 pixels .* an observation of size 17"):
+        ingest(tmp_path / "in/t.csv", tmp_path, **settings)
+
+
 def test_the_corners_of_an_image_are_pieces_of_sky_of_their_own(tmp_path):
     image = np.random.default_rng(3).normal(0, 1, (60, 60)).astype(np.float32)
     image[25:35, 25:35] += 1000  # what lies in the middle is in none of them

@@ -161,6 +161,14 @@ def test_an_unknown_architecture_is_refused_with_those_there_are():
 def test_images_that_are_too_small_are_refused():
     with pytest.raises(ValueError, match="12 x 12 pixels are too small"):
         image_models.build("resnet", (12, 12, 1), {}, seed=0)
+    with pytest.raises(ValueError, match=r"30 x 30 pixels .* 'efficientnet_b0': 32 across"):
+        image_models.build("efficientnet_b0", (30, 30, 1), {}, seed=0)
+
+
+def test_the_small_preset_of_hst_fits_the_networks_of_the_field():
+    for architecture in ("p4m", "resnet", "lastro", "deeplens"):
+        model = image_models.build(architecture, (30, 30, 1), {"width": 2}, seed=0)
+        assert model(np.zeros((1, 30, 30, 1), np.float32)).shape == (1, 1)
 
 
 # The stretch

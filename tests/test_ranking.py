@@ -15,7 +15,7 @@ from lensmill.pipeline import ranking, store
 SETTINGS = {"thumbnails": 5, "masked_fraction": 0.1, "snr": 5.0}
 
 
-def population(folder, n=8, bands=("g", "r", "i"), logit=None, scored=None, **changes):
+def population(folder, n=8, bands=("g", "r", "i"), logit=None, scored=None, facts=(), **changes):
     """Write a data set of random images and their predictions; return their paths."""
     rng = np.random.default_rng(3)
     index = np.arange(100, 100 + n)
@@ -34,13 +34,15 @@ def population(folder, n=8, bands=("g", "r", "i"), logit=None, scored=None, **ch
     cutouts = {"system": changes.get("system", index), "pixels": pixels}
     systems.pop("system", None)
     tables = {"systems": systems, "cutouts": cutouts}
+    facts = {"network": "p4m", "population": "sky", "train_on": "mocks"} | dict(facts)
+    facts = {"threshold": np.nan, "threshold_from": ""} | facts
     named = {"bands": json.dumps(list(bands))}
+    named |= {"psf": facts.pop("psf")} if "psf" in facts else {}
     _write(folder / "dataset.h5", tables, named)
 
     scored = index if scored is None else np.asarray(scored)
     logit = rng.normal(size=len(scored)) if logit is None else np.asarray(logit, float)
     columns = {"index": scored, "logit": logit, "score": 1 / (1 + np.exp(-logit))}
-    facts = {"network": "p4m", "population": "sky"}
     _write(folder / "predictions.h5", {"systems": columns}, facts)
     return folder / "predictions.h5", folder / "dataset.h5"
 
@@ -107,6 +109,76 @@ def test_flags_say_what_to_beware_of(tmp_path):
     }
     assert table["index"].iloc[-1] == 104
     assert "<em>masked faint</em>" in page
+
+
+OWN = {"threshold": 2.0, "threshold_from": "own"}
+
+
+def pieces(page):
+    """Return ranks and the line of the threshold in the order of the page."""
+    return re.findall(r"<figcaption><b>(\d+)|<p>(Threshold)", page)
+
+
+def test_a_line_lies_between_what_passes_the_threshold_and_what_does_not(tmp_path):
+    logit = [2.0, 9.0, 3.0, -1.0, 1.0, 0.0, 2.5, -4.0]
+    _, page = ranked(tmp_path, logit=logit, facts=OWN)
+    # at the threshold is not above it
+    assert [rank or "line" for rank, _ in pieces(page)] == ["1", "2", "3", "line", "4", "5"]
+    assert "<b>3 of 8 pass</b> the threshold of logit 2.000" in page
+    assert "1 % of the known non-lenses of the population sky itself" in page
+
+
+def test_the_page_says_that_none_passes(tmp_path):
+    facts = {"threshold": 5.0, "threshold_from": "reference"}
+    _, page = ranked(tmp_path, logit=[1.0, np.nan, 0, 2, 3, 4, 4, 5], facts=facts)
+    assert pieces(page)[0] == ("", "Threshold")
+    assert "<b>None of 8 passes</b>" in page
+    assert "test part of mocks, where the network learned" in page
+
+
+def test_where_all_that_is_shown_passes_the_line_is_last_or_not_on_the_page(tmp_path):
+    _, page = ranked(tmp_path, logit=[9, 8, 7, 6, 5, 1, 0, 0.5], facts=OWN)
+    assert pieces(page)[-1] == ("", "Threshold")
+    _, page = ranked(tmp_path, logit=[9, 8, 7, 6, 5, 4, 0, 0.5], facts=OWN)
+    assert ("", "Threshold") not in pieces(page)
+    assert "<b>6 of 8 pass</b> the threshold of logit 2.000, also those that are not shown" in page
+
+
+def test_without_a_threshold_the_line_is_at_a_probability_of_one_half(tmp_path):
+    _, page = ranked(tmp_path, logit=[1, -1, -2, -3, -4, -5, -6, -7])
+    assert [rank or "line" for rank, _ in pieces(page)][:2] == ["1", "line"]
+    assert "<b>1 of 8 passes</b> the threshold of logit 0.000 (a probability of 1/2" in page
+
+
+def test_the_line_is_drawn_once_where_sections_meet(tmp_path):
+    n = 2 * ranking.PER_SECTION
+    logit = np.where(np.arange(n) < ranking.PER_SECTION, 3.0, 1.0)
+    paths = population(tmp_path, n=n, logit=logit, facts=OWN)
+    ranking.rank(*paths, tmp_path / "t.csv", tmp_path / "p.html", SETTINGS | {"thumbnails": n})
+    found = [rank or "line" for rank, _ in pieces((tmp_path / "p.html").read_text())]
+    assert found.count("line") == 1
+    assert found.index("line") == ranking.PER_SECTION
+
+
+PSF = "that of the survey <b>; native pixels 0.04 to 0.05 arcsec"
+
+
+def test_resampled_images_and_foreign_point_spread_functions_are_flagged(tmp_path):
+    resampled = (np.arange(8) == 2).astype(np.uint8)
+    table, page = ranked(tmp_path, resampled=resampled, facts={"psf": PSF})
+    flags = dict(zip(table["index"], table["flags"], strict=True))
+    assert flags[102] == "resampled foreign-psf"
+    assert {flag for index, flag in flags.items() if index != 102} == {"foreign-psf"}
+    assert "<dt>resampled (1)</dt>" in page
+    assert "<dt>foreign-psf (8)</dt>" in page
+    assert "theirs is that of the survey &lt;b&gt;; native pixels 0.04 to 0.05 arcsec" in page
+    assert "<dt>faint" not in page
+
+
+def test_images_that_the_network_learned_from_have_no_foreign_psf(tmp_path):
+    table, page = ranked(tmp_path, facts={"psf": PSF, "train_on": "sky"})
+    assert set(table["flags"]) == {""}
+    assert "<dl>" not in page
 
 
 def test_simulated_systems_are_named_by_their_index(tmp_path):

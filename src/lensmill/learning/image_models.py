@@ -29,7 +29,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "one_conv": {"width": 16, "dropout": 0.2},
 }
 MOMENTUM = 0.9  # of moving statistics: short trainings must not be judged by those of their start
-SMALLEST = 16  # pixels across: smaller images leave nothing to the last stages
+# Pixels across: smaller images leave nothing to the last stages. Every size from there on will do.
+SMALLEST = dict.fromkeys(DEFAULTS, 16) | {"efficientnet_b0": 32}
 
 
 def settings_of(architecture: str) -> dict[str, Any]:
@@ -76,10 +77,11 @@ def build(
         For an unknown name or an image too small, or not square where the symmetry asks for it.
     """
     chosen = settings_of(architecture) | dict(settings)
-    if min(shape[:2]) < SMALLEST:
+    if min(shape[:2]) < SMALLEST[architecture]:
         raise ValueError(
             f"images of {shape[0]} x {shape[1]} pixels are too small for {architecture!r}: "
-            f"{SMALLEST} across are needed; cut out more of the sky (size of the observation)"
+            f"{SMALLEST[architecture]} across are needed; cut out more of the sky (size of the "
+            "observation)"
         )
     keras.utils.set_random_seed(seed)
     image = keras.Input(shape)

@@ -61,7 +61,16 @@ POSITION = (
     *(("ra", "dec"), ("ra_deg", "dec_deg"), ("radeg", "decdeg"), ("ra_j2000", "dec_j2000")),
     *(("raj2000", "dej2000"), ("raj2000", "decj2000"), ("alpha_j2000", "delta_j2000")),
 )
+SMALLEST = 16  # pixels a side of an observation (schema.yaml)
 SHOWN = 20  # refused files that are named in the log for each reason; the table names all
+
+
+class TooSmall(Refused):
+    """An image that does not fill its frame; ``size`` [pixel] is that of a frame it would fill."""
+
+    def __init__(self, reason: str, size: int):
+        super().__init__(reason)
+        self.size = size
 
 
 class Image(NamedTuple):
@@ -117,6 +126,7 @@ def ingest(
     images: list[Image] = []
     refused: list[tuple[str, str]] = []
     notes: list[tuple[str, str]] = []
+    sizes: list[int] = []
     try:
         with scratch.open("wb") as file:
             for candidate in logs.progress(candidates, f"ingest {population}"):
@@ -124,13 +134,14 @@ def ingest(
                     image = _image(candidate, settings)
                 except Refused as reason:
                     refused.append((candidate.file, str(reason)))
+                    sizes += [reason.size] if isinstance(reason, TooSmall) else []
                     continue
                 image.pixels.tofile(file)
                 notes += [(candidate.file, note) for note in image.notes]
                 used.append(candidate)
                 images.append(image._replace(pixels=image.pixels[:0]))
         _warn("used, but", notes)
-        _report(path, refused, len(candidates), len(used))
+        _report(path, refused, len(candidates), len(used), _advice(sizes, settings))
         facts = {
             "source": path.name,
             "population": population,
@@ -194,6 +205,7 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     frames, masked, hashes, snrs, notes = [], [], [], [], []
     planes: dict[str, cutout_files.Plane] = {}
     numbers: dict[str, float] = {"saturated_fraction": 0.0}
+    areas = []
     for band, source in zip(observation["bands"], candidate.sources, strict=True):
         try:
             whole = cutout_files.read(source, settings["pixel_scale"])
@@ -207,6 +219,7 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
         hashes.append(_hash(plane.pixels))
         frames.append(band_image.frame)
         masked.append(band_image.masked)
+        areas.append((plane.pixels.shape, band_image.pixel_scale))
         snrs.append(max(band_image.snr, 0.0))
         saturated = max(numbers["saturated_fraction"], band_image.saturated)
         numbers |= {
@@ -235,7 +248,7 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
             )
     numbers["snr"] = float(np.sqrt(np.sum(np.square(snrs))))
     numbers["masked_fraction"] = float(np.mean(masked))
-    _judge(numbers, settings)
+    _judge(numbers, areas, settings)
     together = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode())
     digest = together if isinstance(together, str) else together.hexdigest()
     return Image(np.stack(frames, axis=-1).astype(np.float32), numbers, digest, tuple(notes))
@@ -466,17 +479,68 @@ def _possible(scale: float, shape: tuple[int, int], observation: Mapping[str, An
         )
 
 
-def _judge(numbers: Mapping[str, float], settings: Mapping[str, Any]) -> None:
-    """Refuse an image by the thresholds of the configuration."""
-    for name, what in (("masked", "masked or beyond the edge of the image"), ("saturated", "")):
-        found, limit = numbers[f"{name}_fraction"], settings[f"max_{name}_fraction"]
-        if found > limit:
-            raise Refused(
-                f"{found:.3f} of its pixels are {what or 'saturated'} (max_{name}_fraction: "
-                f"{limit:g})"
-            )
+def _judge(
+    numbers: Mapping[str, float],
+    areas: list[tuple[tuple[int, int], float]],
+    settings: Mapping[str, Any],
+) -> None:
+    """Refuse an image by the thresholds of the configuration.
+
+    ``areas``: the shape [pixel] and the pixel scale [arcsec] of each band as it came.
+    """
+    found, limit = numbers["masked_fraction"], settings["max_masked_fraction"]
+    if found > limit:
+        reason = (
+            f"{found:.3f} of its pixels are masked or beyond the edge of the image "
+            f"(max_masked_fraction: {limit:g})"
+        )
+        shape, scale = min(areas, key=lambda area: min(area[0]) * area[1])
+        frame = settings["observation"]
+        size = int(min(shape) * scale / frame["pixel_scale"] * (1 + cleaning.SAME_SCALE))
+        if size >= frame["size"]:
+            raise Refused(f"{reason}; it is as large as the frame, so that they are masked")
+        raise TooSmall(
+            f"{reason}; it has {_extent(shape, scale)}, the frame of the observation "
+            f"{_extent((frame['size'],) * 2, frame['pixel_scale'])}; write an observation of "
+            f"{_fitting(size, min(shape), scale)}",
+            size,
+        )
+    found, limit = numbers["saturated_fraction"], settings["max_saturated_fraction"]
+    if found > limit:
+        raise Refused(
+            f"{found:.3f} of its pixels are saturated (max_saturated_fraction: {limit:g})"
+        )
     if settings["min_snr"] is not None and numbers["snr"] < settings["min_snr"]:
         raise Refused(f"its S/N is {numbers['snr']:.2f} (min_snr: {settings['min_snr']:g})")
+
+
+def _extent(shape: tuple[int, int], scale: float) -> str:
+    height, width = shape
+    return (
+        f"{height} x {width} pixels of {scale:.4g} arcsec ({height * scale:.3g} x "
+        f"{width * scale:.3g} arcsec)"
+    )
+
+
+def _fitting(size: int, native: int, scale: float) -> str:
+    """Say which observation an image fills: at the scale of the present one, or at its own."""
+    if size >= SMALLEST:
+        return f"size {size} or take larger cut-outs"
+    if native >= SMALLEST:
+        return f"pixel_scale {scale:.4g} and size {native} or take larger cut-outs"
+    return f"at least size {SMALLEST} and take larger cut-outs"
+
+
+def _advice(sizes: list[int], settings: Mapping[str, Any]) -> str:
+    """Say in one sentence what the images want that do not fill the frame; empty if all do."""
+    if not sizes:
+        return ""
+    observation = settings["observation"]
+    return (
+        f"{len(sizes)} of them do not fill the frame of {observation['size']} pixels of "
+        f"{observation['pixel_scale']:g} arcsec: at this scale they fill {min(sizes)} to "
+        f"{max(sizes)}; see 'How to write an observation' in docs/survey_images.md"
+    )
 
 
 def _hash(pixels: NDArray) -> str:
@@ -486,16 +550,21 @@ def _hash(pixels: NDArray) -> str:
     ).hexdigest()
 
 
-def _report(path: Path, refused: list[tuple[str, str]], candidates: int, used: int) -> None:
+def _report(
+    path: Path, refused: list[tuple[str, str]], candidates: int, used: int, advice: str
+) -> None:
     """Log what was refused, and raise if nothing is left or something was lost."""
     _warn("refused:", refused)
+    if advice:
+        log.warning("%s", advice)
     if candidates != used + len(refused):
         raise ValueError(
             f"{path}: {candidates} candidates are not {used} used + {len(refused)} refused"
         )
     if used == 0:
         shown = "".join(f"\n  {file}: {reason}" for file, reason in refused[:SHOWN])
-        raise ValueError(f"{path}: none of {candidates} candidates can be used:{shown}")
+        advice = advice and f"\n{advice}"
+        raise ValueError(f"{path}: none of {candidates} candidates can be used:{shown}{advice}")
 
 
 def _warn(what: str, found: list[tuple[str, str]]) -> None:

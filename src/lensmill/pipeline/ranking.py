@@ -25,6 +25,14 @@ from lensmill.pipeline import logs, store
 log = logging.getLogger(__name__)
 
 PER_SECTION = 200  # pictures that a browser draws at once
+FLAGS = {  # what to beware of, as the page explains it
+    "not scored": "the network gave no number",
+    "masked": "more than {masked_fraction:g} of the pixels are masked or beyond the edge",
+    "faint": "S/N below {snr:g}",
+    "duplicate": "another image has the same pixels",
+    "resampled": "brought to other pixels: its noise is correlated, points ring by some per cent",
+    "foreign-psf": "not blurred as the images that the network learned from; theirs is {psf}",
+}
 LARGEST = 128  # a picture has at most so many pixels a side: larger cut-outs are averaged down
 SOFTENING = 2.0  # the stretch is linear below so many standard deviations of the sky
 FAINTEST_WHITE = 20.0  # standard deviations: what is fainter does not become white, or noise would
@@ -50,15 +58,21 @@ img { display: block; width: 100%; height: auto }
 figcaption { font-size: 12px; overflow-wrap: anywhere }
 figcaption b { color: #fff }
 figcaption em { color: #e69f00; font-style: normal }
+.sheet p { grid-column: 1 / -1; max-width: none; margin: .3rem 0; color: #e69f00 }
+.sheet p { border-top: 3px solid #e69f00 }
+dl { display: grid; grid-template-columns: max-content auto; gap: 0 .8em; margin: 0 0 .8rem }
+dt { color: #e69f00 }
+dd { margin: 0; max-width: 65em }
 @media print { body { background: #fff; color: #000 } h1, summary, figcaption b { color: #000 } }
 </style>
 <h1>$title</h1>
+<p>$passed</p>
 <p>$count images$known, highest score first; the first $shown are shown, all are in
 <a href="$table">$table</a>. Under each: rank, score, what to beware of, name; more when the
 pointer rests on it. Border: <b class="lens">known lens</b>
 <b class="non-lens">known non-lens</b>, grey where nothing is known. Shown: $bands, over the
 sky noise of each image; asinh stretch up to its brightest pixels; y up.</p>
-$sections</html>
+$legend$sections</html>
 """)
 
 
@@ -79,10 +93,10 @@ def rank(
         The images that were scored; more than those is no harm.
     table : path
         Written: CSV, one row per image, sorted by logit. ``label`` is ``lens``, ``non-lens`` or
-        empty; ``flags`` says what to beware of: ``masked``, ``faint``, ``duplicate`` (another
-        image has the same pixels) or ``not scored`` (the network gave no number; these are last).
+        empty; ``flags`` says what to beware of, see `FLAGS`; what is not scored is last.
     page : path
-        Written: HTML, pictures of the first of them in that order.
+        Written: HTML, pictures of the first of them in that order, with a line where the threshold
+        of the predictions lies (their attribute ``threshold``, a logit; nan: probability 1/2).
     settings : mapping
         ``thumbnails``, the most pictures on the page; ``masked_fraction`` above which and ``snr``
         below which an image is flagged.
@@ -97,8 +111,10 @@ def rank(
     facts = store.attributes(predictions)
     shown = ranked.head(settings["thumbnails"])
     pixels = store.memmap(dataset, "cutouts", "pixels") if len(shown) else np.empty((0, 1, 1, 1))
-    bands = json.loads(store.attributes(dataset)["bands"])
-    _write(page, _page(ranked, shown, pixels, rows, bands, facts, Path(table).name))
+    about = store.attributes(dataset)
+    facts |= {key: about[key] for key in ("bands", "psf") if key in about}
+    facts |= {"snr": settings["snr"], "masked_fraction": settings["masked_fraction"]}
+    _write(page, _page(ranked, shown, pixels, rows, facts, Path(table).name))
     log.info("%s: %d images, the first %d with a picture", page, len(ranked), len(shown))
 
 
@@ -110,7 +126,7 @@ def _ranked(
     with h5py.File(dataset) as file:
         have = set(file["systems"])
     wanted = {"index", "name", "file", "content_hash", "snr", "masked_fraction"}
-    wanted |= {"is_lens", "label_known"}
+    wanted |= {"is_lens", "label_known", "resampled"}
     systems = store.read(dataset, "systems", sorted(wanted & have))
     if not np.array_equal(systems["index"], store.read(dataset, "cutouts", ["system"])["system"]):
         raise ValueError(f"{dataset}: the images are not in the order of the systems; make it anew")
@@ -128,6 +144,12 @@ def _ranked(
         "faint": about["snr"] < settings["snr"],
         "duplicate": _repeated(about["content_hash"]) if "content_hash" in about else None,
     }
+    if "resampled" in about:
+        flags["resampled"] = about["resampled"] == 1
+    facts = store.attributes(predictions)
+    # only images that were ingested have it; a network that learned from them knows theirs
+    if "psf" in store.attributes(dataset) and facts["train_on"] != facts["population"]:
+        flags["foreign-psf"] = np.ones(len(rows), bool)
     flags = {name: given for name, given in flags.items() if given is not None}
     ranked = pd.DataFrame(
         {
@@ -249,16 +271,21 @@ def _page(
     shown: pd.DataFrame,
     pixels: NDArray,
     rows: NDArray,
-    bands: list[str],
     facts: Mapping[str, Any],
     table: str,
 ) -> str:
     """Return the page: sections of pictures, the first one open."""
+    threshold, origin = _threshold(facts)
+    above = int((ranked["logit"] > threshold).sum())
+    line = f"<p>Threshold, logit {threshold:.3f}: {_of(above, len(ranked))}.</p>\n"
     sections = []
     starts = range(0, len(shown), PER_SECTION)
     for start in logs.progress(starts, "pictures"):
         part = shown.iloc[start : start + PER_SECTION]
         cards = [_card(row, pixels[rows[row.rank - 1]]) for row in part.itertuples(index=False)]
+        # behind the last that passes: at the end of a section only if no picture follows
+        if start <= above < start + len(part) or above == len(shown) == start + len(part):
+            cards.insert(above - start, line)
         head = (
             f"ranks {part['rank'].iloc[0]} to {part['rank'].iloc[-1]}, "
             f"scores {part['score'].iloc[0]:.3f} to {part['score'].iloc[-1]:.3f}"
@@ -275,15 +302,49 @@ def _page(
         for label, plural in (("lens", "lenses"), ("non-lens", "non-lenses"))
         if label in labels
     )
+    passed = f"<b>{_of(above, len(ranked)).capitalize()}</b> the threshold of logit {threshold:.3f}"
+    if above > len(shown):
+        passed += ", also those that are not shown"
     return PAGE.substitute(
         title=html.escape(f"{facts['population']} ranked by {facts['network']}"),
+        passed=f"{passed} ({html.escape(origin)}).",
         count=len(ranked),
         known=f" ({known})" if known else "",
         shown=len(shown),
-        bands=html.escape(_bands(bands)),
+        bands=html.escape(_bands(json.loads(facts["bands"]))),
+        legend=_legend(ranked["flags"], facts),
         table=html.escape(table),
         sections="".join(sections),
     )
+
+
+def _threshold(facts: Mapping[str, Any]) -> tuple[float, str]:
+    """Return the logit above which an image is called a lens, and in words where it comes from."""
+    if not facts["threshold_from"]:
+        return 0.0, (
+            "a probability of 1/2: there are not enough known non-lenses, here or in what the "
+            "network was trained on, to set a false-positive rate of 1 %"
+        )
+    where = f"population {facts['population']} itself"
+    if facts["threshold_from"] == "reference":
+        where = f"test part of {facts['train_on']}, where the network learned,"
+    return float(facts["threshold"]), f"at most 1 % of the known non-lenses of the {where} pass it"
+
+
+def _of(above: int, count: int) -> str:
+    """Say how many pass: ``none of 50 passes``, ``3 of 50 pass``."""
+    return f"{above or 'none'} of {count} {'passes' if above < 2 else 'pass'}"
+
+
+def _legend(flags: pd.Series, facts: Mapping[str, Any]) -> str:
+    """Explain the flags that occur, with how many images have each."""
+    counts = {flag: int(flags.str.contains(flag, regex=False).sum()) for flag in FLAGS}
+    rows = [
+        f"<dt>{flag} ({count})</dt><dd>{html.escape(FLAGS[flag].format(**facts))}</dd>\n"
+        for flag, count in counts.items()
+        if count
+    ]
+    return f"<dl>\n{''.join(rows)}</dl>\n" if rows else ""
 
 
 def _bands(bands: list[str]) -> str:
