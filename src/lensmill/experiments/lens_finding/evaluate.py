@@ -109,7 +109,7 @@ def evaluate(
     """
     if learned is not None:
         found = cutout_checks.shared(dataset, learned)
-        if not found["passed"]:
+        if found["passed"] is False:
             raise ValueError(
                 f"{found['sentence']}, from which {network} learned; take them out of one"
             )

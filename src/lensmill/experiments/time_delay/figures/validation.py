@@ -73,8 +73,8 @@ def plot(checks: list[str]) -> Figure:
 def _kind(check, systems):
     """Say in which panel a check belongs, and what is drawn of it."""
     name, value, limit = check["name"], check["value"], check["limit"]
-    if value is None:
-        return "rule", None if check["passed"] else False
+    if value is None or check["passed"] is None:
+        return "rule", check["passed"]
     if name.startswith("prior of") and limit == REFUSE:
         return "prior", value
     if name.startswith("fraction with"):
