@@ -8,9 +8,17 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from lensmill import experiments
+from lensmill.pipeline import scalars
 from lensmill.pipeline import settings as checked
 from lensmill.pipeline.provenance import digest
 
+whole = experiments.whole_schema(ROOT / "workflow/schemas/config.schema.yaml")
+try:
+    for path in dict.fromkeys(map(str, workflow.configfiles)):
+        scalars.refuse_misread(path, whole)
+    scalars.refuse_text(workflow.config_settings.config, whole)
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
 for name in config["run"]:
     if name not in experiments.NAMES:
         raise WorkflowError(
@@ -28,6 +36,12 @@ for name, chosen in config["experiments"].items():
         validate(chosen, ROOT / f"src/lensmill/experiments/{name}/schema.yaml")
         checked.check_experiment(
             chosen, experiments.schema(name), f"experiments.{name}"
+        )
+        checked.check_populations(
+            chosen,
+            experiments.families(name),
+            experiments.schema(name),
+            f"experiments.{name}",
         )
     except ValueError as error:
         raise WorkflowError(str(error)) from None

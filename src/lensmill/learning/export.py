@@ -423,8 +423,8 @@ def _refuse_loss(found: dict[str, dict[str, Any]], fewer: int) -> None:
     """Raise if a form differs; ``fewer`` are the test images of the rarer class."""
     if fewer < FEWEST:
         raise ValueError(
-            f"the test part has {fewer} images of the rarer class: with fewer than {FEWEST} nothing "
-            "can be said of the exported forms; export from a data set with more of them"
+            f"the test part has {fewer} images of the rarer class: with fewer than {FEWEST} the "
+            "exported forms cannot be judged; take a data set with more of them"
         )
     permitted = max(PERMITTED, 1 / fewer)  # what a single system can change is no loss
     wanted = found["keras"]["auroc"]
