@@ -141,7 +141,7 @@ def test_systems_that_none_of_the_split_gives_a_part_are_counted_by_part(tmp_pat
     said += r"validation, 1 for test\. Simulate more"
     with pytest.raises(ValueError, match=said):
         observe.from_simulated(*files, splits.VALIDATION, 2)
-    with pytest.raises(ValueError, match="has 0 systems with 4 images; simulate more"):
+    with pytest.raises(ValueError, match="has no systems with 4 images; simulate more"):
         observe.from_simulated(*files, splits.TRAIN, 4)
 
 

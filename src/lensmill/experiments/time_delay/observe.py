@@ -103,7 +103,7 @@ def from_simulated(
         wanted &= labels["split"] == part
     if not wanted.any():
         alike = int((systems["n_images"] == n_images).sum())
-        what = f"{dataset} has {alike} systems with {n_images} images"
+        what = f"{dataset} has {alike or 'no'} systems with {n_images} images"
         if split is None or counts.sum() == 0:
             why = f", all of them on a caustic or degenerate (status > {LAST_GOOD_STATUS})"
             raise ValueError(f"{what}{why if alike else ''}; simulate more systems")
