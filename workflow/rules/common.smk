@@ -227,7 +227,7 @@ def figures_of(names):
         for name in names
         for figure in config["experiments"][name]["figures"]
         for suffix in ("pdf", "png")
-    ]
+    ] + [f"results/{name}/figures/captions.md" for name in names]
 
 
 def figure_inputs(wildcards):
@@ -245,10 +245,19 @@ def figure_inputs(wildcards):
 
 def figure_caption(wildcards):
     """Return the docstring of a figure's module: what the figure shows."""
-    source = (
-        f"src/lensmill/experiments/{wildcards.experiment}/figures/{wildcards.figure}.py"
-    )
-    return ast.get_docstring(ast.parse((ROOT / source).read_text()))
+    return caption(wildcards.experiment, wildcards.figure)
+
+
+def caption(experiment, figure):
+    """Return the docstring of a figure's module."""
+    source = ROOT / f"src/lensmill/experiments/{experiment}/figures/{figure}.py"
+    return ast.get_docstring(ast.parse(source.read_text()))
+
+
+def captions(wildcards):
+    """Map the figures of an experiment to what they show."""
+    figures = setting("figures")(wildcards)
+    return {figure: caption(wildcards.experiment, figure) for figure in figures}
 
 
 def check_settings(wildcards):
