@@ -58,7 +58,9 @@ def test_every_file_that_was_asked_for_is_there(run):
 
 def test_no_check_of_the_data_failed(run):
     for path in (run / "results").glob("*/data/*/checks.json"):
-        failed = [check for check in json.loads(path.read_text())["checks"] if not check["passed"]]
+        failed = [
+            check for check in json.loads(path.read_text())["checks"] if check["passed"] is False
+        ]
         assert failed == [], path
 
 

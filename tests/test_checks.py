@@ -53,7 +53,7 @@ def damaged(dataset, tmp_path, change):
 
 def failed(found):
     """Return the names of the failed checks."""
-    return {each["name"] for each in found["checks"] if not each["passed"]}
+    return {each["name"] for each in found["checks"] if each["passed"] is False}
 
 
 def test_a_correct_population_passes_every_check(dataset):
@@ -248,7 +248,7 @@ def test_fractions_are_only_reported_where_the_prior_is_not_that_of_the_expectat
     prior = SETTINGS["prior"] | {"slope": ["fixed", 2.0], "source": ["image_in_disc", 2.5]}
     found = check.check(dataset, SETTINGS | {"prior": prior})
     (fraction,) = (each for each in found["checks"] if "fraction" in each["name"])
-    assert fraction["passed"]
+    assert fraction["passed"] is None
     assert "the prior's source differ" in fraction["sentence"]
 
 
@@ -317,7 +317,9 @@ def test_populations_that_share_systems_are_named(tmp_path):
         found = {"population": name, "sketch": checks.sketch(values), "checks": []}
         checks.report(found, paths[-1])
     checks.compare_populations([paths[0], paths[2]], tmp_path / "good.json")
-    with pytest.raises(ValueError, match=r"'copies' and 'one' have \d+ systems in common of 1024"):
+    with pytest.raises(
+        ValueError, match=r"'copies' and 'one' have \d+ systems in common of 9\d\d that"
+    ):
         checks.compare_populations(paths, tmp_path / "bad.json")
 
 

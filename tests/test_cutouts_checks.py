@@ -50,7 +50,7 @@ def save(path, tables):
 
 def failed(found):
     json.dumps(found, allow_nan=False)
-    return {each["name"] for each in found["checks"] if not each["passed"]}
+    return {each["name"] for each in found["checks"] if each["passed"] is False}
 
 
 def sentence(found, name):

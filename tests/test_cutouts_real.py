@@ -17,7 +17,7 @@ def ingest(path, tmp_path, **settings):
     output = tmp_path / "dataset.h5"
     cutouts.ingest(path, output, "real", "lens_finding", settings)
     found = cutout_checks.check(str(output), settings)
-    assert [each["sentence"] for each in found["checks"] if not each["passed"]] == []
+    assert [each["sentence"] for each in found["checks"] if each["passed"] is False] == []
     refused = store.read(output, "refused")
     pixels = store.memmap(output, "cutouts", "pixels")
     assert np.isfinite(pixels).all()
@@ -237,7 +237,7 @@ def test_lenses_of_one_survey_beside_galaxies_of_another_are_called_a_leak(share
     cutouts.ingest(tmp_path / "both.csv", output, "both", "lens_finding", settings)
     found = cutout_checks.check(output, settings)
     results = {each["name"]: each for each in found["checks"]}
-    assert [name for name, each in results.items() if not each["passed"]] == ["leaky columns"]
+    assert [name for name, each in results.items() if each["passed"] is False] == ["leaky columns"]
     assert results["leaky columns"]["value"] == 1.0
     # 23 galaxies are too few for p < 1e-6, and enough for 3 sigma
     assert results["leaky brightness"]["flagged"]

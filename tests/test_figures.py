@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 from collections import ChainMap
 from pathlib import Path
 
@@ -77,6 +78,66 @@ def test_saving_closes_the_figure_and_leaves_the_style_of_others_alone(tmp_path)
     before = plt.rcParams["font.size"], plt.get_fignums()
     plotting.save(_line, {"path": "a"}, [str(tmp_path / "a.png"), str(tmp_path / "a.pdf")])
     assert before == (plt.rcParams["font.size"], plt.get_fignums())
+
+
+def test_captions_lie_beside_the_figures(tmp_path):
+    captions = {"roc": "Completeness.\n\nMore of it.", "gallery": "Lenses."}
+    plotting.write_captions(captions, str(tmp_path / "captions.md"))
+    text = (tmp_path / "captions.md").read_text()
+    assert "## roc\n\n![roc](roc.png)\n\nCompleteness.\n\nMore of it.\n" in text
+    assert text.index("roc") < text.index("gallery")
+
+
+@pytest.mark.parametrize("name", ["roc", "calibration", "completeness_purity", "finder_history"])
+def test_what_compares_networks_says_that_they_were_not_trained_alike(name):
+    text = inspect.getdoc(experiments.load("lens_finding", f"figures.{name}"))
+    assert "one seed" in " ".join(text.split())
+
+
+def _texts(figure):
+    legends = [*figure.legends, *(axis.get_legend() for axis in figure.axes)]
+    return {text.get_text() for legend in legends if legend for text in legend.get_texts()}
+
+
+def test_a_training_history_says_which_line_is_which_and_how_long_each_took(tmp_path):
+    paths = []
+    for name, seconds in {"dense_quad": 1.0, "h0_quad": 2.5}.items():
+        paths.append(tmp_path / "networks" / name / "history.csv")
+        paths[-1].parent.mkdir(parents=True)
+        rows = "".join(f"{i},{1 / (i + 1)},{2 / (i + 1)},{seconds}\n" for i in range(4))
+        paths[-1].write_text(f"epoch,loss,val_loss,seconds\n{rows}")
+    plot = experiments.load("time_delay", "figures.training_history").plot
+    figure = plot([str(paths[0])], [str(paths[1])])
+    assert {"training", "validation", "epoch that is kept"} < _texts(figure)
+    assert "dense, quads (4 s)" in _texts(figure)
+    assert any(text.endswith("(10 s)") for text in _texts(figure))
+    plt.close(figure)
+
+
+def test_a_check_that_compared_nothing_is_drawn_open(tmp_path):
+    from lensmill.pipeline import checks
+
+    done = [checks.outcome("systems in = systems out", True, 3, 3, "3 of 3")]
+    done += [checks.skipped("distances", "none"), checks.outcome("order", False, 2, 0, "2 are not")]
+    path = tmp_path / "sie" / "checks.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"checks": done}))
+    figure = experiments.load("time_delay", "figures.validation").plot([str(path)])
+    assert {"no row breaks the rule", "nothing to compare", "broken"} < _texts(figure)
+    rules = [line for line in figure.axes[3].lines if line.get_marker() in ("s", "x")]
+    assert [line.get_marker() for line in rules] == ["s", "s", "x"]
+    assert [line.get_mfc() for line in rules[:2]] == [plotting.colour("sie"), "none"]
+    plt.close(figure)
+
+
+def test_the_shades_of_the_gap_between_populations_have_a_bar(tmp_path):
+    scores = {"auroc": 0.9, "threshold": 0.1, "completeness": 0.4, "false_positive_rate": 0.01}
+    path = tmp_path / "scores" / "p4m" / "euclid" / "scores.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(scores))
+    figure = experiments.load("lens_finding", "figures.population_gap").plot([str(path)])
+    assert len(figure.axes) == 4  # two panels and their bars
+    plt.close(figure)
 
 
 def test_what_the_user_adds_has_a_colour_and_a_name_of_its_own():

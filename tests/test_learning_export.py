@@ -202,3 +202,10 @@ def test_an_export_that_loses_too_much_is_refused_with_the_numbers():
         with pytest.raises(ValueError, match=r"int8 form .* Keras has 0.9500, with 1000 test"):
             exporting._refuse_loss({**found, "int8": {"auroc": auroc}}, 1000)
     exporting._refuse_loss({**found, "int8": {"auroc": 0.93}}, 40)  # what one system is worth
+
+
+@pytest.mark.parametrize("fewer", [0, 1])
+def test_an_export_that_no_image_can_judge_is_not_called_good(fewer):
+    found = {form: {"auroc": 0.5} for form in ("keras", "onnx", "int8")}
+    with pytest.raises(ValueError, match=f"{fewer} images of the rarer class: with fewer than 5"):
+        exporting._refuse_loss(found, fewer)

@@ -218,6 +218,32 @@ def test_a_canonical_network_does_not_care_how_a_lens_is_seen(noisy, population,
         assert max(found[view]["deflection_change"]) < 1e-5
 
 
+class RoundsByBatch:
+    """A network whose last digits depend on the batch, more than those of any processor do."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def predict(self, features, batch_size, verbose):
+        """Predict batch by batch."""
+        parts = [features[i : i + batch_size] for i in range(0, len(features), batch_size)]
+        return np.concatenate(
+            [
+                np.asarray(self.model(x)) * (1 + 1e-3 * len(x) + 1e-4 * np.arange(len(x))[:, None])
+                for x in parts
+            ]
+        )
+
+
+def test_a_change_of_the_batch_is_no_change_of_the_view(noisy, population, tmp_path, monkeypatch):
+    whole = network.load(**noisy[0])
+    odd = whole._replace(model=RoundsByBatch(whole.model))
+    monkeypatch.setattr(network, "load", lambda model, training, threads=1: odd)
+    found = invariance(population, noisy[0], tmp_path)
+    for view in ("rotation", "reflection", "translation", "scale"):
+        assert max(found[view]["d_dt_change"]) < 1e-12
+
+
 def test_a_dense_network_does_care(population, tmp_path):
     trained = train(population, tmp_path, images=4, architecture="dense", epochs=2)
     found = invariance(population, trained, tmp_path)

@@ -96,7 +96,7 @@ def dataset(path, n=300, **changes):
 
 def test_a_population_passes_its_checks(tmp_path):
     found = check.check(*dataset(tmp_path / "a.h5"))
-    assert [c["sentence"] for c in found["checks"] if not c["passed"]] == []
+    assert [c["sentence"] for c in found["checks"] if c["passed"] is False] == []
     names = {c["name"] for c in found["checks"]}
     assert {"drawn again", "noise", "share of ring", "prior of einstein_radius"} <= names
 
@@ -119,7 +119,7 @@ def test_what_is_wrong_with_a_population_is_found(tmp_path, column, change, name
     facts = store.attributes(path)
     store.write(path, tables, simulate.UNITS, facts)
     found = check.check(path, settings)
-    assert name in {c["name"] for c in found["checks"] if not c["passed"]}
+    assert name in {c["name"] for c in found["checks"] if c["passed"] is False}
 
 
 def test_images_are_laid_upon_pieces_of_real_sky(tmp_path):

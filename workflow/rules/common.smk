@@ -9,9 +9,17 @@ from snakemake.utils import validate
 
 from lensmill import experiments
 from lensmill.pipeline import freshness
+from lensmill.pipeline import scalars
 from lensmill.pipeline import settings as checked
 from lensmill.pipeline.provenance import digest
 
+whole = experiments.whole_schema(ROOT / "workflow/schemas/config.schema.yaml")
+try:
+    for path in dict.fromkeys(map(str, workflow.configfiles)):
+        scalars.refuse_misread(path, whole)
+    scalars.refuse_text(workflow.config_settings.config, whole)
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
 for name in config["run"]:
     if name not in experiments.NAMES:
         raise WorkflowError(
@@ -29,6 +37,12 @@ for name, chosen in config["experiments"].items():
         validate(chosen, ROOT / f"src/lensmill/experiments/{name}/schema.yaml")
         checked.check_experiment(
             chosen, experiments.schema(name), f"experiments.{name}"
+        )
+        checked.check_populations(
+            chosen,
+            experiments.families(name),
+            experiments.schema(name),
+            f"experiments.{name}",
         )
     except ValueError as error:
         raise WorkflowError(str(error)) from None
@@ -229,7 +243,7 @@ def figures_of(names):
         for name in names
         for figure in config["experiments"][name]["figures"]
         for suffix in ("pdf", "png")
-    ]
+    ] + [f"results/{name}/figures/captions.md" for name in names]
 
 
 def figure_inputs(wildcards):
@@ -247,10 +261,19 @@ def figure_inputs(wildcards):
 
 def figure_caption(wildcards):
     """Return the docstring of a figure's module: what the figure shows."""
-    source = (
-        f"src/lensmill/experiments/{wildcards.experiment}/figures/{wildcards.figure}.py"
-    )
-    return ast.get_docstring(ast.parse((ROOT / source).read_text()))
+    return caption(wildcards.experiment, wildcards.figure)
+
+
+def caption(experiment, figure):
+    """Return the docstring of a figure's module."""
+    source = ROOT / f"src/lensmill/experiments/{experiment}/figures/{figure}.py"
+    return ast.get_docstring(ast.parse(source.read_text()))
+
+
+def captions(wildcards):
+    """Map the figures of an experiment to what they show."""
+    figures = setting("figures")(wildcards)
+    return {figure: caption(wildcards.experiment, figure) for figure in figures}
 
 
 def check_settings(wildcards):

@@ -26,3 +26,17 @@ rule plot_figure:
         ),
     script:
         "../scripts/plot_figure.py"
+
+
+rule write_captions:
+    """Write what each figure of an experiment shows, beside the figures."""
+    output:
+        "results/{experiment}/figures/captions.md",
+    log:
+        "results/{experiment}/logs/write_captions.log",
+    conda:
+        ROOT / "envs/figures.yaml"
+    params:
+        captions=captions,
+    script:
+        "../scripts/write_captions.py"

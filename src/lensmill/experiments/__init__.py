@@ -32,3 +32,16 @@ def defaults(name: str) -> dict:
 def schema(name: str) -> dict:
     """Read the schema of the settings that only this experiment has."""
     return yaml.safe_load((FOLDER / name / "schema.yaml").read_text())
+
+
+def whole_schema(path: str | Path) -> dict:
+    """Read the schema of the whole configuration and put those of the experiments into it."""
+    whole = yaml.safe_load(Path(path).read_text())
+    whole["properties"]["experiments"]["properties"] = {name: schema(name) for name in NAMES}
+    return whole
+
+
+def families(name: str) -> dict[str, dict[str, list]]:
+    """Return the priors that each family of an experiment fixes; empty if it has no families."""
+    there = (FOLDER / name / "families.py").exists()
+    return load(name, "families").FAMILIES if there else {}

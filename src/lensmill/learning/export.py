@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 PERMITTED = 0.002  # loss of AUROC that an export may cost
 CALIBRATION_IMAGES = 256  # of the training part, from which ranges of 8 bits are taken
 CALIBRATION_PERCENTILE = 99.99  # of what a layer gives: the last bright pixels are clipped
+FEWEST = 5  # test images of the rarer class below which an AUROC judges nothing
 MOST_IN_FLOAT = 4  # convolutions that may stay in 32 bits, from the first
 BATCHES = (1, 64)
 REPEATS = 5
@@ -72,7 +73,8 @@ def export(
     ------
     ValueError
         If a form has an AUROC that differs from that of Keras by more than 0.002, or than what a
-        single system of the rarer class is worth where there are fewer than 500.
+        single system of the rarer class is worth where there are fewer than 500, or if there are
+        fewer than 5 of them, with which nothing is judged.
     """
     start_keras(threads)
     import keras
@@ -419,6 +421,11 @@ def _speeds(runs: dict[str, Callable], images: NDArray) -> dict[str, dict[str, f
 
 def _refuse_loss(found: dict[str, dict[str, Any]], fewer: int) -> None:
     """Raise if a form differs; ``fewer`` are the test images of the rarer class."""
+    if fewer < FEWEST:
+        raise ValueError(
+            f"the test part has {fewer} images of the rarer class: with fewer than {FEWEST} the "
+            "exported forms cannot be judged; take a data set with more of them"
+        )
     permitted = max(PERMITTED, 1 / fewer)  # what a single system can change is no loss
     wanted = found["keras"]["auroc"]
     for name in ("onnx", "int8"):

@@ -1,7 +1,7 @@
 """What every data set is checked for, a piece at a time, and what happens when a check fails.
 
 A check is a dict: ``name``, ``passed``, ``value``, ``limit``, ``sentence`` (with the numbers) and
-``flagged``. Two kinds:
+``flagged``. One that found nothing to compare has neither passed nor failed (`skipped`). Two kinds:
 
 Exact checks (counts, residuals, signs) have no false alarms: their limits lie far above rounding.
 
@@ -33,12 +33,12 @@ SKETCH = 1024  # fingerprints kept to compare populations with each other
 
 
 def outcome(
-    name: str, passed: bool, value: Any, limit: Any, sentence: str, flagged: bool = False
+    name: str, passed: bool | None, value: Any, limit: Any, sentence: str, flagged: bool = False
 ) -> dict[str, Any]:
     """Return one check as it goes into ``checks.json``."""
     return {
         "name": name,
-        "passed": bool(passed),
+        "passed": None if passed is None else bool(passed),
         "value": value,
         "limit": limit,
         "sentence": sentence,
@@ -47,8 +47,13 @@ def outcome(
 
 
 def skipped(name: str, why: str) -> dict[str, Any]:
-    """Return a check that could not be made, which stops nothing."""
-    return outcome(name, True, None, None, f"skipped: {why}")
+    """Return a check that compared nothing: ``passed`` is None, and nothing is stopped."""
+    return outcome(name, None, None, None, f"skipped: {why}")
+
+
+def failed(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the sentences of the checks that failed; those that were skipped did not."""
+    return [check["sentence"] for check in results if check["passed"] is False]
 
 
 def report(found: Mapping[str, Any], path: str | Path) -> None:
@@ -60,9 +65,8 @@ def report(found: Mapping[str, Any], path: str | Path) -> None:
         With the sentences, and so the numbers, of all failed checks.
     """
     Path(path).write_text(json.dumps(found, indent=1) + "\n")
-    failed = [check["sentence"] for check in found["checks"] if not check["passed"]]
-    if failed:
-        raise ValueError(f"data set {found['population']!r} refused: {'; '.join(failed)}")
+    if sentences := failed(found["checks"]):
+        raise ValueError(f"data set {found['population']!r} refused: {'; '.join(sentences)}")
 
 
 def pieces(dataset: str | Path) -> Iterator[tuple[dict[str, NDArray], dict[str, NDArray]]]:
@@ -132,6 +136,11 @@ def structure(dataset: str | Path, promised: int) -> list[dict[str, Any]]:
             )
     total = sum(wrong.values())
     what = "; ".join(f"{count} systems {how}" for how, count in wrong.items() if count)
+    together = outcome(
+        "rows belong together", not total, total, 0, what or "every image is with its system"
+    )
+    if rows["images"] == 0 and not total:
+        together = skipped("rows belong together", "no system has an image")
     return [
         outcome(
             "systems in = systems out",
@@ -147,9 +156,7 @@ def structure(dataset: str | Path, promised: int) -> list[dict[str, Any]]:
             held,
             f"{rows['images']} images are there and the systems count {held}",
         ),
-        outcome(
-            "rows belong together", not total, total, 0, what or "every image is with its system"
-        ),
+        together,
     ]
 
 
@@ -217,7 +224,10 @@ class Columns:
 
     def finite(self) -> dict[str, Any]:
         """Check that no value is NaN or infinite."""
-        bad = [c for columns in self.columns.values() for c in columns.values() if c.bad]
+        every = [c for columns in self.columns.values() for c in columns.values()]
+        if not any(c.rows for c in every):
+            return skipped("finite", "there are no numbers")
+        bad = [c for c in every if c.bad]
         sentence = "; ".join(
             f"{c.bad} of {c.rows} rows of {c.name!r} are not finite (first: row {c.first_bad})"
             for c in bad
@@ -249,6 +259,8 @@ class Worst:
 
     def outcome(self) -> dict[str, Any]:
         """Compare the largest value with the limit."""
+        if self.rows == 0:
+            return skipped(self.name, "there is nothing to compare")
         unit = f" {self.unit}" if self.unit else ""
         sentence = f"{self.what} is at most {self.value:.2g}{unit} (limit {self.limit:g}{unit})"
         if self.beyond:
@@ -280,6 +292,8 @@ class Wrong:
 
     def outcome(self) -> dict[str, Any]:
         """Check that there are none."""
+        if self.rows == 0:
+            return skipped(self.name, f"there are no rows in which {self.rule}")
         sentence = f"in all of {self.rows} rows {self.rule}"
         if self.count:
             sentence = (
@@ -343,6 +357,8 @@ def fraction(
     expected, error : float
         Expected fraction and its own error (1 sigma).
     """
+    if of == 0:
+        return skipped(name, "there are no systems")
     low, high = max(expected - 4 * error, 0.0), min(expected + 4 * error, 1.0)
     if count < low * of:
         p = min(1.0, 2 * float(binom.cdf(count, of, low)))
@@ -385,6 +401,8 @@ def fingerprints(columns: Sequence[NDArray]) -> NDArray:
 
 def duplicates(prints: NDArray) -> dict[str, Any]:
     """Check that no row occurs twice, by the fingerprints of all rows in order."""
+    if len(prints) < 2:
+        return skipped("no duplicates", f"{len(prints)} system has nothing to be compared with")
     order = np.argsort(prints, kind="stable")
     same = prints[order][1:] == prints[order][:-1]
     sentence = "no system occurs twice"
@@ -418,12 +436,30 @@ def compare_populations(reports: Sequence[str | Path], output: str | Path) -> No
     sketches = {}
     for path in reports:
         found = json.loads(Path(path).read_text())
-        sketches[found["population"]] = set(found["sketch"])
+        sketches[found["population"]] = found["sketch"]
     results = []
     for one, other in combinations(sorted(sketches), 2):
-        common = len(sketches[one] & sketches[other])
-        sentence = f"{one!r} and {other!r} have {common or 'no'} systems in common"
-        if common:
-            sentence += f" of {len(sketches[one])} that were compared"
-        results.append(outcome(f"{one} is not {other}", not common, common, 0, sentence))
+        name = f"{one} is not {other}"
+        compared = _comparable(sketches[one], sketches[other])
+        if compared == 0:
+            why = f"of {one!r} and {other!r}, of very unlike size, no fingerprints can be compared"
+            results.append(skipped(name, why))
+            continue
+        common = len({*sketches[one]} & {*sketches[other]})
+        sentence = (
+            f"{one!r} and {other!r} have {common or 'no'} systems in common of {compared} that "
+            "were compared"
+        )
+        results.append(outcome(name, not common, common, 0, sentence))
+    if not results:
+        results = [skipped("no systems in common", "there are no two populations to compare")]
     report({"population": ", ".join(sorted(sketches)), "checks": results}, output)
+
+
+def _comparable(one: Sequence[str], other: Sequence[str]) -> int:
+    """Count the systems of the smaller population that the sketch of the other would show.
+
+    A sketch that is full says nothing of fingerprints beyond its last.
+    """
+    last = min((s[-1] for s in (one, other) if len(s) == SKETCH), default=None)
+    return min(sum(last is None or value <= last for value in s) for s in (one, other))

@@ -153,6 +153,9 @@ def duplicates(dataset: str, prints: NDArray | None = None) -> list[dict[str, An
     mirroring. ``prints`` spares reading the images again.
     """
     systems = store.read(dataset, "systems")
+    if len(systems["index"]) < 2:
+        why = f"{len(systems['index'])} image has nothing to be compared with"
+        return [checks.skipped(name, why) for name in ("no duplicates", "one label per image")]
     keys = [prints] if prints is not None else _hashes(dataset)[:1]
     keys += [systems["content_hash"]] if "content_hash" in systems else []
     copy = np.full(len(systems["index"]), -1)
@@ -176,15 +179,23 @@ def duplicates(dataset: str, prints: NDArray | None = None) -> list[dict[str, An
             )
             sentence = f"{len(rows)} of {len(copy)} images {rule} (first: {pairs})"
         results.append(checks.outcome(name, not len(rows), len(rows), 0, sentence))
+    if known.sum() < 2:
+        results[-1] = checks.skipped(name, "fewer than two labels are known")
     return results
 
 
 def shared(dataset: str, other: str) -> dict[str, Any]:
     """Check that two data sets have no image in common (a training and a test sample)."""
     common = np.zeros(0, np.int64)
-    for one, two in zip(_hashes(dataset), _hashes(other), strict=False):
-        common = np.union1d(common, np.flatnonzero(np.isin(one, two)))
+    hashes = [_hashes(d) for d in (dataset, other)]
     names = [str(store.attributes(d).get("population", "unnamed")) for d in (dataset, other)]
+    shapes = [_shape(d) for d in (dataset, other)]
+    # images of unlike size can only be the same by their native pixels
+    if not all(len(h[0]) for h in hashes) or (shapes[0] != shapes[1] and min(map(len, hashes)) < 2):
+        why = f"images of {names[0]!r}, {shapes[0]}, and {names[1]!r}, {shapes[1]}, do not compare"
+        return checks.skipped("no image in both", why)
+    for one, two in zip(*hashes, strict=False):
+        common = np.union1d(common, np.flatnonzero(np.isin(one, two)))
     sentence = f"{names[0]!r} and {names[1]!r} have no image in common"
     if len(common):
         systems = store.read(dataset, "systems")
@@ -196,6 +207,11 @@ def shared(dataset: str, other: str) -> dict[str, Any]:
     return checks.outcome("no image in both", not len(common), len(common), 0, sentence)
 
 
+def _shape(dataset: str) -> tuple[int, ...]:
+    with h5py.File(dataset) as file:
+        return file["cutouts/pixels"].shape[1:]
+
+
 def _called(systems: Mapping[str, NDArray], row: int) -> str:
     return str(systems["name"][row]) if "name" in systems else f"system {systems['index'][row]}"
 
@@ -203,6 +219,8 @@ def _called(systems: Mapping[str, NDArray], row: int) -> str:
 def rows_belong_together(dataset: str, system: NDArray) -> dict[str, Any]:
     """Check that the images are those of the systems, in the same order."""
     index = store.read(dataset, "systems", ["index"])["index"]
+    if len(index) == len(system) == 0:
+        return checks.skipped("rows belong together", "there are no images")
     same = len(index) == len(system)
     wrong = int((index != system).sum()) if same else abs(len(index) - len(system))
     sentence = f"all of {len(index)} images are with their systems"
@@ -224,6 +242,9 @@ def same_labels(dataset: str, reference: Mapping[str, int]) -> dict[str, Any]:
     rows = np.array([i for i in np.flatnonzero(known) if systems["name"][i] in reference], int)
     expected = np.array([reference[systems["name"][i]] for i in rows], int)
     wrong = rows[systems["is_lens"][rows] != expected]
+    if len(rows) == 0:
+        why = f"none of {int(known.sum())} labelled systems has a name of the reference"
+        return checks.skipped("labels by name", why)
     sentence = f"{len(rows)} labels agree with the reference"
     if len(wrong):
         names = ", ".join(systems["name"][wrong[:3]])
@@ -290,7 +311,11 @@ def balance(
     fraction = min(others, lenses) / total
     sentence = f"{lenses} of {total} labelled systems are lenses ({lenses / total:.1%})"
     if one_class:
-        return checks.outcome(name, True, fraction, None, f"{sentence}, as they should be")
+        alike = min(others, lenses) == 0
+        sentence += (
+            ", all of one class as they should be" if alike else ", where one class is meant"
+        )
+        return checks.outcome(name, alike, fraction, 0, sentence)
     sentence += f"; the rarer class makes up {fraction:.2%} (limit {min_fraction:.2%})"
     passed = fraction >= min_fraction and fraction > 0
     return checks.outcome(name, passed, fraction, min_fraction, sentence)
@@ -435,7 +460,7 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     together = rows_belong_together(dataset, numbers.system)
     results = [_counted(facts, systems, settings), together, columns.finite(), bad.outcome()]
     results += [constant.outcome(), clipping(numbers)]
-    if together["passed"] and bad.outcome()["passed"]:
+    if not checks.failed([together, bad.outcome()]):
         one_class = settings.get("label") is not None
         fewest = settings.get("min_class_fraction", MIN_CLASS_FRACTION)
         # all that a simulator records is the truth, but for what is masked

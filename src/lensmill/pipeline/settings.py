@@ -22,6 +22,17 @@ PRIOR_PARAMETERS = {
     "lognormal": 2,
     "truncated_lognormal": 4,
 }
+# What means nothing where another parameter is fixed at 0: a round lens has no position angle.
+MEANS_NOTHING = {
+    "one_minus_q": ("phi", "einstein_radius_is"),
+    "shear": ("shear_angle",),
+}
+# What only a simulated population uses, and what only an ingested one does.
+SIMULATED = ("family", "prior", "override", "background")
+INGESTED = (
+    *("format", "label", "labels", "bands", "name", "files", "pixel_scale", "mask_values", "fill"),
+    *("place", "max_masked_fraction", "max_saturated_fraction", "min_snr"),
+)
 TAIL = 6  # an unbounded prior is judged by its values within this many standard deviations
 
 
@@ -256,3 +267,88 @@ def keep(config: Mapping, folder: Path) -> Path:
     part.write_text(text)
     part.replace(path)
     return path
+
+
+def check_populations(settings: Mapping, families: Mapping, schema: Mapping, where: str) -> None:
+    """Refuse what a population would ignore, and priors with gaps or contradictions.
+
+    Parameters
+    ----------
+    settings : mapping
+        Those of an experiment, which `check_experiment` has accepted.
+    families : mapping
+        Priors that each family of lens models fixes; empty if the experiment has none.
+    schema : mapping
+        That of the experiment, which lists the parameters of a prior.
+    where : str
+        How the message names the experiment.
+
+    Raises
+    ------
+    ValueError
+        Naming the population and the key, what is used instead, and what to do.
+    """
+    for name, chosen in settings["populations"].items():
+        place = f"{where}.populations.{name}"
+        ingested = "ingest" in chosen
+        if vain := [key for key in (SIMULATED if ingested else INGESTED) if key in chosen]:
+            kind, other = ("ingested", "simulated") if ingested else ("simulated", "ingested")
+            raise ValueError(
+                f"{place}: {', '.join(vain)} would be ignored, only {other} populations have that "
+                f"and this one is {kind}; take it out"
+            )
+        if ingested or not families:
+            continue
+        if "family" not in chosen:
+            raise ValueError(f"{place} needs a 'family'; there are: {', '.join(families)}")
+        _refuse_ignored(chosen, families, place)
+        prior = population(settings, name)["prior"] | families[chosen["family"]]
+        if lacks := schema["$defs"]["prior_preset"]["properties"].keys() - prior.keys():
+            raise ValueError(
+                f"{where}.priors.{chosen['prior']} lacks {', '.join(sorted(lacks))}, which the "
+                f"population {name!r} needs; give it there or in the population's override"
+            )
+        if "z_lens" in prior:
+            _refuse_source_before_lens(prior, place)
+
+
+def _refuse_ignored(chosen: Mapping, families: Mapping, place: str) -> None:
+    family = chosen["family"]
+    fixed = families[family]
+    # what is fixed at 0 takes with it what only says how it is turned
+    without = {k: of for of, keys in MEANS_NOTHING.items() for k in keys if _is_zero(fixed, of)}
+    for key, value in chosen.get("override", {}).items():
+        if key in fixed and value != fixed[key]:
+            used = f"{key} = {fixed[key][1]:g}"
+            better = [f for f, leaves_out in families.items() if key not in leaves_out]
+        elif key in without:
+            used = f"{without[key]} = 0, with which {key} means nothing"
+            better = [f for f, fixes in families.items() if not _is_zero(fixes, without[key])]
+        else:
+            continue
+        raise ValueError(
+            f"{place}.override.{key} would be ignored: the family {family!r} has {used}; take it "
+            f"out, or choose a family that uses it: {', '.join(better)}"
+        )
+
+
+def _is_zero(fixed: Mapping, name: str) -> bool:
+    return fixed.get(name) == ["fixed", 0.0]
+
+
+def _refuse_source_before_lens(prior: Mapping, place: str) -> None:
+    """Raise if a lens can be drawn that no source of the prior lies behind.
+
+    A source is drawn from its prior beyond the redshift of its lens and the gap; where nothing of
+    the prior is left, the draw would be its upper end, in front of the lens.
+    """
+    gap = prior["redshift_gap"]
+    lens, source = (_reach(prior[name][0], prior[name][1:]) for name in ("z_lens", "z_source"))
+    if lens[1] + gap <= source[1] * (1 + 1e-12):
+        return
+    many = "every" if lens[0] + gap > source[1] else "some"
+    raise ValueError(
+        f"{place}: {many} lens would lie behind its source: z_lens {prior['z_lens']} reaches "
+        f"{lens[1]:g}, and with redshift_gap {gap:g} that is beyond {source[1]:g}, the highest of "
+        f"z_source {prior['z_source']}; end z_lens below {source[1] - gap:g} or raise z_source"
+    )

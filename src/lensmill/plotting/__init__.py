@@ -2,14 +2,16 @@
 
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")  # no display on a compute node
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 COLUMN = 3.39  # width of one column of the journal [inch]
 PAGE = 7.10  # width of the page [inch]
@@ -119,6 +121,28 @@ def styles(names: Sequence[str]) -> dict[str, dict]:
         used = [style["color"] for style in chosen.values()].count(colour(name))
         chosen[name] = {"color": colour(name), "ls": ("-", "--", ":", "-.")[min(used, 3)]}
     return chosen
+
+
+def trained(name: str, history: pd.DataFrame) -> str:
+    """Return what a network is called and, if its history says so, how long its training took."""
+    if "seconds" not in history:
+        return label(name)
+    return f"{label(name)} ({history['seconds'].sum():.0f} s)"
+
+
+def history_marks() -> list[Line2D]:
+    """Return the keys to lines and dots in a figure of training histories."""
+    return [
+        Line2D([], [], color=BLACK, lw=1.3, label="validation"),
+        Line2D([], [], color=BLACK, lw=0.6, alpha=0.7, label="training"),
+        Line2D([], [], color=BLACK, marker="o", ms=3.5, ls="", label="epoch that is kept"),
+    ]
+
+
+def write_captions(captions: Mapping[str, str], output: str) -> None:
+    """Write the captions of figures, by name, to a page (Markdown) that lies beside them."""
+    parts = [f"## {name}\n\n![{name}]({name}.png)\n\n{text}\n" for name, text in captions.items()]
+    Path(output).write_text("\n".join(["# What the figures show\n", *parts]))
 
 
 def save(plot: Callable[..., Figure], inputs: dict, outputs: Sequence[str]) -> None:

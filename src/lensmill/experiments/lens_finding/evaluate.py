@@ -109,7 +109,7 @@ def evaluate(
     """
     if learned is not None:
         found = cutout_checks.shared(dataset, learned)
-        if not found["passed"]:
+        if found["passed"] is False:
             raise ValueError(
                 f"{found['sentence']}, from which {network} learned; take them out of one"
             )
@@ -205,7 +205,10 @@ def _systems(dataset: str, split: str | None) -> tuple[dict[str, NDArray], NDArr
             raise ValueError(f"{split} is not the split of {dataset}: the systems differ")
         rows = np.flatnonzero(labels["split"] == TEST)
     if not rows.size:
-        raise ValueError(f"{dataset} has no systems to test on; simulate or ingest more")
+        raise ValueError(
+            f"{dataset} has {len(systems['index'])} systems, but none of them is for the test: "
+            "simulate or ingest more, or give it a larger share in split.blocks"
+        )
     chosen = {name: values[rows] for name, values in systems.items()}
     for name in COPIED:
         kind = np.int64 if name in COUNTS else np.float64

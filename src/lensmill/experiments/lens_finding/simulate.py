@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.experiments.lens_finding import sky
+from lensmill.experiments.lens_finding.families import FAMILIES
 from lensmill.experiments.lens_finding.sky import KINDS, WIDTH
 from lensmill.imaging import cleaning, defects, noise, psf, quality, scenes
 from lensmill.imaging.render import render
@@ -16,11 +17,6 @@ from lensmill.pipeline.store import Tables
 __all__ = ["BATCH", "FAMILIES", "KINDS", "ROWS_OF", "UNITS", "WIDTH", "draw", "turned"]
 
 BATCH = 512  # systems drawn at a time; an image is thousands of numbers
-
-FAMILIES: dict[str, dict[str, list]] = {
-    "sie_shear": {"slope": ["fixed", 2.0]},
-    "epl_shear": {},
-}
 
 UNITS = {
     "systems": {

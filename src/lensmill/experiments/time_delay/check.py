@@ -65,7 +65,7 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     if "lens_known" in store.units(dataset)["systems"]:
         return found | check_published.check(dataset)
     structure = checks.structure(dataset, settings["systems"])
-    if not all(each["passed"] for each in structure):
+    if checks.failed(structure):
         return found | {"checks": structure}
     simulated = _simulated(dataset, settings)
     simulated["checks"] = structure + simulated["checks"]
@@ -81,7 +81,7 @@ def _simulated(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     for systems, images in checks.pieces(dataset):
         columns.add("systems", systems)
         columns.add("images", images)
-        if columns.finite()["passed"]:  # the rest is not defined for NaN
+        if not checks.failed([columns.finite()]):  # the rest is not defined for NaN
             laws.add(systems, images)
             drawn.add(systems)
         prints.append(checks.fingerprints([systems[name] for name in _fingerprinted(systems)]))
@@ -90,7 +90,7 @@ def _simulated(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
     results = [columns.finite()]
     prints = np.concatenate(prints)
-    if results[0]["passed"]:
+    if not checks.failed(results):
         results += laws.outcomes() + drawn.outcomes()
         results += _fractions(counts, settings)
         results += [checks.duplicates(prints), _degenerate(status), _redraw(dataset, settings)]
@@ -195,7 +195,8 @@ class Laws:
         self.order.add(wrong, index[own])
         d_dt = systems["d_dt"]
         again = d_dt[own] * (fermat - fermat[first]) * DAYS
-        self.delay.add((delay - again) / np.maximum(again, 1e-6), index[own])
+        later = np.arange(len(own)) > first  # the delay of the first image is 0 by definition
+        self.delay.add(((delay - again) / np.maximum(again, 1e-6))[later], index[own][later])
         distance = (1 + systems["z_lens"]) * systems["d_l"] * systems["d_s"] / systems["d_ls"]
         self.distance.add(distance / d_dt - 1, index)
         self.behind.add(systems["z_source"] <= systems["z_lens"], index)

@@ -13,11 +13,11 @@ def check(dataset: str) -> dict[str, Any]:
     """Check published systems; return ``statistics`` and ``checks``."""
     columns = checks.Columns()
     systems, images = store.read(dataset, "systems"), store.read(dataset, "images")
-    structure = checks.structure(dataset, len(systems["index"]))
+    structure = checks.structure(dataset, len(np.unique(images["system"])))
     for table, values in (("systems", systems), ("images", images)):
         columns.add(table, values)
     results = [*structure, columns.finite()]
-    if all(each["passed"] for each in results):
+    if not checks.failed(results):
         results += _systems(systems, images)
     counts = np.bincount(systems["n_images"].clip(0))
     return {
@@ -35,27 +35,33 @@ def _systems(systems: Mapping[str, NDArray], images: Mapping[str, NDArray]) -> l
     later = np.arange(len(own)) > first
     measured = images["delay_measured"] == 1
 
-    rules = {
-        "the source lies behind the lens": (
+    # A rule counts only the rows that it is about: name, rule, broken by, rows, system of each.
+    every, index = np.ones(len(systems["index"]), bool), systems["index"]
+    wrong = [
+        (
             "redshifts",
+            "the source lies behind the lens",
             (systems["z_lens"] <= 0) | (systems["z_source"] <= systems["z_lens"]),
+            every,
+            index,
         ),
-        "there are at least two images": ("images", systems["n_images"] < 2),
-        "a known lens position has a positive error": (
+        ("images", "there are at least two images", systems["n_images"] < 2, every, index),
+        (
             "lens errors",
-            (systems["lens_known"] == 1) & (systems["lens_error"] <= 0),
+            "a known lens position has a positive error",
+            systems["lens_error"] <= 0,
+            systems["lens_known"] == 1,
+            index,
         ),
-        # mocks with a truth have a distance without an error
-        "a known distance is positive and its errors are not negative": (
+        (
+            # mocks with a truth have a distance without an error
             "distances",
-            (systems["d_dt_known"] == 1)
-            & (
-                (systems["d_dt"] <= 0)
-                | (np.minimum(systems["d_dt_minus"], systems["d_dt_plus"]) < 0)
-            ),
+            "a known distance is positive and its errors are not negative",
+            (systems["d_dt"] <= 0) | (np.minimum(systems["d_dt_minus"], systems["d_dt_plus"]) < 0),
+            systems["d_dt_known"] == 1,
+            index,
         ),
-    }
-    wrong = [(name, rule, bad, systems["index"]) for rule, (name, bad) in rules.items()]
+    ]
     # errors of 3 sigma: some images are ordered by their parity against a noisy measurement
     early = np.zeros(len(own), bool)
     for i in np.flatnonzero(later & measured):
@@ -73,32 +79,42 @@ def _systems(systems: Mapping[str, NDArray], images: Mapping[str, NDArray]) -> l
             "position errors",
             "a position has a positive error",
             images["position_error"] <= 0,
+            np.ones(len(own), bool),
             index,
         ),
         (
             "delay errors",
             "a measured delay has a positive error",
-            later & measured & (images["delay_error"] <= 0),
+            images["delay_error"] <= 0,
+            later & measured,
             index,
         ),
         (
             "first image",
             "delays are counted from the first image",
-            ~later & ((images["delay"] != 0) | ~measured),
+            (images["delay"] != 0) | ~measured,
+            ~later,
             index,
         ),
-        ("arrival order", "the order of rows agrees with the measured delays", early, index),
+        (
+            "arrival order",
+            "the order of rows agrees with the measured delays",
+            early,
+            later & measured,
+            index,
+        ),
         (
             "separations",
             "images are 0.05 to 60 arcsec apart",  # galaxies to clusters; else a unit is wrong
-            later & ((offset < 0.05) | (offset > 60)),
+            (offset < 0.05) | (offset > 60),
+            later,
             index,
         ),
     ]
     results = []
-    for name, rule, bad, where in wrong:
+    for name, rule, bad, rows, where in wrong:
         test = checks.Wrong(name, rule)
-        test.add(bad, where)
+        test.add(bad[rows], where[rows])
         results.append(test.outcome())
     with_delay = np.bincount(own[later & measured], minlength=len(systems["index"])) > 0
     without = ", ".join(systems["name"][~with_delay])

@@ -188,7 +188,11 @@ def load(model: str, training: str, threads: int = 1) -> Network:
 
 
 def predict(
-    network: Network, observed: Observed, draws: int = 0, rng: np.random.Generator | None = None
+    network: Network,
+    observed: Observed,
+    draws: int = 0,
+    rng: np.random.Generator | None = None,
+    rows: int = ROWS_AT_A_TIME,
 ) -> Answer:
     """Answer for each system: its posterior by samples, or one central answer.
 
@@ -202,11 +206,14 @@ def predict(
         targets, carried to the sky (last axis of length 1).
     rng : Generator
         Needed to draw.
+    rows : int
+        Systems that the network sees at a time. The last digits of an answer depend on it, and on
+        the place of a system among them.
     """
     settings, observation = network.training["settings"], network.training["observation"]
     scaling = network.training["standardisation"]["targets"]
     features = _features(observed, settings, observation).astype(np.float32)
-    outputs = np.asarray(network.model.predict(features, batch_size=ROWS_AT_A_TIME, verbose=0))
+    outputs = np.asarray(network.model.predict(features, batch_size=rows, verbose=0))
     mean, scale = np.array(scaling["mean"]), np.array(scaling["scale"])
     if settings["head"] == "point":
         answers = outputs.astype(np.float64)[:, None]

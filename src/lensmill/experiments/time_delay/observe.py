@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from lensmill.pipeline import store
+from lensmill.pipeline import splits, store
 from lensmill.pipeline.priors import inverse_cdf
 from lensmill.pipeline.streams import uniforms
 
@@ -89,7 +89,8 @@ def from_simulated(
     Raises
     ------
     ValueError
-        If the split is of another data set, or no system is left.
+        If the split is of another data set, or no system is left: then with the number of
+        systems in each part.
     """
     columns = ["index", "z_lens", "z_source", "d_dt", "status", "n_images", "first_image"]
     systems = store.read(dataset, "systems", [*columns, "lens_x", "lens_y"])
@@ -98,9 +99,21 @@ def from_simulated(
         labels = store.read(split, "systems")
         if not np.array_equal(labels["index"], systems["index"]):
             raise ValueError(f"{split} is not the split of {dataset}: the systems differ")
+        counts = np.bincount(labels["split"][wanted], minlength=len(splits.NAMES))
         wanted &= labels["split"] == part
     if not wanted.any():
-        raise ValueError(f"{dataset} has no systems with {n_images} images to use")
+        alike = int((systems["n_images"] == n_images).sum())
+        what = f"{dataset} has {alike or 'no'} systems with {n_images} images"
+        if split is None or counts.sum() == 0:
+            why = f", all of them on a caustic or degenerate (status > {LAST_GOOD_STATUS})"
+            raise ValueError(f"{what}{why if alike else ''}; simulate more systems")
+        parts = ", ".join(
+            f"{n} for {name}" for n, name in zip(counts.tolist(), splits.NAMES, strict=True)
+        )
+        raise ValueError(
+            f"{what}, but none of them is for {splits.NAMES[part]}: {parts}. Simulate more, or "
+            "give that part a larger share in split.blocks"
+        )
     systems = {name: column[wanted] for name, column in systems.items()}
     rows = systems["first_image"][:, None] + np.arange(n_images)
     images = _images(

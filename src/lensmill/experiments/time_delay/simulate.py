@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lensmill.experiments.time_delay.families import FAMILIES
 from lensmill.lensing.caustics import areas
 from lensmill.lensing.distances import distances, time_delay
 from lensmill.lensing.profiles import deflection
@@ -31,14 +32,6 @@ SLOTS = (
     "omega_m",
 )
 WIDTH = 16
-
-# What a family of lens models leaves out of the prior.
-FAMILIES: dict[str, dict[str, list]] = {
-    "sis_shear": {"one_minus_q": ["fixed", 0.0], "slope": ["fixed", 2.0]},
-    "sie": {"shear": ["fixed", 0.0], "slope": ["fixed", 2.0]},
-    "sie_shear": {"slope": ["fixed", 2.0]},
-    "epl_shear": {},
-}
 
 UNITS = {
     "systems": {

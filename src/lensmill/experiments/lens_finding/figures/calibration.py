@@ -5,12 +5,14 @@ binomial errors (68 %); on the diagonal the claims come true. The legend gives t
 calibration error. Middle: how the scores are distributed, lenses solid and non-lenses dashed.
 Right: the same for a survey in which one image in 1000 shows a lens: logits are shifted by the
 change of the prior odds (from that of the training set), and test systems weighted to the survey.
-Bins are drawn where there are at least five lenses and five non-lenses.
+Bins are drawn where there are at least five lenses and five non-lenses. By default each network is
+trained from one seed, for a time of its own (see `finder_history`).
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from scipy import special
 
 from lensmill import plotting
@@ -50,11 +52,20 @@ def plot(predictions: list[str]) -> Figure:
     left.set(xlim=(0, 1), ylim=(0, 1), xlabel="claimed probability", ylabel="share of lenses")
     middle.set(xlim=(0, 1), yscale="log", ylim=(1e-3, 1.2))
     middle.set(xlabel="score", ylabel="share of systems")
+    black = {"color": plotting.BLACK, "lw": 0.8}
+    kinds = (("lenses", "-"), ("non-lenses", "--"))
+    middle.legend(
+        handles=[Line2D([], [], label=text, ls=line, **black) for text, line in kinds],
+        loc="upper center",
+    )
     limits = (SURVEY_BINS[0], 1)
     right.set(xscale="log", yscale="log", xlim=limits, ylim=limits)
     right.set(xlabel="claimed probability, survey", ylabel="share of lenses, survey")
     if left.get_legend_handles_labels()[0]:
-        figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5)
+        handles, _ = left.get_legend_handles_labels()
+        handles.append(Line2D([], [], color=plotting.BLACK, lw=0.5, label="calibrated"))
+        title = {"title": "expected calibration error", "title_fontsize": 7}
+        figure.legend(handles=handles, loc="outside upper center", ncols=5, **title)
     return figure
 
 

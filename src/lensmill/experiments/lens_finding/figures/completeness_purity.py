@@ -4,10 +4,10 @@ Left: share of the lenses found (solid, TPR) and share of the non-lenses rejecte
 against the threshold on the score, whose axis is that of its logit. Right: purity against
 completeness if one image in 1000 (solid) or in 10,000 (dashed) shows a lens, from the same rates:
 the non-lenses are counted as often as a survey has them; dotted: every second candidate is a lens.
-Lines end where fewer than three false
-positives are left, beyond which the purity of such a survey cannot be told from these test images.
-The purity supposes that the survey's non-lenses are of the kinds, and in the shares, of the test
-population.
+Lines end where fewer than three false positives are left, beyond which the purity of such a survey
+cannot be told from these test images. The purity supposes that the survey's non-lenses are of the
+kinds, and in the shares, of the test population. By default each network is trained from one seed,
+for a time of its own (see `finder_history`).
 """
 
 import matplotlib.pyplot as plt
@@ -67,7 +67,8 @@ def plot(predictions: list[str]) -> Figure:
         handles=[Line2D([], [], label=t, ls=ls, **lines) for t, ls in rates], loc="center left"
     )
     shares = [(f"1 in {1 / p:,.0f}", ls) for p, ls in PREVALENCES.items()]
-    right.legend(handles=[Line2D([], [], label=t, ls=ls, **lines) for t, ls in shares])
+    half = Line2D([], [], color=plotting.GREY, lw=0.5, ls=":", label="every second is a lens")
+    right.legend(handles=[*(Line2D([], [], label=t, ls=ls, **lines) for t, ls in shares), half])
     figure.get_layout_engine().set(wspace=0.06)
     figure.legend(
         handles=[

@@ -4,7 +4,9 @@ Rows are networks, columns populations. Left: AUROC. Right: completeness at the 
 1 % of the non-lenses of the network's own training population through, as one would use it in a
 survey; the number in brackets is the rate of false positives that this threshold in truth has
 there, in per cent. A dash: not defined for that population, for lack of lenses or of non-lenses.
-Several seeds of a network are averaged.
+Several seeds of a network are averaged; by
+default there is one of each, trained for unequal times, so that rows compare these trainings and
+not architectures.
 """
 
 import json
@@ -16,7 +18,7 @@ from matplotlib.figure import Figure
 
 from lensmill import plotting
 
-LOWEST = 0.5  # AUROC of a guess: the darkest shade
+LOWEST = 0.5  # AUROC of a guess: the darkest shade, also of what is below
 
 
 def plot(scores: list[str]) -> Figure:
@@ -82,7 +84,10 @@ def _number(value, digits=2):
 
 
 def _draw(axis, matrix, texts, lowest):
-    axis.imshow(matrix, cmap="cividis", vmin=lowest, vmax=1.0, aspect="auto")
+    shades = axis.imshow(matrix, cmap="cividis", vmin=lowest, vmax=1.0, aspect="auto")
+    below = "min" if np.nanmin(matrix, initial=lowest) < lowest else "neither"
+    bar = axis.figure.colorbar(shades, ax=axis, extend=below, pad=0.02, aspect=12)
+    bar.ax.tick_params(direction="out", length=2, right=True)
     for (i, j), value in np.ndenumerate(matrix):
         dark = value < lowest + 0.55 * (1 - lowest)
         axis.text(

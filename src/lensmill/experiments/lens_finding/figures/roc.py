@@ -5,12 +5,14 @@ one population, as the threshold falls. The false-positive rate is on a logarith
 lenses are rare: a survey is searched at the left edge. Circles: TPR0, before the first false
 positive, drawn at half of the smallest rate that these non-lenses can show. Diamonds: TPR10, with
 fewer than ten. Both depend on how many non-lenses there are (written below the axis). The legend
-gives the AUROC. Dotted: a network that guesses.
+gives the AUROC. Dotted: a network that guesses. By default each network is trained from one seed,
+for a time of its own (see `finder_history`): the lines compare these trainings, not architectures.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from lensmill import plotting
 from lensmill.experiments.lens_finding.figures import both_kinds, labelled
@@ -54,5 +56,12 @@ def plot(predictions: list[str]) -> Figure:
     if numbers:
         text = " / ".join(f"{n:,}" for n in sorted(numbers))
         axis.set_xlabel(f"false-positive rate ({text} non-lenses)")
-        figure.legend(loc="outside right upper", title="AUROC", title_fontsize=7)
+        handles, _ = axis.get_legend_handles_labels()
+        mark = {"ls": "", "color": plotting.BLACK, "ms": 4}
+        handles += [
+            Line2D([], [], marker="o", label="TPR0", **mark),
+            Line2D([], [], marker="D", label="TPR10", **mark),
+            Line2D([], [], color=plotting.BLACK, lw=0.6, ls=":", label="a guess"),
+        ]
+        figure.legend(handles=handles, loc="outside right upper", title="AUROC", title_fontsize=7)
     return figure

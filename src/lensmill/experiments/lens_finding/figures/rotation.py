@@ -5,7 +5,8 @@ interpolated. Top: the mean change of the logit (modulus) against the sky as it 
 of the score, mean and the range of the central 68 % of the systems. Bottom: AUROC at each angle.
 Dotted: quarter turns, by which the noise turns too; there the p4m network gives the same answer, to
 rounding, by construction. In between the sky falls on other pixels and meets other noise, and no
-network is immune. What is smaller than 1e-6 is drawn there.
+network is immune. What is smaller than 1e-6 is drawn there. By default each network is trained from
+one seed, for a time of its own (see `finder_history`).
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from lensmill import plotting
 
@@ -43,7 +45,9 @@ def plot(rotation: list[str]) -> Figure:
     for axis in axes:
         for quarter in (90, 180, 270):
             axis.axvline(quarter, color=plotting.GREY, lw=0.5, ls=":", zorder=0)
-    figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(len(styles), 4)
-    )
+    axes[0].set_yticks([FLOOR, 1e-4, 1e-2, 1], [r"$\leq 10^{-6}$", "$10^{-4}$", "$10^{-2}$", "1"])
+    axes[0].yaxis.set_minor_locator(plt.NullLocator())
+    handles, _ = axes[0].get_legend_handles_labels()
+    handles.append(Patch(color=plotting.BLACK, alpha=0.2, lw=0, label="central 68 %"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(styles) + 1, 4))
     return figure

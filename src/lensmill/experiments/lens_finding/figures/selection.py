@@ -5,7 +5,8 @@ length of the arc (connected, above 2 sigma) and the number of images of the cen
 (minima and saddles that are bright enough to be kept). Points are bins of equal numbers of lenses,
 with binomial errors (68 %). Black, dashed: the ideal observer who knows the galaxy and the shape of
 the arc and decides by a matched filter, at the same rate of false positives; what lies between it
-and a network is not the noise's fault.
+and a network is not the noise's fault. By default each network is trained from one seed, for a time
+of its own (see `finder_history`).
 """
 
 import matplotlib.pyplot as plt

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from lensmill import plotting
 from lensmill.pipeline import store
@@ -55,9 +56,11 @@ def plot(doubles: list[str], quads: list[str]) -> Figure:
     axes[1, 1].set_xlabel("claimed probability")
     axes[1, 2].set_xlabel("rank of the truth")
     names = dict.fromkeys(map(plotting.population, (*doubles, *quads)))
-    figure.legend(
-        handles=[Line2D([], [], color=plotting.colour(n), label=plotting.label(n)) for n in names],
-        loc="outside upper center",
-        ncols=6,
-    )
+    handles = [Line2D([], [], color=plotting.colour(n), label=plotting.label(n)) for n in names]
+    handles += [
+        Line2D([], [], color=plotting.BLACK, lw=0.5, label="calibrated"),
+        Patch(color=plotting.LIGHT, lw=0, label="95 % of the calibrated"),
+        Line2D([], [], color=plotting.GREY, lw=0.5, ls=":", label="68 %, 95 %"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4)
     return figure

@@ -18,6 +18,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from astropy.table import Table, vstack
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from lensmill import plotting
 
@@ -44,7 +46,7 @@ def plot(systems: list[str], summary: str) -> Figure:
     n = len(table)
     left = min(RANGE[0], float(np.min(table["h0_low68"])) - 5)
     right = max(RANGE[1], float(np.max(table["h0_high68"])) + 5)
-    figure, axis = plt.subplots(figsize=(plotting.COLUMN * 1.25, 1.1 + 0.155 * n))
+    figure, axis = plt.subplots(figsize=(plotting.COLUMN * 1.25, 1.6 + 0.155 * n))
     for name, (value, error, colour) in REFERENCES.items():
         axis.axvspan(value - error, value + error, color=colour, alpha=0.6, lw=0, zorder=0)
         side, shift = ("right", -1) if value < 70 else ("left", 1)
@@ -79,4 +81,34 @@ def plot(systems: list[str], summary: str) -> Figure:
         xlim=(left, right),
         ylim=(n + len(shown) + 0.2, -1.7),
     )
+    figure.legend(handles=_legend(), loc="outside upper center", ncols=2)
     return figure
+
+
+def _legend():
+    texts = {
+        "inside": "family reproduces it",
+        "cannot": "hardly testable",
+        "outside": "outside: do not use",
+    }
+    handles = []
+    for verdict, text in texts.items():
+        colour = plotting.VERMILION if verdict == "outside" else plotting.BLUE
+        style = {"fillstyle": FILL[verdict], "markerfacecoloralt": "w", "mew": 0.8, "ms": 4.2}
+        handles.append(Line2D([], [], marker="o", color=colour, lw=1.0, label=text, **style))
+    square = {"marker": "s", "color": plotting.BLACK, "ms": 4}
+    return [
+        *handles,
+        Line2D([], [], lw=2.0, label="all together", **square),
+        Patch(color=plotting.LIGHT, alpha=0.4, lw=0, label="range of the prior"),
+        Line2D(
+            [],
+            [],
+            ls="",
+            color=plotting.BLACK,
+            marker=r"$\dagger$",
+            ms=6,
+            mew=0,
+            label="complex lens",
+        ),
+    ]

@@ -49,7 +49,7 @@ def plot(dataset: str) -> Figure:
         axis.set_xlabel("$x$ [arcsec]")
     for axis in axes[:, 0]:
         axis.set_ylabel("$y$ [arcsec]")
-    figure.legend(handles=_legend(), loc="outside upper center", ncols=6, columnspacing=1.4)
+    figure.legend(handles=_legend(), loc="outside upper center", ncols=7, columnspacing=1.4)
     return figure
 
 
@@ -136,6 +136,7 @@ def _legend():
     return [
         *marks,
         Line2D([], [], label="source", **star),
+        Line2D([], [], color=plotting.GREY, marker="+", ms=5, mew=0.7, ls="", label="lens"),
         Line2D([], [], color=plotting.LIGHT, lw=2.2, label="critical curve"),
         Line2D([], [], color="k", lw=0.8, label="caustic"),
         Line2D([], [], color="k", lw=0.8, ls=(0, (4, 2)), label="cut"),

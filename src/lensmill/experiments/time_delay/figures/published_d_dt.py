@@ -5,10 +5,11 @@ family of lenses reproduces the system, half filled if the test could hardly hav
 above all), open and red if it must not be used: no member of the family reproduces positions and
 delays, or only one with a Hubble constant that the prior excludes. Diamonds: classical fit of the
 same family, without a prior on the Hubble constant. Squares: published distances, from models of
-the lens with far more data. Right: probability of the classical fit. A dagger marks systems known
-to be more complex than one galaxy with shear. The errors include those of positions and delays and
-the spread of slope, shape, shear and external convergence in the training population; they do not
-include the mass-sheet degeneracy, companions or what is known of the line of sight.
+the lens with far more data. Right: probability of the classical fit; arrows: below 1e-6. A dagger
+marks systems known to be more complex than one galaxy with shear. The errors include those of
+positions and delays and the spread of slope, shape, shear and external convergence in the training
+population; they do not include the mass-sheet degeneracy, companions or what is known of the line
+of sight.
 """
 
 import matplotlib.pyplot as plt
@@ -20,6 +21,7 @@ from matplotlib.lines import Line2D
 from lensmill import plotting
 
 SMALLEST = 1e-6  # probabilities below are drawn there
+SMALLER = "below $10^{-6}$"
 FILL = {"inside": "full", "cannot": "left", "outside": "none"}  # by the first word of the verdict
 
 
@@ -62,7 +64,7 @@ def plot(systems: list[str]) -> Figure:
     for axis in (left, right):
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="y", color=plotting.LIGHT, lw=0.3)
-    figure.legend(handles=_legend(), loc="outside upper center", ncols=5, columnspacing=1.2)
+    figure.legend(handles=_legend(), loc="outside upper center", ncols=7, columnspacing=1.0)
     return figure
 
 
@@ -102,7 +104,7 @@ def _style(verdict):
 
 def _legend():
     texts = {
-        "inside": "network, family reproduces it",
+        "inside": "network: family reproduces it",
         "cannot": "not testable",
         "outside": "outside: do not use",
     }
@@ -111,4 +113,6 @@ def _legend():
         *handles,
         Line2D([], [], marker="D", color=plotting.GREY, ms=2.6, lw=0.7, label="classical fit"),
         Line2D([], [], marker="s", color=plotting.BLACK, ms=3.2, lw=0.9, label="published"),
+        Line2D([], [], marker="<", color=plotting.BLACK, ls="", ms=4, mfc="none", label=SMALLER),
+        Line2D([], [], marker=r"$\dagger$", color="k", ls="", ms=6, mew=0, label="complex lens"),
     ]

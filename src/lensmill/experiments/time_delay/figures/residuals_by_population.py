@@ -3,14 +3,15 @@
 All networks are trained on SIS + shear alone. Columns 1 and 2: share of images whose error of
 potential or deflection is larger than the value on the axis, for noise-free data, by population.
 Column 3: errors of ln D_dt of the networks trained with measurement errors and a free Hubble
-constant; triangles are medians. Top: doubles. Bottom: quads. Dotted: the dense network of the study
-we follow, on its own population.
+constant; triangles are medians, and what lies beyond the axis is in its first and last bin. Top:
+doubles. Bottom: quads. Dotted: the dense network of the study we follow, on its own population.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from lensmill import plotting
 from lensmill.pipeline import store
@@ -45,7 +46,9 @@ def plot(
             _distance(axis, path)
         axis.axvline(0, color=plotting.BLACK, lw=0.5, zorder=0)
         axis.set(xlim=(BINS[0], BINS[-1]), ylim=(0, None), yticks=[], ylabel="density")
-        axis.set_xticks([-0.5, 0.0, 0.5, 1.0])
+        axis.set_xticks([-0.5, 0.0, 0.5, 1.0], [r"$\leq\!-0.5$", "0", "0.5", r"$\geq\!1$"])
+        for first in (BINS[0], BINS[-2]):  # bins of what lies beyond
+            axis.axvspan(first, first + BINS[1] - BINS[0], color=plotting.LIGHT, lw=0, zorder=-1)
     axes[1, 0].set_xlabel(r"error of $\psi$ [arcsec$^2$]")
     axes[1, 1].set_xlabel(r"error of $\alpha$ [arcsec]")
     axes[1, 2].set_xlabel(r"error of $\ln D_{\Delta t}$")
@@ -53,7 +56,10 @@ def plot(
     names += [n for n in map(plotting.population, quads_distance) if n not in names]
     handles = [Line2D([], [], color=plotting.colour(n), label=plotting.label(n)) for n in names]
     handles.append(Line2D([], [], color="k", ls=":", label="dense network, SIS + shear"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=6, columnspacing=1.2)
+    median = {"marker": "^", "ls": "", "color": "k", "ms": 4, "mec": "w", "mew": 0.4}
+    handles.append(Line2D([], [], label="median", **median))
+    handles.append(Patch(color=plotting.LIGHT, lw=0, label="beyond the axis"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, columnspacing=1.2)
     return figure
 
 

@@ -48,6 +48,7 @@ def plot(solver: str) -> Figure:
         Line2D([], [], color=plotting.BLUE, label="Lensmill", **mark),
         Line2D([], [], color=plotting.GREY, label="lenstronomy", **mark),
         Line2D([], [], mfc="none", color=plotting.GREY, label="quoted", **mark),
+        Line2D([], [], color=plotting.LIGHT, lw=1.5, label="×: ratio"),
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, handletextpad=0.1)
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, handletextpad=0.3)
     return figure

@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from astropy.table import Table
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from lensmill import plotting
 
@@ -27,7 +28,7 @@ def plot(systems: str, summary: str) -> Figure:
     table = table[np.lexsort((table["name"], -table["n_images"]))]
     found = json.loads(Path(summary).read_text())
     n = len(table)
-    figure, axis = plt.subplots(figsize=(plotting.COLUMN * 1.25, 1.0 + 0.15 * n))
+    figure, axis = plt.subplots(figsize=(plotting.COLUMN * 1.25, 1.25 + 0.15 * n))
     axis.axvline(1.0, color=plotting.BLACK, lw=0.6)
     for row, system in enumerate(table):
         truth = float(system["h0_true"])
@@ -61,5 +62,17 @@ def plot(systems: str, summary: str) -> Figure:
         transform=axis.transAxes,
         ha="right",
         va="top",
+    )
+    circle = {"marker": "o", "ms": 4, "mew": 0.8, "lw": 1.0}
+    outside = {"color": plotting.VERMILION, "fillstyle": "none"}
+    figure.legend(
+        handles=[
+            Line2D([], [], color=plotting.BLUE, label="median, 68 %", **circle),
+            Line2D([], [], label="outside: do not use", **circle, **outside),
+            Line2D([], [], color=plotting.BLACK, marker="s", ms=4, lw=2.0, label="all together"),
+        ],
+        loc="outside upper center",
+        ncols=3,
+        columnspacing=1.2,
     )
     return figure

@@ -6,7 +6,7 @@ Middle left: probability that drawn parameters come from their prior (Kolmogorov
 dotted line (3 sigma) a population is looked at, below the solid line it is refused. Bottom left:
 fractions of systems by number of images against those of a complete solver, in standard
 deviations. Right: rules that know no exception; filled square: no row breaks the rule, cross:
-one does, empty square: not tested.
+one does, empty square: there was nothing to compare. Arrows: values beyond the axis.
 """
 
 import json
@@ -67,14 +67,29 @@ def plot(checks: list[str]) -> Figure:
         columnspacing=1.2,
         handletextpad=0.2,
     )
+    black = {"color": plotting.BLACK}
+    square = {"marker": "s", "ls": "", "ms": 4.5, **black}
+    figure.legend(
+        handles=[
+            Line2D([], [], lw=0.8, label="limit: refused beyond", **black),
+            Line2D([], [], lw=0.8, ls=":", label=r"3 $\sigma$: look at it", **black),
+            Line2D([], [], marker="<", ls="", ms=2.6, label="beyond the axis", **black),
+            Line2D([], [], label="no row breaks the rule", **square),
+            Line2D([], [], mfc="none", label="nothing to compare", **square),
+            Line2D([], [], label="broken", **(square | {"marker": "x", "mew": 1.8})),
+        ],
+        loc="outside lower center",
+        ncols=6,
+        columnspacing=1.2,
+    )
     return figure
 
 
 def _kind(check, systems):
     """Say in which panel a check belongs, and what is drawn of it."""
     name, value, limit = check["name"], check["value"], check["limit"]
-    if value is None:
-        return "rule", None if check["passed"] else False
+    if value is None or check["passed"] is None:
+        return "rule", check["passed"]
     if name.startswith("prior of") and limit == REFUSE:
         return "prior", value
     if name.startswith("fraction with"):
@@ -107,7 +122,8 @@ def _priors(axis, rows, offsets):
     for row, values in enumerate(rows.values()):
         for name, value in values.items():
             place = max(value, REFUSE / 3)
-            axis.plot(place, row + offsets[name], "o", color=plotting.colour(name), ms=2.6)
+            marker = "<" if place > value else "o"
+            axis.plot(place, row + offsets[name], marker, color=plotting.colour(name), ms=2.6)
     axis.axvline(REFUSE, color=plotting.BLACK, lw=0.8)
     axis.axvline(FLAG, color=plotting.BLACK, lw=0.8, ls=":")
     axis.set(xscale="log", xlim=(REFUSE / 5, 2.0), xlabel="probability under the prior")
@@ -119,7 +135,8 @@ def _fractions(axis, rows, offsets):
     for row, values in enumerate(rows.values()):
         for name, value in values.items():
             place = np.clip(value, -5.5, 5.5)
-            axis.plot(place, row + offsets[name], "o", color=plotting.colour(name), ms=3.2)
+            marker = "<" if value < place else ">" if value > place else "o"
+            axis.plot(place, row + offsets[name], marker, color=plotting.colour(name), ms=3.2)
     axis.axvline(0.0, color=plotting.GREY, lw=0.5)
     for sigma in (-3.0, 3.0):
         axis.axvline(sigma, color=plotting.BLACK, lw=0.8, ls=":")

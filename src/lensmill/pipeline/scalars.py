@@ -1,0 +1,193 @@
+"""What YAML 1.1, as Snakemake reads it, makes of the characters in a configuration file.
+
+``1e-3`` is text there, ``12:30`` is 750, ``010`` is 8, ``no`` is false and ``2024-01-01`` a date.
+Each is named with its line and the characters to write, before anything is validated or run.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# A number as JSON, YAML 1.2 and Python write it.
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+OCTAL = re.compile(r"[-+]?0[0-7_]+")
+TRUTHS = ("true", "false")
+TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
+
+
+def refuse_misread(path: str | Path, schema: Mapping) -> None:
+    """Raise if a YAML file holds a value that is not read as it looks, or a key twice.
+
+    Parameters
+    ----------
+    path : path
+        A configuration file; JSON has none of these surprises and is left alone.
+    schema : mapping
+        JSON schema of the whole configuration: where it asks for text, ``no`` must be quoted.
+
+    Raises
+    ------
+    ValueError
+        All such places, one a line: file, line, setting, how it is read and what to write.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    try:
+        json.loads(text)
+        return
+    except ValueError:
+        document = yaml.compose(text, Loader=Loader)
+    found = [
+        f"{path}, line {node.start_mark.line + 1}: {where}: {what}"
+        for node, where, what in _misread(document, schema, schema, "")
+    ]
+    if found:
+        raise ValueError("\n".join(dict.fromkeys(found)))  # an alias is visited twice
+
+
+def refuse_text(values: Any, schema: Mapping, where: str = "", root: Mapping | None = None) -> None:
+    """Raise if the command line gives text, or a fraction, where the schema asks for a number.
+
+    Snakemake reads ``--config seed=3`` as a number, but keeps all inside braces as text.
+    """
+    schema, root = _resolved(schema, root or schema)
+    wanted = _wanted(schema)
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            refuse_text(value, _child(schema, key), f"{where}.{key}".lstrip("."), root)
+    elif isinstance(values, list):
+        for i, value in enumerate(values):
+            refuse_text(value, _item(schema, i), f"{where}[{i}]", root)
+    elif isinstance(values, str) and wanted & {"number", "integer", "boolean"} - {"string"}:
+        if "string" not in wanted:
+            raise ValueError(
+                f"--config: {where}: {values!r} is text, since Snakemake makes text of every value "
+                "in braces or brackets; write it into a YAML file and give that as --configfile"
+            )
+    elif isinstance(values, float) and "integer" in wanted and "number" not in wanted:
+        raise ValueError(
+            f"--config: {where}: {values:g} must be a whole number; write it without point and "
+            f"exponent{f': {values:.0f}' if values.is_integer() else ''}"
+        )
+
+
+def _misread(node: Any, schema: Mapping, root: Mapping, where: str) -> Iterator[tuple]:
+    """Yield node, setting and what is wrong, in order."""
+    schema, root = _resolved(schema, root)
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[tuple, int] = {}
+        for key, value in node.value:
+            place = f"{where}.{key.value}".lstrip(".")
+            if what := _wrong_key(key):
+                yield key, place, what
+            first = lines.setdefault((key.tag, str(key.value)), key.start_mark.line + 1)
+            if first != key.start_mark.line + 1 and key.tag != "tag:yaml.org,2002:merge":
+                yield key, place, f"stands in line {first} already, which would be lost; join them"
+            yield from _misread(value, _child(schema, str(key.value)), root, place)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            yield from _misread(value, _item(schema, i), root, f"{where}[{i}]")
+    elif isinstance(node, yaml.ScalarNode) and not node.style:
+        if what := _wrong_value(node, _wanted(schema)):
+            yield node, where, what
+
+
+def _wrong_key(node: Any) -> str:
+    """Say what is wrong with a key. Whole numbers may be: a number of images, a label."""
+    if not isinstance(node, yaml.ScalarNode) or node.style:
+        return ""
+    kind, raw = _kind(node), node.value
+    if kind == "int" and re.fullmatch(r"-?(0|[1-9]\d*)", raw):
+        return ""
+    if kind in ("str", "merge"):
+        return ""
+    return f"{raw} is {_read_as(kind, raw)} in YAML 1.1; write '{raw}' in quotes for a name"
+
+
+def _wrong_value(node: Any, wanted: set[str]) -> str:
+    """Say what is wrong with a value; ``wanted`` is empty where the schema does not say."""
+    kind, raw = _kind(node), node.value
+    number, text = wanted & {"number", "integer"}, "string" in wanted
+    quoted = f"'{raw}' in quotes for text" if text or not wanted else ""
+    if kind == "str":
+        if text or not NUMBER.fullmatch(raw):
+            return ""
+        return f"'{raw}' is text in YAML 1.1; write {_either(_number(raw, wanted), quoted)}"
+    if kind in ("int", "float"):
+        if ":" in raw or (kind == "int" and OCTAL.fullmatch(raw)):
+            value = yaml.safe_load(raw)
+            plain = f"{value} if that is meant"
+            if ":" not in raw:
+                plain = f"{raw.replace('_', '').lstrip('+-0') or '0'} or {value}"
+            return f"{raw} is {_read_as(kind, raw)} in YAML 1.1; write {_either(plain, quoted)}"
+        if kind == "float" and "integer" in wanted and "number" not in wanted:
+            return f"{raw} is not a whole number; write {_number(raw, wanted)}"
+        if (text and not number) or (not wanted and "_" in raw):
+            return f"{raw} is {_read_as(kind, raw)} in YAML 1.1; write '{raw}' in quotes for text"
+    odd = kind == "timestamp" or (kind == "bool" and (text or raw.lower() not in TRUTHS))
+    if odd and "boolean" not in wanted:
+        return f"{raw} is {_read_as(kind, raw)} in YAML 1.1; write {quoted or 'a number'}"
+    return ""
+
+
+def _either(one: str, other: str) -> str:
+    return f"{one}, or {other}" if other else one
+
+
+def _kind(node: Any) -> str:
+    return node.tag.rsplit(":", 1)[-1]
+
+
+def _read_as(kind: str, raw: str) -> str:
+    """Say what becomes of the characters."""
+    if kind == "bool":
+        return f"the boolean {str(yaml.safe_load(raw)).lower()}"
+    if kind == "null":
+        return "no value at all"
+    if kind == "timestamp":
+        return "a date"
+    how = ", counted in sixties" if ":" in raw else ", octal" if OCTAL.fullmatch(raw) else ""
+    return f"the number {yaml.safe_load(raw)}{how}"
+
+
+def _number(raw: str, wanted: set[str]) -> str:
+    """Write a number so that YAML 1.1 reads it as one: with a point and a signed exponent."""
+    value = float(raw)
+    if value.is_integer() and ("integer" in wanted or abs(value) < 1e6) and "e" not in repr(value):
+        return f"{value:.0f}"
+    mantissa, _, exponent = raw.lower().partition("e")
+    mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
+    mantissa = f"0{mantissa}" if mantissa.startswith(".") else mantissa
+    return f"{mantissa}e{int(exponent):+d}" if exponent else mantissa
+
+
+def _resolved(schema: Mapping, root: Mapping) -> tuple[Mapping, Mapping]:
+    """Follow a reference; a schema with definitions of its own is the root of what it holds."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+    return schema, schema if "$defs" in schema else root
+
+
+def _child(schema: Mapping, key: str) -> Mapping:
+    extra = schema.get("additionalProperties")
+    return schema.get("properties", {}).get(key, extra if isinstance(extra, Mapping) else {})
+
+
+def _item(schema: Mapping, i: int) -> Mapping:
+    if "support" in schema:  # a prior: its kind and its parameters
+        return {"type": "number" if i else "string"}
+    first = schema.get("prefixItems", [])
+    return first[i] if i < len(first) else schema.get("items", {})
+
+
+def _wanted(schema: Mapping) -> set[str]:
+    """Return the types that a schema permits; empty if it does not say."""
+    if "enum" in schema:
+        return {TYPES[type(value)] for value in schema["enum"]}
+    types = schema.get("type", [])
+    return {types} if isinstance(types, str) else set(types)
