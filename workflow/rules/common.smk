@@ -8,8 +8,18 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from lensmill import experiments
+from lensmill.pipeline import names
 from lensmill.pipeline import settings as checked
 from lensmill.pipeline.provenance import digest
+
+try:
+    for file in workflow.configfiles:
+        names.check_file(file)
+    texts = names.text_keys(config, "config")
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
+config.clear()
+config.update(texts)
 
 for name in config["run"]:
     if name not in experiments.NAMES:
@@ -23,9 +33,12 @@ for name, chosen in config["experiments"].items():
         raise WorkflowError(
             f"experiments.{name} is not an experiment; there are: {', '.join(experiments.NAMES)}."
         )
+    chosen = names.text_values(chosen, experiments.schema(name))
+    config["experiments"][name] = chosen
     try:
         checked.refuse_unknown(chosen, experiments.schema(name), f"experiments.{name}")
         validate(chosen, ROOT / f"src/lensmill/experiments/{name}/schema.yaml")
+        names.check(chosen, f"experiments.{name}")
         checked.check_experiment(
             chosen, experiments.schema(name), f"experiments.{name}"
         )
@@ -50,7 +63,7 @@ def populations(kind):
 
 def one_of(names):
     """Return a regular expression that matches these names and nothing else."""
-    return "|".join(names) or "(?!)"
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
 # A network may be trained from several seeds, or on several folds of its data: `NAME_seed3` and
