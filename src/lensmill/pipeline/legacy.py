@@ -74,10 +74,10 @@ ROWS = {"img": (2,), "mu": (), "time": (), "potent": (), "deflec": (2,)}  # shap
 
 
 class _Type:
-    """Stands for ``numpy.dtype``: 8-byte floats or objects, nothing else."""
+    """Stands for ``numpy.dtype``: floats, integers or objects, nothing else."""
 
     def __init__(self, code: str, *_: Any) -> None:
-        if code not in ("f8", "O8", "O"):
+        if code not in ("f8", "f4", "i8", "i4", "O8", "O"):
             raise pickle.UnpicklingError(f"refused: an array of type {code!r}")
         self.code, self.order = code, "<"
 
@@ -99,7 +99,7 @@ class _Array:
         if isinstance(state[0], tuple):  # a Quantity: its array's state, then its attributes
             state, self.unit = state[0], state[1]["_unit"]
         _, shape, kind, fortran, data = state
-        if kind.code == "f8":
+        if kind.code not in ("O8", "O"):
             self.values: Any = kind.values(data).reshape(shape, order="F" if fortran else "C")
         else:
             self.values = list(data)
