@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import yaml
 from astropy.table import meta as ecsv
 from numpy.typing import NDArray
 
@@ -117,8 +116,8 @@ def _ecsv_header(lines: list[str]) -> tuple[str, dict[str, str]]:
     try:
         header = ecsv.get_header_from_yaml([line[2:] for line in lines[1:] if line[:1] == "#"])
         units = {column["name"]: column.get("unit") for column in header["datatype"]}
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise ValueError(f"line 1: the header of this ECSV cannot be read: {error}") from error
+    except (ecsv.YamlParseError, KeyError, TypeError) as error:
+        raise ValueError(f"line 1: the header of this ECSV cannot be read ({error!r})") from error
     return header.get("delimiter", " "), {n: str(unit) for n, unit in units.items() if unit}
 
 
