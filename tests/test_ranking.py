@@ -204,3 +204,17 @@ def test_broken_and_empty_images_have_a_picture():
 def test_large_cutouts_are_averaged_down():
     image = np.random.default_rng(1).normal(size=(401, 300, 1))
     assert ranking.picture(image).shape == (100, 75)
+
+
+def test_names_that_are_numbers_stand_in_the_table_as_they_are(tmp_path):
+    names = np.array(["43158176442354198", "43158176442354199", "000120", "1e0"], object)
+    ranked(tmp_path, n=4, name=names)
+    table = pd.read_csv(tmp_path / "ranked.csv", dtype=str)
+    assert sorted(table["name"]) == sorted(names)
+
+
+def test_the_table_opens_without_options_and_what_is_not_known_is_missing(tmp_path):
+    ranked(tmp_path, n=4, label_known=np.zeros(4, np.uint8), logit=[1.0, np.nan, 2.0, 0.5])
+    table = pd.read_csv(tmp_path / "ranked.csv")
+    assert table["label"].isna().all()
+    assert table["score"].isna().tolist() == [False, False, False, True]
