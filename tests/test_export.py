@@ -78,14 +78,14 @@ def test_parquet_keeps_units_and_where_the_data_come_from(dataset, tmp_path):
 def test_pandas_reads_the_csv_bit_for_bit(dataset, tables, tmp_path, table):
     export.export(dataset, tmp_path / f"{table}.csv")
     frame = pd.read_csv(
-        tmp_path / f"{table}.csv", comment="#", float_precision="round_trip", keep_default_na=False
+        tmp_path / f"{table}.csv", float_precision="round_trip", keep_default_na=False
     )
     same(frame, tables[table])
 
 
-def test_astropy_reads_the_csv_with_units(dataset, tables, tmp_path):
-    export.export(dataset, tmp_path / "images.csv")
-    table = Table.read(tmp_path / "images.csv", format="ascii.ecsv")
+def test_astropy_reads_the_ecsv_with_units(dataset, tables, tmp_path):
+    export.export(dataset, tmp_path / "images.ecsv")
+    table = Table.read(tmp_path / "images.ecsv", format="ascii.ecsv")
     same({name: table[name] for name in table.colnames}, tables["images"])
     assert table["fermat"].unit == units.arcsec**2
     assert table["system"].dtype == np.int64
@@ -113,7 +113,7 @@ def test_the_name_of_a_fits_file_can_ask_for_one_table(dataset, tables, tmp_path
     )
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet", "fits"])
+@pytest.mark.parametrize("suffix", ["csv", "ecsv", "parquet", "fits"])
 def test_a_table_without_rows_keeps_its_columns(tables, tmp_path, suffix):
     empty = {"images": {name: values[:0] for name, values in tables["images"].items()}}
     store.write(tmp_path / "empty.h5", empty, UNITS, {})
@@ -122,16 +122,16 @@ def test_a_table_without_rows_keeps_its_columns(tables, tmp_path, suffix):
     if suffix == "parquet":
         columns = list(pd.read_parquet(path))
     elif suffix == "csv":
-        columns = list(pd.read_csv(path, comment="#"))
+        columns = list(pd.read_csv(path))
     else:
-        columns = Table.read(path, hdu=1).colnames
+        columns = Table.read(path, **({"hdu": 1} if suffix == "fits" else {})).colnames
     assert sorted(columns) == sorted(UNITS["images"])
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("images.xls", r"'\.xls' is not a format; choose \.csv, \.parquet or \.fits"),
+        ("images.xls", r"'\.xls' is not a format; choose \.csv, \.ecsv, \.parquet or \.fits"),
         ("image.csv", "no table 'image'; its tables are images, systems"),
     ],
 )
@@ -147,3 +147,75 @@ def test_a_column_of_vectors_is_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"\['ln_d_dt'\] have more than one dimension"):
         export.export(tmp_path / "deep.h5", tmp_path / "samples.csv")
     assert not (tmp_path / "samples.csv").exists()
+
+
+ID = 2**53 + 1  # not a number that a float64 can hold
+GAPS = {
+    "object_id": np.array([ID, 0, ID + 1]),
+    "object_id_known": np.array([1, 0, 1], np.uint8),
+    "z": np.array([0.5, 0.0, 0.0]),
+    "z_known": np.array([1, 0, 1], np.uint8),
+    "is_lens": np.array([0, 0, 1], np.uint8),
+    "label_known": np.array([1, 0, 1], np.uint8),
+    "lens_x": np.array([0.0, 0.0, 0.1]),
+    "lens_known": np.array([1, 0, 1], np.uint8),
+    "snr": np.array([3.0, np.nan, 5.0]),
+    "flag": np.array([0, 1, 1]),  # columns of a user, who may call them as ours
+    "flag_known": np.array([0, 0, 1]),
+}
+WANTED = {
+    "object_id": [ID, None, ID + 1],
+    "z": [0.5, None, 0.0],
+    "is_lens": [0, None, 1],
+    "lens_x": [0.0, None, 0.1],
+    "snr": [3.0, None, 5.0],
+    "flag": [0, 1, 1],
+}
+
+
+@pytest.fixture
+def gaps(tmp_path):
+    """Return a data set of three systems, the second of which nothing was measured of."""
+    store.write(tmp_path / "gaps.h5", {"systems": GAPS}, {"systems": dict.fromkeys(GAPS, "")}, {})
+    return tmp_path / "gaps.h5"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_what_was_not_measured_is_missing_in_pandas(gaps, tmp_path, suffix):
+    path = tmp_path / f"systems.{suffix}"
+    export.export(gaps, path)
+    if suffix == "parquet":
+        frame = pd.read_parquet(path)
+    else:
+        # read_csv alone makes float64 of integers with a gap, whoever wrote them
+        frame = pd.read_csv(path, dtype_backend="numpy_nullable")
+        assert pd.read_csv(path)["z"].isna().tolist() == [False, True, False]
+    for name, wanted in WANTED.items():
+        assert [None if pd.isna(v) else v for v in frame[name]] == wanted, name
+
+
+@pytest.mark.parametrize("suffix", ["csv", "ecsv", "fits"])
+def test_what_was_not_measured_is_masked_in_astropy(gaps, tmp_path, suffix):
+    export.export(gaps, tmp_path / f"systems.{suffix}")
+    table = Table.read(tmp_path / f"systems.{suffix}")
+    for name, wanted in WANTED.items():
+        assert [None if np.ma.is_masked(v) else v for v in table[name]] == wanted, name
+
+
+def test_what_was_not_measured_is_no_number_where_astropy_reads_parquet(gaps, tmp_path):
+    # astropy masks no null of Parquet: it makes NaN of it (and float64 of an integer beside it)
+    export.export(gaps, tmp_path / "systems.parquet")
+    table = Table.read(tmp_path / "systems.parquet")
+    for name, wanted in WANTED.items():
+        assert np.isnan(table[name].astype(float)).tolist() == [v is None for v in wanted], name
+
+
+def test_a_number_that_would_mark_a_gap_in_fits_is_refused(tmp_path):
+    lowest = np.iinfo(np.int64).min
+    columns = {"n": np.array([lowest, 0]), "n_known": np.array([1, 0], np.uint8)}
+    store.write(
+        tmp_path / "d.h5", {"systems": columns}, {"systems": dict.fromkeys(columns, "")}, {}
+    )
+    with pytest.raises(ValueError, match=f"'n' holds {lowest}, which marks a missing value"):
+        export.export(tmp_path / "d.h5", tmp_path / "systems.fits")
+    assert not (tmp_path / "systems.fits").exists()

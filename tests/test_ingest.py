@@ -78,7 +78,16 @@ def test_an_angle_in_days_is_refused():
         (DOUBLE.replace("31.5,1.5", "-31.5,1.5"), "must be in order of arrival"),
         (DOUBLE.replace("0.003,0,\n", "0.003,5,1\n"), r"line 2, column 'delay': 5 d; delays are"),
         (DOUBLE.replace("1.2,0.1", "east,0.1"), r"line 2, column 'x': 'east' is not a number"),
-        (DOUBLE.replace("1.2,0.1", "nan,0.1"), r"line 2, column 'x': nan (permitted: -60 ... 60"),
+        (
+            DOUBLE.replace("1.2,0.1", "nan,0.1"),
+            "line 2, column 'x': nan (permitted: -60 ... 60 arcsec); leave the cell empty",
+        ),
+        (DOUBLE.replace("1.2,0.1", "1_2,0.1"), "column 'x': '1_2' is not a number"),
+        (DOUBLE.replace("1.2,0.1", '"1,2",0.1'), "write decimals with a point"),
+        (DOUBLE.replace("31.5,1.5", '"1,031.5",1.5'), "thousands without a mark"),
+        (DOUBLE.replace("31.5,1.5", "1 031.5,1.5"), "thousands without a mark"),
+        (DOUBLE.replace(",", ";").replace(".", ","), "line 1: the columns are separated by semic"),
+        ("# " + DOUBLE, "line 1: the names of the columns stand behind a '#'"),
         (DOUBLE.replace("1.2,0.1", "-0.6,0.1"), "the same place as that of line 2"),
         (DOUBLE.replace(",0,0,0.01,", ",0,0,,"), "has lens_x, lens_y but not lens_error"),
         (HEADER + DOUBLE.splitlines()[1], "'mine' has one image; a delay needs two"),
@@ -139,3 +148,31 @@ def test_the_refusal_in_the_guide_is_what_the_program_says(guide):
     with pytest.raises(ValueError) as error:
         parse(table.replace("0.45,1.80", "0.45,0.3").replace("6.3,1.0", "6.3,"), "my_lens.csv")
     assert str(error.value) == shown
+
+
+CASES = Path(__file__).parents[2] / "shared/cases/quasars_text/in"
+SAID = {
+    "semicolon.csv": "1 problem:\n  line 1: the columns are separated by semicolons",
+    "nan_cells.csv": "line 2, column 'delay': nan (permitted: -10000 ... 10000 day); leave",
+    "nan.ecsv": "line 14, column 'delay': nan (permitted: -10000 ... 10000 day); leave",
+    "hash_header.csv": "1 problem:\n  line 1: the names of the columns stand behind a '#'",
+}
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason=f"no reduced inputs at {CASES}")
+def test_tables_of_other_programs_are_read_or_refused_by_their_cause(tmp_path):
+    for path in sorted(CASES.iterdir()):
+        if path.name in SAID:
+            with pytest.raises(ValueError) as error:
+                ingest(path, tmp_path / "dataset.h5")
+            assert SAID[path.name] in str(error.value)
+        else:
+            ingest(path, tmp_path / "dataset.h5")
+            images = store.read(tmp_path / "dataset.h5", "images")
+            assert images["x"] == pytest.approx([0.973002, -0.544929], abs=1e-6), path.name
+
+
+def test_a_reason_of_nan_does_not_make_a_system_complex():
+    text = DOUBLE.replace("delay_error\n", "delay_error,complex\n")
+    text = text.replace("0,\n", "0,,nan\n").replace("1.5\n", "1.5,\n")
+    assert "line 2, column 'complex': nan (text); leave the cell empty" in refusal(text)

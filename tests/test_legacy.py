@@ -2,8 +2,10 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +104,51 @@ def test_potentials_of_the_reference_files_explain_their_delays(shared_data, nam
     system = tables["images"]["system"][later]
     mean = np.bincount(system, ratio) / np.maximum(np.bincount(system), 1)
     assert ratio == pytest.approx(mean[system], rel=2e-4)
+
+
+def pickled(path, entries, protocol):
+    """Write entries as ``numpy.save`` did before it chose a protocol."""
+    array = np.array([*entries, None], object)[:-1]
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        pickle.dump(array, file, protocol=protocol)
+    return path
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("kind", [float, np.float64, np.float32, np.int64])
+def test_every_protocol_and_type_of_number_comes_back(tmp_path, protocol, kind):
+    path = pickled(tmp_path / "old.npy", [an_entry(zSrc=kind(2))], protocol)
+    assert legacy.load(path)[0] == legacy.load(save(tmp_path / "new.npy", [an_entry()]))[0] | {
+        "time": pytest.approx([0.0, 33.6]),
+        **{
+            k: pytest.approx(np.asarray(v))
+            for k, v in legacy.load(tmp_path / "new.npy")[0].items()
+            if k != "time"
+        },
+    }
+
+
+CASES = Path(__file__).parents[2] / "shared/cases/old_pickles/in"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason=f"no reduced inputs at {CASES}")
+def test_the_same_catalogue_of_any_protocol_and_of_python_2_is_the_same():
+    wanted = legacy.tables(legacy.load(CASES / "protocol3.npy"))
+    assert len(wanted["systems"]["index"]) == 3
+    for path in sorted(CASES.iterdir()):
+        found = legacy.tables(legacy.load(path))
+        for table, columns in wanted.items():
+            for name, values in columns.items():
+                assert found[table][name] == pytest.approx(values, rel=1e-6), (path.name, name)
+
+
+def test_only_bytes_may_be_made_of_text(tmp_path):
+    with pytest.raises(pickle.UnpicklingError, match="refused: bytes in the encoding 'rot13'"):
+        legacy._bytes("a", "rot13")
+    with pytest.raises(pickle.UnpicklingError, match="refused"):
+        legacy._no_bytes(10)
+    assert legacy._bytes("\xff", "latin1") == b"\xff"
 
 
 class Hostile:

@@ -285,3 +285,17 @@ def test_a_picture_of_a_few_lit_pixels_does_not_depend_on_the_unit_either():
     assert expected.max() > expected.min()
     for unit in (1e-40, 1e-31, 1e20):
         assert np.array_equal(ranking.picture(image * unit), expected)
+
+
+def test_names_that_are_numbers_stand_in_the_table_as_they_are(tmp_path):
+    names = np.array(["43158176442354198", "43158176442354199", "000120", "1e0"], object)
+    ranked(tmp_path, n=4, name=names)
+    table = pd.read_csv(tmp_path / "ranked.csv", dtype=str)
+    assert sorted(table["name"]) == sorted(names)
+
+
+def test_the_table_opens_without_options_and_what_is_not_known_is_missing(tmp_path):
+    ranked(tmp_path, n=4, label_known=np.zeros(4, np.uint8), logit=[1.0, np.nan, 2.0, 0.5])
+    table = pd.read_csv(tmp_path / "ranked.csv")
+    assert table["label"].isna().all()
+    assert table["score"].isna().tolist() == [False, False, False, True]

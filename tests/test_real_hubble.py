@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.cosmology import FlatLambdaCDM
 from astropy.table import Table
@@ -149,3 +150,20 @@ def test_predictions_for_other_systems_are_refused(tmp_path):
     store.write(tmp_path / "pred.h5", tables, evaluate.UNITS, {})
     with pytest.raises(ValueError, match="is not about the systems of"):
         hubble.read_posteriors(str(tmp_path / "pred.h5"), str(tmp_path / "data.h5"))
+
+
+def test_what_a_table_does_not_know_is_masked_for_astropy_and_missing_for_pandas(tmp_path):
+    columns = {
+        "name": np.array(["000120", "b"]),
+        "complex": np.array(["", "a cluster"]),
+        "h0": np.array([np.nan, 73.0]),
+        "n_images": np.array([2, 4]),
+    }
+    path = tmp_path / "systems.ecsv"
+    predictive.write_table(path, columns, {"h0": "km / (Mpc s)"}, {"includes": "noise"})
+    table = Table.read(path, format="ascii.ecsv")
+    assert table["name"].tolist() == ["000120", "b"]
+    assert np.ma.is_masked(table["h0"][0])
+    assert table["h0"][1] == 73.0
+    assert table["n_images"].tolist() == [2, 4]
+    assert pd.read_csv(path, comment="#")["h0"].isna().tolist() == [True, False]

@@ -51,7 +51,6 @@ def images(setting):
         (network("epochs: on"), "on is the boolean true in YAML 1.1; write a number"),
         (network("observation: no"), "no is the boolean false in YAML 1.1; write 'no' in quotes"),
         (network("observation: true"), "true is the boolean true in YAML 1.1; write 'true'"),
-        (network("train_on: 2024"), "2024 is the number 2024 in YAML 1.1; write '2024' in quotes"),
         (network("train_on: 2024_1"), "the number 20241 in YAML 1.1; write '2024_1' in quotes"),
         (network("train_on: 1.5"), "1.5 is the number 1.5 in YAML 1.1; write '1.5' in quotes"),
         (network("train_on: 2024-05-01"), "2024-05-01 is a date in YAML 1.1; write '2024-05-01'"),

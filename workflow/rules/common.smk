@@ -8,8 +8,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import validate
 
 from lensmill import experiments
-from lensmill.pipeline import freshness
-from lensmill.pipeline import scalars
+from lensmill.pipeline import freshness, names, scalars
 from lensmill.pipeline import settings as checked
 from lensmill.pipeline.provenance import digest
 
@@ -18,8 +17,12 @@ try:
     for path in dict.fromkeys(map(str, workflow.configfiles)):
         scalars.refuse_misread(path, whole)
     scalars.refuse_text(workflow.config_settings.config, whole)
+    texts = names.text_keys(config, "config")
 except ValueError as error:
     raise WorkflowError(str(error)) from None
+config.clear()
+config.update(texts)
+
 for name in config["run"]:
     if name not in experiments.NAMES:
         raise WorkflowError(
@@ -32,9 +35,12 @@ for name, chosen in config["experiments"].items():
         raise WorkflowError(
             f"experiments.{name} is not an experiment; there are: {', '.join(experiments.NAMES)}."
         )
+    chosen = names.text_values(chosen, experiments.schema(name))
+    config["experiments"][name] = chosen
     try:
         checked.refuse_unknown(chosen, experiments.schema(name), f"experiments.{name}")
         validate(chosen, ROOT / f"src/lensmill/experiments/{name}/schema.yaml")
+        names.check(chosen, f"experiments.{name}")
         checked.check_experiment(
             chosen, experiments.schema(name), f"experiments.{name}"
         )
@@ -65,7 +71,7 @@ def populations(kind):
 
 def one_of(names):
     """Return a regular expression that matches these names and nothing else."""
-    return "|".join(names) or "(?!)"
+    return "|".join(map(re.escape, sorted(names))) or "(?!)"
 
 
 # A network may be trained from several seeds, or on several folds of its data: `NAME_seed3` and

@@ -125,7 +125,7 @@ rule split_dataset:
 
 
 rule export_dataset:
-    """Write a data set for other programs: CSV, Parquet or FITS, with units."""
+    """Write a data set for other programs: CSV, or ECSV, Parquet or FITS with units."""
     input:
         "results/{experiment}/data/{population}/dataset.h5",
     output:
@@ -134,7 +134,7 @@ rule export_dataset:
         "results/{experiment}/logs/export_dataset/{population}.{table}.{format}.log",
     wildcard_constraints:
         table="systems|images",
-        format="csv|parquet|fits",
+        format="csv|ecsv|parquet|fits",
     conda:
         ROOT / "envs/simulate.yaml"
     params:

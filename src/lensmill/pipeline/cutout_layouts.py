@@ -3,8 +3,7 @@
 Every layout gives a list of candidates. Each will be used or refused; none is left out.
 """
 
-import csv
-import gzip
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -12,16 +11,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy.table import Table
 from numpy.typing import NDArray
 
+from lensmill.pipeline import names, text_tables
 from lensmill.pipeline.cutout_files import FITS, Source
+from lensmill.pipeline.text_tables import UNKNOWN
+
+log = logging.getLogger(__name__)
 
 BOLOGNA = re.compile(r"image[A-Za-z]+_(?P<band>[A-Za-z0-9]+)-(?P<id>\d+)\.fits(\.gz)?")
 BOLOGNA_MASK = 100.0  # what the challenge writes into masked pixels; real ones are about 1e-10
 # A file's name, then [extension, version] or [plane], then [plane] of an extension
 IN_FILE = re.compile(r"(.*?)\s*\[([^][,]+)(?:,\s*(\d+)\s*)?\](?:\s*\[\s*(\d+)\s*\])?")
-UNKNOWN = ("", "nan", "none", "null", "n/a", "--", "inf", "-inf")  # cells that say nothing
 
 
 class Candidate(NamedTuple):
@@ -50,6 +51,7 @@ def find(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dict
 
     ``settings`` are those of `lensmill.pipeline.cutouts.ingest`, complete.
     """
+    settings = names.text_keys(settings, "the settings")
     layout = settings["format"]
     if layout == "table":
         return table(path, settings)
@@ -82,7 +84,7 @@ def bologna(path: Path, settings: Mapping[str, Any]) -> list[Candidate]:
         id_column = _column(read.names, ("id", "object_id"), table_path)
         label_column = _column(read.names, ("is_lens", "label"), table_path)
         for line, cells in zip(read.lines, read.cells, strict=True):
-            rows[cells[id_column]].append((line, cells))
+            rows[text_tables.identity(cells[id_column])].append((line, cells))
     files: dict[str, dict[str, list[Path]]] = {}
     stray = []
     for file in _files(path):
@@ -308,38 +310,22 @@ def _column(names: list[str], wanted: tuple[str, ...], path: Path) -> str:
 def read_table(path: Path) -> Rows:
     """Read a CSV, plain or gzipped, or an ECSV table as text; ``#`` starts a comment."""
     try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: it is not UTF-8 text ({error}); export it as CSV") from error
-    if text.startswith("# %ECSV"):
-        values = Table.read(text, format="ascii.ecsv")
-        cells = [
-            {n: "" if np.ma.is_masked(row[n]) else str(row[n]) for n in values.colnames}
-            for row in values
-        ]
-        units = {n: str(values[n].unit) for n in values.colnames if values[n].unit is not None}
-        return Rows(values.colnames, list(range(1, len(cells) + 1)), cells, units)
-    lines = [(i, line) for i, line in enumerate(text.splitlines(), 1)]
-    lines = [(i, line) for i, line in lines if line.strip() and not line.startswith("#")]
-    if not lines:
+        read = text_tables.split(text_tables.read(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not read.names:
         raise ValueError(f"{path}: the table is empty")
-    rows = csv.reader(line for _, line in lines)
-    names = [name.strip() or "unnamed" for name in next(rows)]
+    names = [name or "unnamed" for name in read.names]
     if len({*names}) < len(names):
         raise ValueError(f"{path}: a column name occurs twice: {', '.join(names)}")
-    numbers, cells = [], []
-    for values in rows:
-        number = lines[rows.line_num - 1][0]
+    for line, values in read.rows:
         if len(values) != len(names):
             raise ValueError(
-                f"{path}, line {number}: {len(values)} cells, but the header names {len(names)}; "
-                "quote text that holds a comma"
+                f"{path}, line {line}: {len(values)} cells, but the header names {len(names)}; "
+                "quote text that holds a comma, and write decimals with a point"
             )
-        numbers.append(number)
-        cells.append({n: value.strip() for n, value in zip(names, values, strict=True)})
-    return Rows(names, numbers, cells, {})
+    cells = [dict(zip(names, values, strict=True)) for _, values in read.rows]
+    return Rows(names, [line for line, _ in read.rows], cells, read.units)
 
 
 def metadata_columns(
@@ -347,8 +333,8 @@ def metadata_columns(
 ) -> tuple[dict[str, NDArray], dict[str, str]]:
     """Turn the metadata of the used candidates into columns, and return their units.
 
-    A column is of numbers if every cell that says something is one. A number that is not known is
-    0, beside a column ``<name>_known``. Names that are ``taken`` get ``_table`` behind them.
+    Numbers and names are told apart by `text_tables.column`. A number that is not known is 0,
+    beside a column ``<name>_known``. Names that are ``taken`` get ``_table`` behind them.
     """
     columns: dict[str, NDArray] = {}
     unit: dict[str, str] = {}
@@ -356,16 +342,24 @@ def metadata_columns(
         texts = [row.get(name, "") for row in rows]
         known = np.array([text.casefold() not in UNKNOWN for text in texts])
         own = _free(name.replace("/", "_"), taken | {*columns})
-        try:
-            numbers = [float(t) if k else 0.0 for t, k in zip(texts, known, strict=True)]
-        except ValueError:
-            columns[own] = np.array(texts, dtype=str)
+        columns[own] = text_tables.column(texts, known)
+        if columns[own].dtype.kind == "U":
+            _warn_of_commas(own, [text for text, k in zip(texts, known, strict=True) if k])
             continue
-        columns[own] = np.array(numbers)
         unit[own] = units.get(name, "")
         if not known.all():
             columns[_free(f"{own}_known", taken | {*columns})] = known.astype(np.uint8)
     return columns, {name: unit.get(name, "") for name in columns}
+
+
+def _warn_of_commas(name: str, texts: list[str]) -> None:
+    """Say it if a column is text only by the way that its numbers are written."""
+    mistaken = [text for text in texts if text_tables.mistaken(text)]
+    if mistaken and all(text_tables.NUMBER.fullmatch(t) for t in {*texts} - {*mistaken}):
+        log.warning(
+            "column %r is kept as text because of %r; if it holds numbers, %s",
+            *(name, mistaken[0], text_tables.mistaken(mistaken[0])),
+        )
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -407,10 +407,12 @@ def _check_values(
     """Refuse an image with values that are no measurement, or that 32 bits cannot hold."""
     pixels, good = plane.pixels, plane.pixels[~mask]
     if sky.sigma == 0 and cleaning.photons(good):
+        border = pixels[~mask & quality.border(*pixels.shape)].astype(np.float64)
+        photons = (border - border.min()).mean() / np.diff(np.unique(good)[:2])[0]
         raise Refused(
-            f"its sky is counted in single photons: {good.mean():.2g} of its unit per pixel, and "
-            f"more than half of its border has the value {sky.level:g}, so that the noise of the "
-            "sky cannot be measured; use an image of a longer exposure or of larger pixels"
+            f"its sky is counted in single photons ({photons:.2g} per pixel), and more than half "
+            f"of its border has the value {sky.level:g}, so that the noise of the sky cannot be "
+            "measured; use an image of a longer exposure or of larger pixels"
         )
     if sky.sigma == 0:
         raise Refused(

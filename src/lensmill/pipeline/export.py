@@ -1,12 +1,13 @@
-"""Datasets for other programs: CSV, Parquet and FITS, with units, a piece at a time.
+"""Datasets for other programs: CSV, ECSV, Parquet and FITS, a piece at a time.
 
 The name of the output says what is wanted: ``systems.csv`` and ``images.parquet`` hold one table,
 ``systems.fits`` too, and ``dataset.fits`` (any name that is not a table) holds every table, one
-per HDU. CSV files open with the header of astropy's ECSV, so that ``Table.read(path,
-format="ascii.ecsv")`` knows the units and ``pandas.read_csv(path, comment="#")`` the rest.
+per HDU. All but CSV hold the units. A value that is not known, which in a dataset is 0 beside a
+flag, is missing: an empty cell, a null of Parquet, NaN or the ``TNULL`` of FITS.
 """
 
 import io
+import re
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,13 @@ from numpy.typing import NDArray
 from lensmill.pipeline import logs, store
 
 FITS_BLOCK = 2880  # bytes; every part of a FITS file ends on such a block
+# Flags that speak of columns with other names; `<name>_known` speaks of `<name>`.
+FLAGS = {
+    "label_known": ("is_lens",),
+    "lens_known": ("lens_x", "lens_y", "lens_error"),
+    "d_dt_known": ("d_dt", "d_dt_minus", "d_dt_plus"),
+    "delay_measured": ("delay", "delay_error"),
+}
 
 
 def export(dataset: str | Path, output: str | Path) -> None:
@@ -36,8 +44,8 @@ def export(dataset: str | Path, output: str | Path) -> None:
     dataset : path
         A file with tables, e.g. ``dataset.h5``.
     output : path
-        Ends in ``.csv``, ``.parquet`` or ``.fits``; its stem is a table's name, or for FITS any
-        other to have every table in one file.
+        Ends in ``.csv``, ``.ecsv``, ``.parquet`` or ``.fits``; its stem is a table's name, or for
+        FITS any other to have every table in one file.
 
     Raises
     ------
@@ -50,13 +58,15 @@ def export(dataset: str | Path, output: str | Path) -> None:
     match output.suffix:
         case ".csv":
             write, tables = _csv, [name]
+        case ".ecsv":
+            write, tables = _ecsv, [name]
         case ".parquet":
             write, tables = _parquet, [name]
         case ".fits":
             write, tables = _fits, [name] if name in units else sorted(units)
         case other:
             raise ValueError(
-                f"{output.name}: {other!r} is not a format; choose .csv, .parquet or .fits"
+                f"{output.name}: {other!r} is not a format; choose .csv, .ecsv, .parquet or .fits"
             )
     if not set(tables) <= units.keys():
         raise ValueError(
@@ -90,29 +100,77 @@ def _table(columns: dict[str, NDArray], units: dict[str, str]) -> Table:
     return Table(plain, units={name: units[name] for name in plain if units[name]}, copy=False)
 
 
+def _flags(dataset: Path, table: str) -> dict[str, str]:
+    """Return, by column, the flag that says in which rows it is known, where some are not.
+
+    Flags are of 8 bits: the columns that a user's table brings are of 64, whatever their names.
+    """
+    flags = {}
+    with h5py.File(dataset) as file:
+        columns = file[table]
+        for flag, values in columns.items():
+            about = re.fullmatch(r"(.+)_known(_table)*", flag)
+            governed = FLAGS.get(flag, (about[1],) if about else ())
+            if governed and values.dtype == np.uint8 and not np.all(values[:]):
+                flags |= dict.fromkeys({*governed} & {*columns}, flag)
+    return flags
+
+
+def _missing(columns: dict[str, NDArray], flags: dict[str, str]) -> dict[str, NDArray]:
+    """Return, by column of numbers, the rows without a value: not known, or NaN."""
+    missing = {name: columns[flag] == 0 for name, flag in flags.items()}
+    for name, values in columns.items():
+        if values.dtype.kind == "f":
+            missing[name] = missing.get(name, False) | np.isnan(values)
+    return {n: rows for n, rows in missing.items() if columns[n].dtype.kind in "fiu"}
+
+
+def _arrow(columns: dict[str, NDArray], flags: dict[str, str]) -> pa.Table:
+    """Return a table in which what is missing is null."""
+    missing = _missing(columns, flags)
+    return pa.table({n: pa.array(v, mask=missing.get(n)) for n, v in columns.items()})
+
+
 def _csv(dataset: Path, tables: list[str], units: dict, file: io.BufferedWriter) -> None:
     (table,) = tables
-    rows = _rows(dataset, table)
+    _write_csv(dataset, table, file, header=True)
+
+
+def _ecsv(dataset: Path, tables: list[str], units: dict, file: io.BufferedWriter) -> None:
+    (table,) = tables
     head = io.StringIO()
     some = _table(store.read(dataset, table, count=0), units[table])
     some.write(head, format="ascii.ecsv", delimiter=",")
     file.write(head.getvalue().encode())
-    plain = pa.csv.WriteOptions(include_header=False)
+    _write_csv(dataset, table, file, header=False)
+
+
+def _write_csv(dataset: Path, table: str, file: io.BufferedWriter, header: bool) -> None:
+    rows, flags = _rows(dataset, table), _flags(dataset, table)
     for columns in _pieces(dataset, table, rows):
-        pa.csv.write_csv(pa.table(columns), file, plain)
+        options = pa.csv.WriteOptions(include_header=header)
+        pa.csv.write_csv(_arrow(columns, flags), file, options)
+        header = False
 
 
 def _parquet(dataset: Path, tables: list[str], units: dict, file: io.BufferedWriter) -> None:
     (table,) = tables
     facts = {name: str(value) for name, value in store.attributes(dataset).items()}
+    rows, flags = _rows(dataset, table), _flags(dataset, table)
     writer = None
-    for columns in _pieces(dataset, table, _rows(dataset, table)):
-        piece = pa.table(columns)
+    for columns in _pieces(dataset, table, rows):
+        piece = _arrow(columns, flags)
         if writer is None:
             fields = [
                 field.with_metadata({"unit": units[table][field.name]}) for field in piece.schema
             ]
-            schema = pa.schema(fields, metadata=facts)
+            # with its own note, pandas reads integers with nulls as integers, not as float64,
+            # which makes neighbouring identifiers of 64 bits one
+            empty = piece.slice(0, 0).to_pandas()
+            whole = [name for name in flags if columns[name].dtype.kind in "iu"]
+            kinds = {n: columns[n].dtype.name.replace("i", "I").replace("u", "U") for n in whole}
+            note = pa.Schema.from_pandas(empty.astype(kinds), preserve_index=False).metadata
+            schema = pa.schema(fields, metadata=facts | {"pandas": note[b"pandas"]})
             writer = pa.parquet.ParquetWriter(file, schema, compression="zstd")
         writer.write_table(piece.cast(schema))
     writer.close()
@@ -129,13 +187,31 @@ def _fits(dataset: Path, tables: list[str], units: dict, file: io.BufferedWriter
         widths = _text_widths(dataset, table, rows)
         header, kind = _fits_form(dataset, table, units[table], widths)
         header["NAXIS2"] = rows
+        flags = _flags(dataset, table)
+        null = {n: _null(kind[n]) for n in flags if kind[n].kind in "iu"}
+        for name in null:
+            place = kind.names.index(name) + 1
+            header.set(f"TNULL{place}", null[name], after=f"TFORM{place}")
         file.write(header.tostring().encode("ascii"))
         for columns in _pieces(dataset, table, rows):
             block = np.empty(len(next(iter(columns.values()))), kind)
             for name, values in columns.items():
                 block[name] = [_ascii(v) for v in values] if name in widths else values
+            for name, missing in _missing(columns, flags).items():
+                if name in null and np.any(columns[name][~missing] == null[name]):
+                    raise ValueError(
+                        f"column {name!r} holds {null[name]}, which marks a missing value in FITS; "
+                        "export it as .parquet"
+                    )
+                block[name][missing] = null.get(name, np.nan)
             file.write(block.tobytes())
         file.write(b"\0" * (-rows * kind.itemsize % FITS_BLOCK))
+
+
+def _null(kind: np.dtype) -> int:
+    """Return the integer that marks a missing value: the last that one would measure."""
+    limits = np.iinfo(kind)
+    return int(limits.min if kind.kind == "i" else limits.max)
 
 
 def _ascii(value: object) -> str:

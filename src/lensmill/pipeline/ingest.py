@@ -5,7 +5,6 @@ where outside data enter, so everything is checked here, once, and every fault i
 its line, its column, its value, what is permitted and what to do.
 """
 
-import csv
 import logging
 import re
 from collections.abc import Iterator
@@ -16,10 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 from astropy import units
-from astropy.table import meta as ecsv
 from numpy.typing import NDArray
 
-from lensmill.pipeline import provenance, store
+from lensmill.pipeline import provenance, store, text_tables
 
 log = logging.getLogger(__name__)
 
@@ -125,11 +123,9 @@ def ingest(
         If anything is wrong with the table: one sentence per fault, all of them at once.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path} refused: it is not UTF-8 text ({error}); export it as CSV"
-        ) from error
+        text = text_tables.read(path)
+    except ValueError as error:
+        raise ValueError(f"{path} refused: {error}") from error
     tables = parse(text, str(path))
     facts = {"source": Path(path).name, "population": population, "experiment": experiment}
     store.write(output, tables, UNITS, provenance.attributes({"columns": list(COLUMNS)}, **facts))
@@ -169,42 +165,39 @@ def parse(text: str, where: str = "table") -> store.Tables:
 
 def _rows(text: str, problems: list[str]) -> Iterator[Row]:
     """Yield the rows of the table, converted; note what cannot be."""
-    lines = text.splitlines()
-    data = [(i, line) for i, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
-    if not data:
+    try:
+        table = text_tables.split(text)
+    except ValueError as error:
+        problems.append(str(error))
         return
-    delimiter, scale = ",", {}
-    if lines[0].startswith("# %ECSV"):
-        header = ecsv.get_header_from_yaml([line[2:] for line in lines[1:] if line[:1] == "#"])
-        delimiter = header.get("delimiter", " ")
-        scale = _scales(header["datatype"], problems)
-    cells = csv.reader([line for _, line in data], delimiter=delimiter)
-    names = [name.strip() for name in next(cells)]
-    _check_names(names, data[0][0], problems)
+    if not table.names:
+        return
+    scale = _scales(table.units, problems)
+    _check_names(table.names, table.header, problems)
     if problems:
         return
-    for values in cells:
-        number = data[cells.line_num - 1][0]
-        if len(values) != len(names):
+    for number, values in table.rows:
+        if len(values) != len(table.names):
             problems.append(
-                f"line {number}: {len(values)} cells, but the header names {len(names)} columns; "
-                "leave a cell empty where there is no value, and quote text that holds a comma"
+                f"line {number}: {len(values)} cells, but the header names {len(table.names)} "
+                "columns; leave a cell empty where there is no value, quote text that holds a "
+                "comma, and write decimals with a point"
             )
             continue
         row = Row(number, {})
-        for name, value in zip(names, values, strict=True):
-            if value.strip():
-                converted = _convert(name, value.strip(), scale.get(name, 1.0), number, problems)
+        for name, value in zip(table.names, values, strict=True):
+            if value:
+                converted = _convert(name, value, scale.get(name, 1.0), number, problems)
                 if converted is not None:
                     row.cells[name] = converted
         yield row
 
 
-def _scales(datatypes: list[dict], problems: list[str]) -> dict[str, float]:
+def _scales(given: dict[str, str], problems: list[str]) -> dict[str, float]:
     """Factors from the units of an ECSV header to ours."""
     scale = {}
-    for name, unit in ((c["name"], c.get("unit")) for c in datatypes):
-        if unit and name in COLUMNS:
+    for name, unit in given.items():
+        if name in COLUMNS:
             ours = units.Unit(COLUMNS[name].unit)
             try:
                 scale[name] = float(units.Unit(unit).to(ours))
@@ -232,19 +225,24 @@ def _convert(
 ) -> float | str | None:
     """Return the value of a cell in our unit, or note why it has none."""
     column = COLUMNS[name]
-    if column.text:
-        return value
     unit = f" {column.unit}" if column.unit else ""
-    permitted = f"permitted: {column.low:g} ... {column.high:g}{unit}"
-    try:
-        number = float(value) * scale
-    except ValueError:
+    permitted = "text" if column.text else f"permitted: {column.low:g} ... {column.high:g}{unit}"
+    if value.casefold() in text_tables.UNKNOWN:
         problems.append(
-            f"line {line}, column {name!r}: {value!r} is not a number ({permitted}); "
-            "leave the cell empty if it is not known"
+            f"line {line}, column {name!r}: {value} ({permitted}); leave the cell empty if it is "
+            "not known"
         )
         return None
-    if not column.low <= number <= column.high:  # also refuses nan
+    if column.text:
+        return value
+    if not text_tables.NUMBER.fullmatch(value):
+        remedy = text_tables.mistaken(value) or "leave the cell empty if it is not known"
+        problems.append(
+            f"line {line}, column {name!r}: {value!r} is not a number ({permitted}); {remedy}"
+        )
+        return None
+    number = float(value) * scale
+    if not column.low <= number <= column.high:
         remedy = "an error (1 sigma) must be positive" if "error" in name else "check the unit"
         problems.append(f"line {line}, column {name!r}: {number:g} ({permitted}); {remedy}")
         return None

@@ -3,7 +3,8 @@
 ``PYTHONPATH=src python -m lensmill.pipeline.legacy OLD.npy [MORE.npy ...] NEW.h5`` writes the
 tables ``systems`` and ``images`` of our datasets. A pickle is a program; here it may only fill in
 records of this module that stand for the few numpy and astropy classes such a file needs. No code
-of numpy or astropy runs, so the file can be of any age, and anything else in it is refused by name.
+of numpy or astropy runs, so the file can be of any age (Python 2 as well, whose text is read as the
+bytes it was), and anything else in it is refused by name.
 
 The old files do not hold, and the new one therefore lacks: the cosmology (``h0``, ``omega_m``),
 the distances, ``status``, ``n_faint`` (central images had been removed) and the caustic areas.
@@ -73,10 +74,10 @@ ROWS = {"img": (2,), "mu": (), "time": (), "potent": (), "deflec": (2,)}  # shap
 
 
 class _Type:
-    """Stands for ``numpy.dtype``: 8-byte floats or objects, nothing else."""
+    """Stands for ``numpy.dtype``: floats, integers or objects, nothing else."""
 
     def __init__(self, code: str, *_: Any) -> None:
-        if code not in ("f8", "O8", "O"):
+        if code not in ("f8", "f4", "i8", "i4", "O8", "O"):
             raise pickle.UnpicklingError(f"refused: an array of type {code!r}")
         self.code, self.order = code, "<"
 
@@ -84,6 +85,8 @@ class _Type:
         self.order = ">" if state[1] == ">" else "<"
 
     def values(self, data: bytes) -> NDArray:
+        if isinstance(data, str):  # of Python 2, read as latin1: a letter is a byte
+            data = data.encode("latin1")
         return np.frombuffer(data, f"{self.order}{self.code}").astype(float)
 
 
@@ -96,7 +99,7 @@ class _Array:
         if isinstance(state[0], tuple):  # a Quantity: its array's state, then its attributes
             state, self.unit = state[0], state[1]["_unit"]
         _, shape, kind, fortran, data = state
-        if kind.code == "f8":
+        if kind.code not in ("O8", "O"):
             self.values: Any = kind.values(data).reshape(shape, order="F" if fortran else "C")
         else:
             self.values = list(data)
@@ -129,6 +132,20 @@ def _reconstruct(*_: Any) -> _Array:
     return _Array()
 
 
+def _bytes(text: str, encoding: str) -> bytes:
+    """Stand for ``_codecs.encode``, by which protocols 0 to 2 of Python 3 write bytes."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise pickle.UnpicklingError(f"refused: bytes in the encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+def _no_bytes(*arguments: Any) -> bytes:
+    """Stand for ``bytes``, by which protocols 0 to 2 of Python 3 write bytes that are empty."""
+    if arguments:
+        raise pickle.UnpicklingError("refused: bytes that are made of something")
+    return b""
+
+
 def _base_unit(_: type, names: list[str], *__: Any) -> _Unit:
     unit = _Unit()
     unit.definition = {"_names": names}
@@ -136,6 +153,9 @@ def _base_unit(_: type, names: list[str], *__: Any) -> _Unit:
 
 
 ADMITTED = {
+    ("_codecs", "encode"): _bytes,
+    ("__builtin__", "bytes"): _no_bytes,  # so written by Python 3 for Python 2
+    ("builtins", "bytes"): _no_bytes,
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Type,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
@@ -186,7 +206,7 @@ def load(path: str | Path) -> list[dict[str, Any]]:
             kind = read_header(file)[2]
             if not kind.hasobject:
                 raise ValueError(f"it holds an array of {kind}, not one dict per lens")
-            entries = _Unpickler(file).load()
+            entries = _Unpickler(file, encoding="latin1").load()
             entries = getattr(entries, "values", entries)
             if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
                 raise ValueError("it does not hold one dict per lens")

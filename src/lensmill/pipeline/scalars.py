@@ -16,6 +16,7 @@ Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 # A number as JSON, YAML 1.2 and Python write it.
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+WHOLE = re.compile(r"-?(0|[1-9]\d*)")
 OCTAL = re.compile(r"[-+]?0[0-7_]+")
 TRUTHS = ("true", "false")
 TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
@@ -102,7 +103,7 @@ def _wrong_key(node: Any) -> str:
     if not isinstance(node, yaml.ScalarNode) or node.style:
         return ""
     kind, raw = _kind(node), node.value
-    if kind == "int" and re.fullmatch(r"-?(0|[1-9]\d*)", raw):
+    if kind == "int" and WHOLE.fullmatch(raw):
         return ""
     if kind in ("str", "merge"):
         return ""
@@ -127,7 +128,8 @@ def _wrong_value(node: Any, wanted: set[str]) -> str:
             return f"{raw} is {_read_as(kind, raw)} in YAML 1.1; write {_either(plain, quoted)}"
         if kind == "float" and "integer" in wanted and "number" not in wanted:
             return f"{raw} is not a whole number; write {_number(raw, wanted)}"
-        if (text and not number) or (not wanted and "_" in raw):
+        plain = kind == "int" and WHOLE.fullmatch(raw)  # `names.text_values` makes text of it
+        if (text and not number and not plain) or (not wanted and "_" in raw):
             return f"{raw} is {_read_as(kind, raw)} in YAML 1.1; write '{raw}' in quotes for text"
     odd = kind == "timestamp" or (kind == "bool" and (text or raw.lower() not in TRUTHS))
     if odd and "boolean" not in wanted:

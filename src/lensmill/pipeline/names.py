@@ -1,0 +1,102 @@
+"""Names of the user's choice: what YAML makes of them, and what a file or a rule can bear.
+
+Imports only the standard library and YAML, which Snakemake has read the configuration with.
+"""
+
+import datetime
+import re
+from collections.abc import Mapping
+from typing import Any
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
+PERMITTED = (
+    "letters of ASCII, digits, _ . + and -, a letter, digit or _ first, 100 characters at most"
+)
+MEMBER = re.compile(r".*(_seed\d+|_fold\d+of\d+|_ensemble\d+)")
+SECTIONS = ("populations", "networks", "observations", "priors", "figures", "searches")
+
+
+def text_keys(settings: Mapping, where: str) -> dict[str, Any]:
+    """Return settings whose keys are text at every depth: ``{0: 0, 1: 1}`` names folders 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If a key is neither text nor a whole number, or stands there as both.
+    """
+    keys: dict[str, Any] = {}
+    for key, value in settings.items():
+        if not isinstance(key, str) and (isinstance(key, bool) or not isinstance(key, int)):
+            raise ValueError(
+                f"{where}: a key is {_made_of(key)}; write it between quotation marks if it is "
+                "meant as a name"
+            )
+        if str(key) in keys:
+            raise ValueError(f"{where}.{key} stands there as a number and as text; quote both")
+        inner = f"{where}.{key}"
+        keys[str(key)] = text_keys(value, inner) if isinstance(value, Mapping) else value
+    return keys
+
+
+def _made_of(value: Any) -> str:
+    """Say in words what YAML has made of a scalar."""
+    if value is None:
+        return "null, which YAML reads an empty word, ~, null, Null and NULL as"
+    if isinstance(value, bool):
+        words = "yes, on, true" if value else "no, off, false"
+        return f"the truth value {str(value).casefold()}, which YAML reads {words} as"
+    if isinstance(value, datetime.date):
+        return f"the date {value}"
+    return f"the number {value!r}" if isinstance(value, int | float) else f"{value!r}"
+
+
+def text_values(settings: Any, schema: Mapping, root: Mapping | None = None) -> Any:
+    """Return settings in which a whole number is text wherever the schema wants a name.
+
+    A population that is called 2024 can then be referred to as it is defined.
+    """
+    root = root or schema
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+    if isinstance(settings, Mapping):
+        free = schema.get("additionalProperties")
+        others = free if isinstance(free, Mapping) else {}
+        properties = schema.get("properties", {})
+        return {k: text_values(v, properties.get(k, others), root) for k, v in settings.items()}
+    if isinstance(settings, list):
+        return [text_values(value, schema.get("items", {}), root) for value in settings]
+    kinds = schema.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    whole = isinstance(settings, int) and not isinstance(settings, bool)
+    return str(settings) if whole and "string" in kinds and "number" not in kinds else settings
+
+
+def check(settings: Mapping, where: str) -> None:
+    """Check the names of an experiment's populations, networks and so on.
+
+    Raises
+    ------
+    ValueError
+        If a name cannot be a part of the name of a file, or stands for something else.
+    """
+    for section in SECTIONS:
+        for name in settings.get(section, {}):
+            if not NAME.fullmatch(name):
+                raise ValueError(
+                    f"{where}.{section}: {name!r} cannot be a name, because files are called by "
+                    f"it; permitted are {PERMITTED}"
+                )
+    for name in settings["networks"]:
+        if member := MEMBER.fullmatch(name):
+            raise ValueError(
+                f"{where}.networks: {name!r} ends in {member[1]!r}, which stands for one of "
+                "several trainings of a network; call it otherwise, as in "
+                f"{name.replace(member[1], member[1].replace('_', '-'))!r}"
+            )
+    for name, observation in settings["observations"].items():
+        for band in observation.get("bands", {}):
+            if not band or "/" in band or band.startswith("."):
+                raise ValueError(
+                    f"{where}.observations.{name}.bands: {band!r} cannot be the name of a band, "
+                    "because columns are called by it; leave out the '/', or the '.' in front"
+                )

@@ -1,0 +1,179 @@
+"""Read tables that people and their spreadsheets write: CSV or ECSV in, cells of text out.
+
+What can be told for sure is read: UTF-8 and UTF-16, all ends of lines, tabs, a typographic minus.
+What cannot (a comma may mark decimals, thousands or columns) is refused by its cause.
+"""
+
+import csv
+import gzip
+import re
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from astropy.table import meta as ecsv
+from numpy.typing import NDArray
+
+# cells that say nothing
+UNKNOWN = ("", "nan", "+nan", "-nan", "none", "null", "n/a", "--")
+UNKNOWN += ("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
+MINUS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d", "-"))
+
+INTEGER = re.compile(r"-?[1-9][0-9]*|0")  # as a program prints it
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+MEASURED = re.compile(r".*(\.|[eE][+-]).*")  # no name of a thing has a point or such an exponent
+PADDED = re.compile(r"[+-]?0[0-9]+([eE].*)?")
+THOUSANDS = r"[+-]?[0-9]{1,3}([ ,.'\u00a0\u2009\u202f][0-9]{3})+([.,][0-9]+)?"
+COMMA = re.compile(THOUSANDS + "|[+-]?[0-9]*,[0-9]+")
+EXACT = 2.0**53  # above it a float64 does not tell neighbouring integers apart
+
+
+class Split(NamedTuple):
+    """A table as text."""
+
+    names: list[str]
+    header: int  # line of the names
+    rows: list[tuple[int, list[str]]]  # where each row stands in the file, and its cells
+    units: dict[str, str]  # of an ECSV
+
+
+def read(path: str | Path) -> str:
+    """Return the text of a table, plain or gzipped.
+
+    Raises
+    ------
+    ValueError
+        If it is not text, or cut short.
+    """
+    data = Path(path).read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise ValueError(f"it is damaged or cut short ({error}); fetch it again") from error
+    encoding = "utf-8-sig"
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    elif 0 in data[:2]:  # a letter of UTF-16 without its mark
+        encoding = "utf-16-be" if data[0] == 0 else "utf-16-le"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 text ({error}); export it as CSV (UTF-8)") from error
+
+
+def split(text: str) -> Split:
+    """Divide the text of a table into cells; ``#`` starts a comment.
+
+    Rows have as many cells as they have: what to do with a wrong number is the caller's business.
+
+    Raises
+    ------
+    ValueError
+        If the columns cannot be told, with the line.
+    """
+    # not `splitlines`, which also divides at signs that may stand in a cell
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    data = [(i, line) for i, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
+    if not data:
+        return Split([], 0, [], {})
+    first, head = data[0]
+    delimiter, units = _delimiter(head, first), {}
+    if lines[0].startswith("# %ECSV"):
+        delimiter, units = _ecsv_header(lines)
+    cells = csv.reader([line for _, line in data], delimiter=delimiter)
+    rows = [(data[cells.line_num - 1][0], [_cell(value) for value in row]) for row in cells]
+    names = rows[0][1]
+    if first > 1 and lines[first - 2][:1] == "#" and any(NUMBER.fullmatch(n) for n in names):
+        above = next(csv.reader([lines[first - 2][1:]], delimiter=delimiter))
+        if len(above) == len(names) > 1:
+            raise ValueError(
+                f"line {first - 1}: the names of the columns stand behind a '#', which makes them "
+                "a comment; remove the '#'"
+            )
+    rows = [(line, row) for line, row in rows[1:] if any(row)]
+    # a spreadsheet writes a comma more for a column that has once been touched
+    empty = len(names) - 1
+    while empty > 0 and not names[empty] and all(len(r) > empty and not r[empty] for _, r in rows):
+        names, rows = names[:empty], [(line, row[:empty]) for line, row in rows]
+        empty -= 1
+    return Split(names, first, rows, units)
+
+
+def _delimiter(head: str, line: int) -> str:
+    if head.count(";") > head.count(","):
+        raise ValueError(
+            f"line {line}: the columns are separated by semicolons, as a spreadsheet does where "
+            "the decimal mark is a comma; save it with commas between the columns and points in "
+            "the numbers (0.5, not 0,5)"
+        )
+    return "\t" if head.count("\t") > head.count(",") else ","
+
+
+def _ecsv_header(lines: list[str]) -> tuple[str, dict[str, str]]:
+    """Return the delimiter and the units that the header of an ECSV names."""
+    try:
+        header = ecsv.get_header_from_yaml([line[2:] for line in lines[1:] if line[:1] == "#"])
+        units = {column["name"]: column.get("unit") for column in header["datatype"]}
+    except (ecsv.YamlParseError, KeyError, TypeError) as error:
+        raise ValueError(f"line 1: the header of this ECSV cannot be read ({error!r})") from error
+    return header.get("delimiter", " "), {n: str(unit) for n, unit in units.items() if unit}
+
+
+def _cell(value: str) -> str:
+    """Return a cell without blanks around; a number that a word processor has set is mended."""
+    value = value.strip()
+    plain = value.translate(MINUS)
+    return plain if NUMBER.fullmatch(plain) else value
+
+
+def mistaken(text: str) -> str:
+    """Say what keeps a cell from being a number, if it looks like one."""
+    if COMMA.fullmatch(text):
+        return "write decimals with a point and thousands without a mark (1234.5)"
+    return ""
+
+
+def column(texts: list[str], known: NDArray) -> NDArray:
+    """Turn the cells of a column into integers or numbers, or leave them text.
+
+    What would not print back as it stood is the name of a thing, not a number: ``000120``,
+    ``1e0`` where no cell has a point, digits beyond what the type can hold.
+
+    Parameters
+    ----------
+    texts : list of str
+        The cells.
+    known : array, shape (n,)
+        Which of them say something; the others become 0, or stay text.
+
+    Returns
+    -------
+    array, shape (n,)
+        int64, float64 or str.
+    """
+    said = [text for text, k in zip(texts, known, strict=True) if k]
+    if all(INTEGER.fullmatch(text) for text in said):
+        numbers = [int(text) if k else 0 for text, k in zip(texts, known, strict=True)]
+        limits = np.iinfo(np.int64)
+        if said and all(limits.min <= number <= limits.max for number in numbers):
+            return np.array(numbers, np.int64)
+        if not said:  # nothing is known: it may have been anything
+            return np.zeros(len(texts))
+    elif any(MEASURED.fullmatch(text) for text in said) and all(map(_is_number, said)):
+        return np.array([float(t) if k else 0.0 for t, k in zip(texts, known, strict=True)])
+    return np.array(texts, dtype=str)
+
+
+def _is_number(text: str) -> bool:
+    """Tell whether a cell is a number that a float64 holds as well as it is written."""
+    if not NUMBER.fullmatch(text) or PADDED.fullmatch(text) or not np.isfinite(float(text)):
+        return False
+    whole = re.split(r"[.eE]", text)[0]
+    return abs(float(text)) < EXACT or "e" in text.casefold() or int(float(text)) == int(whole)
+
+
+def identity(text: str) -> str:
+    """Return a number that names a thing without the ``.0`` that a program may have put behind."""
+    return re.sub(r"^(-?[0-9]+)\.0*$", r"\1", text)
