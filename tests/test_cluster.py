@@ -444,10 +444,9 @@ def make(folder, target):
     """Call a target of the Makefile where no SLURM is on the PATH, whatever this machine has."""
     programs = folder / "programs"
     programs.mkdir(exist_ok=True)
-    for name in ("make", "sh", "bash", "env", "cp", "nproc"):
+    for name in ("make", "sh", "bash", "env", "cp", "nproc", "which", "rm", "cat", "touch"):
         if not (programs / name).exists():
             (programs / name).symlink_to(shutil.which(name))
-    stamps = [word for stamp in ("run.stamp", "bin/python") for word in ("-o", f".venv/{stamp}")]
     done = subprocess.run(
         ["make", *stamps, "CORES=1", target],
         cwd=folder,
