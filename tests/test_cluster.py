@@ -447,6 +447,7 @@ def make(folder, target):
     for name in ("make", "sh", "bash", "env", "cp", "nproc", "which", "rm", "cat", "touch"):
         if not (programs / name).exists():
             (programs / name).symlink_to(shutil.which(name))
+    stamps = [word for stamp in ("run.stamp", "bin/python") for word in ("-o", f".venv/{stamp}")]
     done = subprocess.run(
         ["make", *stamps, "CORES=1", target],
         cwd=folder,
