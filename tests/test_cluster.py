@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -439,14 +440,18 @@ def clone(tmp_path):
     return tmp_path
 
 
-def make(folder, target, **environment):
-    """Call a target of the Makefile, with the environment as it is and no SLURM on the PATH."""
-    path = ":".join(p for p in os.environ["PATH"].split(":") if not Path(p, "squeue").exists())
+def make(folder, target):
+    """Call a target of the Makefile where no SLURM is on the PATH, whatever this machine has."""
+    programs = folder / "programs"
+    programs.mkdir(exist_ok=True)
+    for name in ("make", "sh", "bash", "env", "cp", "nproc", "which", "rm", "cat", "touch"):
+        if not (programs / name).exists():
+            (programs / name).symlink_to(shutil.which(name))
     stamps = [word for stamp in ("run.stamp", "bin/python") for word in ("-o", f".venv/{stamp}")]
     done = subprocess.run(
         ["make", *stamps, "CORES=1", target],
         cwd=folder,
-        env=os.environ | {"PATH": path} | environment,
+        env=os.environ | {"PATH": str(programs)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

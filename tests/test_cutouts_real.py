@@ -1,9 +1,11 @@
 """Every set of third-party images comes in whole, with what its owner knows of it."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
 
 from lensmill.pipeline import cutout_checks, cutouts, store
@@ -121,6 +123,28 @@ def test_hst_images_of_many_sizes_come_to_one_grid(shared_data, tmp_path):
     }
     faintest = systems["name"][systems["snr"].argmin()]
     assert faintest == "SDSSJ1004+4112_delays.fits.gz"  # in the ultraviolet, almost empty
+
+
+def test_the_small_preset_takes_the_stamps_that_that_of_hst_refuses_for_their_size(
+    shared_data, tmp_path
+):
+    defaults = Path(__file__).parents[1] / "src/lensmill/experiments/lens_finding/defaults.yaml"
+    presets = yaml.safe_load(defaults.read_text())["experiments"]["lens_finding"]["observations"]
+    settings = {
+        "format": "table",
+        "label": 1,
+        "name": "file",
+        "files": "{file}",
+        "mask_values": [0.0],
+    }
+    path = shared_data / "hst_lensed_quasars/images.csv"
+    *_, refused = ingest(path, tmp_path, **settings, observation=presets["hst_f814w"])
+    assert len(refused) == 10
+    why = refused["WGDJ0405-3308_814w_samana.fits.gz"]
+    assert "72 x 72 pixels of 0.04 arcsec (2.88 x 2.88 arcsec)" in why
+    assert "64 x 64 pixels of 0.1 arcsec (6.4 x 6.4 arcsec)" in why
+    *_, refused = ingest(path, tmp_path, **settings, observation=presets["hst_f814w_small"])
+    assert list(refused) == ["J2344_f814W_samana.fits.gz"]
 
 
 def test_the_slacs_lens_comes_in_and_its_noise_map_and_kernel_do_not(shared_data, tmp_path):

@@ -68,8 +68,9 @@ def kill_as_told(run, process):
 
 def resume(run):
     """Do what `make resume` does."""
-    assert ask_queue(run, "wait", 400).returncode == 0
-    assert run("--unlock") == 0
+    for verb in ("wait", "unlock"):
+        done = ask_queue(run, verb, 400)
+        assert done.returncode == 0, done.stderr
     run.succeed(DATA)
 
 
@@ -108,6 +109,28 @@ def test_more_time_than_the_partition_gives_is_refused_with_the_setting(run, clu
         pytest.skip("the limits of this SLURM's partitions are not known to the test")
     run.toy(resources={"train_network": {"mem_mb": 700, "runtime": 100}})
     refused(run, "train_network asks for 100 minutes", "resources.train_network.runtime")
+
+
+def test_partitions_are_chosen_by_a_file_that_says_what_is_read(run, cluster, straight):
+    file = run.folder / "partitions.yaml"
+    file.write_text("partitions:\n  main: {max_runtime: 1:30:00}\n")
+    run.toy()
+    run.profile(
+        drop=["set-resources"],
+        default_resources={"mem_mb": 1000, "runtime": 30},
+        slurm_partition_config=str(file),
+    )
+    assert run(DATA) == 1
+    assert "1:30:00 is read as 5400 minutes" in run.text()
+    assert cluster.history(run, "partition") == []
+    file.write_text(
+        "partitions:\n  gpu: {max_gpu: 1}\n"
+        "  main: {max_runtime: 600, max_mem_mb: 64000, max_threads: 16}\n"
+    )
+    run.succeed(DATA)
+    assert "main: max_runtime [minutes] 600" in run.text()
+    assert run.digests() == data(straight)
+    assert {row[0] for row in cluster.history(run, "partition")} == {"main"}
 
 
 # ---- jobs that end badly ------------------------------------------------------------------------
@@ -195,6 +218,8 @@ def test_after_a_kill_a_second_start_is_refused_and_resuming_does_nothing_twice(
     process.wait()
     assert len(run.queue()) == 4
 
+    kept = ask_queue(run, "unlock")
+    assert kept.returncode == 1 and "4 jobs of an earlier run" in kept.stderr
     assert run("--unlock") == 0
     assert run(DATA) == 1  # beside the jobs that are still at work
     assert "4 jobs of an earlier run" in run.text() and "make resume" in run.text()
