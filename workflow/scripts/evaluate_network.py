@@ -8,7 +8,9 @@ job, params, output = snakemake.wildcards, snakemake.params, snakemake.output
 evaluate = experiments.load(job.experiment, "evaluate").evaluate
 tests = zip(params.tests.items(), output.predictions, output.scores, strict=True)
 for (population, files), predictions, scores in tests:
-    given = {name: files[name] for name in ("reference", "learned") if name in files}
+    given = {
+        name: files[name] for name in ("reference", "learned", "learned_split") if name in files
+    }
     evaluate(
         model=snakemake.input.model,
         training=snakemake.input.training,

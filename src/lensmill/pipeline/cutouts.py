@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "labels": None,  # folder: label, or the path of the challenge's label table
     "bands": None,  # band of the observation: name of the survey
     "name": "name",  # column of the table
+    "group": None,  # column of the table: what a system belongs to
     "files": None,  # template of the files that a table means
     "pixel_scale": None,  # [arcsec] of files that do not say
     "mask_values": [],
@@ -53,6 +54,7 @@ class Image(NamedTuple):
     pixels: NDArray  # (size, size, bands) float32
     numbers: dict[str, float]  # columns of `systems`
     content_hash: str
+    host_hash: str  # of the whole image that it is a corner of, else its own
 
 
 def ingest(
@@ -137,6 +139,14 @@ def _check(settings: Mapping[str, Any]) -> None:
             f"bands: {', '.join(unknown)} is no band of the observation, which has "
             f"{', '.join(bands)}; write band of the observation: name of the survey"
         )
+    in_table = settings["format"] == "table" or (
+        settings["format"] == "bologna" and isinstance(settings["labels"], str)
+    )
+    if settings["group"] is not None and not in_table:
+        raise ValueError(
+            f"group: {settings['group']!r} is the name of a column, but format "
+            f"{settings['format']!r} reads no table here; list the images in one (format: table)"
+        )
     if settings["label"] is not None and settings["labels"]:
         raise ValueError("label and labels are both given; leave one out")
     if isinstance(settings["labels"], Mapping):
@@ -156,11 +166,12 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     mask_values = list(settings["mask_values"])
     if settings["format"] == "bologna":
         mask_values.append(cutout_layouts.BOLOGNA_MASK)
-    frames, masked, hashes, snrs = [], [], [], []
+    frames, masked, hashes, hosts, snrs = [], [], [], [], []
     numbers: dict[str, float] = {"saturated_fraction": 0.0}
     for band, source in zip(observation["bands"], candidate.sources, strict=True):
         try:
             plane = cutout_files.read(source.path, source.plane, source.planes)
+            hosts.append(_hash(plane.pixels) if candidate.corner is not None else "")
             if candidate.corner is not None:
                 plane = plane._replace(pixels=_corner(plane, candidate.corner, settings))
             band_image = _band(plane, mask_values, settings)
@@ -191,9 +202,16 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     numbers["snr"] = float(np.sqrt(np.sum(np.square(snrs))))
     numbers["masked_fraction"] = float(np.mean(masked))
     _judge(numbers, settings)
-    together = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode())
-    digest = together if isinstance(together, str) else together.hexdigest()
-    return Image(np.stack(frames, axis=-1).astype(np.float32), numbers, digest)
+    own = _together(hashes)
+    host = _together(hosts) if candidate.corner is not None else own
+    return Image(np.stack(frames, axis=-1).astype(np.float32), numbers, own, host)
+
+
+def _together(hashes: list[str]) -> str:
+    """Return one hash for all bands of an image."""
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _corner(plane: cutout_files.Plane, corner: int, settings: Mapping[str, Any]) -> NDArray:
@@ -344,10 +362,19 @@ def _write(
         "content_hash": np.array([image.content_hash for image in images], dtype=str),
         "resampled": changed.astype(np.uint8),
     }
+    if settings["group"] is not None or settings["place"] == "corners":
+        # the corners of one image belong together, and to every cut-out made of it
+        systems["group"] = np.array(
+            [
+                c.group or (image.host_hash if c.corner is not None else "")
+                for c, image in zip(used, images, strict=True)
+            ],
+            dtype=str,
+        )
     for name in images[0].numbers:
         systems[name] = np.array([image.numbers[name] for image in images], np.float64)
     extra, extra_units = cutout_layouts.metadata_columns(
-        [c.metadata for c in used], {*systems}, units
+        [c.metadata for c in used], {*systems, "group"}, units
     )
     unit = dict.fromkeys(systems, "") | {"native_pixel_scale": "arcsec"} | extra_units
     pixels = np.memmap(scratch, np.float32, "r", 0, (n, size, size, bands))
