@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 NUMBERS = 96  # of a signature; random projections of the spectrum
 BLOCK = 2048  # images compared with as many others at a time
 NEAREST = 8  # images of the most similar spectra that each is laid upon
-ALIKE = 0.6  # correlation of signatures from which images are compared; shifted copies: above 0.8
+ALIKE = (
+    0.75  # correlation of signatures from which images are compared; of shifted copies: above 0.85
+)
 SHIFT = 2  # pixels by which a copy may be shifted, along each axis
 CLIP = 3.0  # of the scatter, so that noise outweighs the bright centre
 TRIED = 3  # best of the orientations and shifts that are looked at pixel by pixel
@@ -169,24 +171,35 @@ def same(image: NDArray, other: NDArray) -> bool | None:
     for at in np.argsort(-alike, axis=None)[:TRIED]:
         view, dy, dx = np.unravel_index(at, alike.shape)
         shift = int(shifts[dy]), int(shifts[dx])
-        correlation = _correlation(one, views[view], shift)
-        if correlation > 1 - EXACT**2 / 2:
-            return True
-        if _correlation(flat, clipped[view], shift) > NOISE_ALIKE:
+        mine, theirs = _overlap(one, shift, 1), _overlap(views[view], shift, -1)
+        if _correlation(mine, theirs) > 1 - EXACT**2 / 2:
+            # the bright centre agrees; so must the rest, clipped at the same light
+            gain = (mine * theirs).sum(axis=(0, 1)) / (theirs**2).sum(axis=(0, 1))
+            limit = CLIP * _scatter(mine[None])[0]
+            faint = (np.clip(each, -limit, limit) for each in (mine, gain * theirs))
+            if _correlation(*faint) > 1 - EXACT**2 / 2:
+                return True
+        faint = _overlap(flat, shift, 1), _overlap(clipped[view], shift, -1)
+        if _correlation(*faint) > NOISE_ALIKE:
             noise = False
     return noise if noise is None or (_noisy(image) and _noisy(other)) else None
 
 
-def _correlation(one: NDArray, two: NDArray, shift: tuple[int, int]) -> float:
-    """Return the correlation where both are, the mean of the bands; of other signs, -1."""
-    # the outermost pixels of a shifted image are made up
-    inner = [
-        (slice(SHIFT + d, n - SHIFT + d), slice(SHIFT, n - SHIFT))
-        for d, n in zip(shift, one.shape, strict=False)
-    ]
-    a, b = one[inner[0][0], inner[1][0]], two[inner[0][1], inner[1][1]]
-    product = (a * b).sum(axis=(0, 1))
-    norm = np.sqrt((a**2).sum(axis=(0, 1)) * (b**2).sum(axis=(0, 1)))
+def _overlap(image: NDArray, shift: tuple[int, int], sign: int) -> NDArray:
+    """Return the inner pixels of one of two images that lie ``shift`` apart.
+
+    The outermost pixels of a shifted image are made up. For ``sign`` 1 these are of the image
+    that is shifted, for -1 of the other.
+    """
+    starts = [SHIFT + d if sign > 0 else SHIFT for d in shift]
+    rows, columns = (slice(b, b + n - 2 * SHIFT) for b, n in zip(starts, image.shape, strict=False))
+    return image[rows, columns]
+
+
+def _correlation(one: NDArray, two: NDArray) -> float:
+    """Return the correlation of two images, the mean of their bands; of an empty one, -1."""
+    product = (one * two).sum(axis=(0, 1))
+    norm = np.sqrt((one**2).sum(axis=(0, 1)) * (two**2).sum(axis=(0, 1)))
     return float(np.mean(product / norm)) if (norm > 0).all() else -1.0
 
 
