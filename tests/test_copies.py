@@ -58,7 +58,7 @@ def test_images_that_only_resemble_each_other_are_no_copies(noise):
 
 def test_copies_without_noise_are_found():
     images = scenes(100, 3, 0.0)
-    changed = np.roll(images[:50, ::-1], 1, axis=1) * np.float32(3)
+    changed = images[:50, ::-1] * np.float32(3)
     assert found(np.concatenate([images, changed])) >= {(100 + i, i) for i in range(50)}
 
 
@@ -190,7 +190,7 @@ def settings():
 
 def test_mocks_have_the_group_of_their_piece_of_sky(tmp_path, settings):
     sky = ingested(tmp_path, "sky", frames(tmp_path / "in"), place="corners")
-    numbers = uniforms(1, "lens_finding", "p", 0, 200, simulate.WIDTH)
+    numbers = uniforms(1, "lens_finding", "p", 0, 20, simulate.WIDTH)
     assert "group" not in simulate.draw(0, numbers, settings)["systems"]
     systems = simulate.draw(0, numbers, settings | {"background": sky})["systems"]
     column = numbers[:, simulate.sky.SLOTS.index("background")]

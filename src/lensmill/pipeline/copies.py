@@ -29,7 +29,7 @@ EXACT = 1e-3  # residual of a copy over the image, both through the Laplacian
 NOISE_ALIKE = 0.8  # correlation of the noise of copies that were rounded; independent: 0 +- 0.02
 # Scatter of the Laplacian over that of differences of neighbours; 3.2 for white noise, and the
 # pixel over the scale of the light where there is no noise.
-NOISY = 1.5
+NOISY = 2.2
 
 
 class Pair(NamedTuple):

@@ -166,7 +166,7 @@ def copied(
 ) -> list[copies.Pair]:
     """Return all pairs of images of which one is a copy of the other, see `duplicates`."""
     found = {}
-    for key in [prints] + [systems["content_hash"]] * ("content_hash" in systems):
+    for key in (prints, *(systems[k] for k in ("content_hash",) if k in systems)):
         _, first, member = np.unique(key, return_index=True, return_inverse=True)
         earlier = first[member]
         for row in np.flatnonzero(earlier != np.arange(len(key))).tolist():
