@@ -206,5 +206,5 @@ def _correlation(one: NDArray, two: NDArray) -> float:
 def _noisy(image: NDArray) -> bool:
     """Say whether neighbouring pixels differ as noise does, rather than as light does."""
     fine = _scatter(_laplacian(image[None]))
-    step = _scatter(np.diff(image[None].astype(np.float64), axis=1))
-    return bool((fine > NOISY * step).all())
+    steps = [_scatter(np.diff(image[None].astype(np.float64), axis=axis)) for axis in (1, 2)]
+    return bool((fine > NOISY * np.maximum(*steps)).all())
