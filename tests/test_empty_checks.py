@@ -149,11 +149,11 @@ def images(path, size=16, n=8, label=0, labelled=True, hashes=False):
 
 def test_images_of_unlike_size_are_not_called_different(tmp_path):
     small = images(tmp_path / "small.h5", 16)
-    found = cutout_checks.shared(small, images(tmp_path / "large.h5", 24))
+    found, _ = cutout_checks.shared(small, images(tmp_path / "large.h5", 24))
     assert found["passed"] is None
     assert "(16, 16, 1)" in found["sentence"]
     one = images(tmp_path / "one.h5", 16, hashes=True)
-    found = cutout_checks.shared(one, images(tmp_path / "two.h5", 24, hashes=True))
+    found, _ = cutout_checks.shared(one, images(tmp_path / "two.h5", 24, hashes=True))
     assert found["passed"] is False  # by their native pixels they are the same
 
 
@@ -163,7 +163,7 @@ def test_labels_without_a_name_in_the_reference_agree_with_nothing(tmp_path):
 
 
 def test_images_without_labels_have_no_contradicting_ones(tmp_path):
-    twice, labels = cutout_checks.duplicates(images(tmp_path / "a.h5", labelled=False))
+    (twice, labels), _ = cutout_checks.duplicates(images(tmp_path / "a.h5", labelled=False))
     assert twice["passed"]
     assert labels["passed"] is None
 

@@ -403,7 +403,7 @@ def test_the_gradient_is_how_the_logit_changes_with_a_stretched_pixel(run):
 
 
 def test_images_that_the_network_learned_from_are_no_test(run, tmp_path):
-    with pytest.raises(ValueError, match=r"400 of 400 images .* from which p4m learned; take them"):
+    with pytest.raises(ValueError, match=r"120 of 120 images .* from which p4m learned; take them"):
         _evaluate(run, tmp_path, learned=run["dataset"])
     _images(others := str(tmp_path / "others.h5"), 30, "lenses", noise=4)
     table, _ = _evaluate(run, tmp_path, dataset=others, split=None, learned=run["dataset"])

@@ -125,8 +125,13 @@ def test_what_is_wrong_with_a_population_is_found(tmp_path, column, change, name
 def test_images_are_laid_upon_pieces_of_real_sky(tmp_path):
     rng = np.random.default_rng(5)
     sky_pixels = (7 * rng.normal(size=(5, 64, 64, 1))).astype(np.float32)
-    tables = {"cutouts": {"system": np.arange(5), "pixels": sky_pixels}}
-    store.write(tmp_path / "sky.h5", tables, {"cutouts": simulate.UNITS["cutouts"]}, {})
+    hashes = np.array([f"piece {i}" for i in range(5)])
+    tables = {
+        "systems": {"index": np.arange(5), "content_hash": hashes},
+        "cutouts": {"system": np.arange(5), "pixels": sky_pixels},
+    }
+    units = {"systems": {"index": "", "content_hash": ""}, "cutouts": simulate.UNITS["cutouts"]}
+    store.write(tmp_path / "sky.h5", tables, units, {})
     u = numbers(40)
     on_sky = simulate.draw(0, u, SETTINGS | {"background": str(tmp_path / "sky.h5")})
     drawn = sky.draw(u, {}, SETTINGS["prior"])
@@ -134,6 +139,9 @@ def test_images_are_laid_upon_pieces_of_real_sky(tmp_path):
     off = (on_sky["cutouts"]["pixels"] - model) / sigma
     # noise of the survey, whatever the unit of the pieces; few different ones
     assert off.std() == pytest.approx(1, abs=0.1)
+    # mocks upon one piece are one group
+    group = on_sky["systems"]["group"]
+    assert {*group} == {*hashes}
 
 
 def test_the_bands_of_a_file_are_named_in_the_order_of_its_planes(tmp_path):

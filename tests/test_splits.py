@@ -1,7 +1,10 @@
 """Splits: fractions by stratum, and stability when the data grow."""
 
+import zlib
+
 import numpy as np
 
+from lensmill.pipeline import splits, store
 from lensmill.pipeline.splits import labels
 
 STRATUM = np.random.default_rng(1).choice([1, 2, 4], 10_000, p=[0.3, 0.65, 0.05])
@@ -25,3 +28,42 @@ def test_growth_changes_no_label():
 def test_another_population_is_split_otherwise():
     first, other = (labels(f"e/{p}/1", STRATUM, BLOCKS) for p in "pq")
     assert 0.2 < (first != other).mean() < 0.5
+
+
+def grouped(path, population, group, seed=None):
+    n = len(group)
+    systems = {"index": np.arange(n), "kind": np.arange(n) % 3, "group": np.array(group)}
+    facts = {"experiment": "e", "population": population} | ({} if seed is None else {"seed": seed})
+    store.write(path, {"systems": systems}, {"systems": dict.fromkeys(systems, "")}, facts)
+    splits.write(str(path), str(path) + ".split", "kind", BLOCKS)
+    return store.read(str(path) + ".split", "systems")["split"]
+
+
+def test_a_group_is_never_parted_and_has_its_part_in_every_population(tmp_path):
+    names = np.array([f"host {i}" for i in range(2000)])
+    one = grouped(tmp_path / "one.h5", "one", np.repeat(names, 3))
+    other = grouped(tmp_path / "other.h5", "other", names[::-1], seed=5)
+    assert (one.reshape(-1, 3) == one[::3, None]).all()
+    assert (other[::-1] == one[::3]).all()
+    shares = np.bincount(other, minlength=3) / 2000
+    assert abs(shares - [0.8, 0.1, 0.1]).max() < 4 * np.sqrt(0.16 / 2000)
+
+
+def test_groups_that_are_added_change_no_part(tmp_path):
+    group = [f"{i:06d}" for i in range(300)]
+    split = grouped(tmp_path / "all.h5", "p", group)
+    assert (grouped(tmp_path / "few.h5", "p", group[:70]) == split[:70]).all()
+
+
+def test_systems_without_a_group_are_split_as_if_alone(tmp_path):
+    none = grouped(tmp_path / "none.h5", "p", [""] * 500)
+    assert (none == labels("e/p/0", np.arange(500) % 3, BLOCKS)).all()
+    some = grouped(tmp_path / "some.h5", "p", ["a", "a"] + [""] * 498)
+    assert some[0] == some[1]
+    assert (some[2:] == labels("e/p/0", np.arange(2, 500) % 3, BLOCKS)).all()
+
+
+def test_systems_without_groups_are_split_as_ever():
+    # frozen: another order of the random numbers would part every published split
+    split = labels("lens_finding/euclid/1", np.arange(1000) % 7, BLOCKS)
+    assert zlib.crc32(split.tobytes()) == 4242008686

@@ -306,12 +306,31 @@ def training_data(wildcards):
     }
 
 
+def has_real_sky(experiment, population):
+    """Say whether images are real ones, or mocks upon them."""
+    chosen = config["experiments"][experiment]["populations"][population]
+    return "background" in chosen or not is_simulated(experiment, population)
+
+
+def kind_of_groups(experiment, population):
+    """Say what the groups of a population are: of a column, or the images it was cut from."""
+    populations = config["experiments"][experiment]["populations"]
+    chosen = populations[population]
+    chosen = populations[chosen["background"]] if "background" in chosen else chosen
+    if chosen.get("group") is not None:
+        return "named"
+    if "background" in populations[population] or chosen.get("place") == "corners":
+        return "images"
+    return None
+
+
 def test_data(wildcards):
     """Name the data set that a network is judged by, and what goes with it.
 
     That is the split of a simulated one, unless it is images that no network learns from, which are
-    all judged; for images of another population than the network's own, the scores on that one,
-    whose threshold is used; and if both are real, that one, which must hold none of these images.
+    all judged if they name no groups as the network's own population does; for images of another
+    population than that one, its scores, whose threshold is used; and if neither is a mock without
+    real sky, its data and split, of which no image and no group may be here.
     """
     experiment, population = wildcards.experiment, wildcards.population
     folder = f"results/{experiment}/data/{population}"
@@ -326,13 +345,20 @@ def test_data(wildcards):
     images = "observation" in setting("populations")(wildcards)[population]
     learned = {n["train_on"] for n in setting("networks")(wildcards).values()}
     in_parts = not images or population in learned
-    if population == own or (in_parts and is_simulated(experiment, population)):
+    kinds = [kind_of_groups(experiment, p) for p in (population, own)]
+    grouped = images and kinds[0] is not None and kinds[0] == kinds[1]
+    if (
+        population == own
+        or grouped
+        or (in_parts and is_simulated(experiment, population))
+    ):
         files["split"] = f"{folder}/split.h5"
     if images and population != own:
         scores = f"results/{experiment}/scores/{wildcards.network}"
         files["reference"] = f"{scores}/{own}/scores.json"
-        if not any(is_simulated(experiment, p) for p in (population, own)):
+        if all(has_real_sky(experiment, p) for p in (population, own)):
             files["learned"] = f"results/{experiment}/data/{own}/dataset.h5"
+            files["learned_split"] = f"results/{experiment}/data/{own}/split.h5"
     return files
 
 

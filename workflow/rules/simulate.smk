@@ -72,6 +72,8 @@ rule check_dataset:
         ),
     log:
         "results/{experiment}/logs/check_dataset/{population}.log",
+        # beside the log, since Snakemake takes away what a failed check has written
+        copies="results/{experiment}/logs/check_dataset/{population}.copies.csv",
     benchmark:
         "results/{experiment}/benchmarks/check_dataset/{population}.tsv"
     priority: 20

@@ -6,4 +6,5 @@ from lensmill.pipeline import checks, intact, logs
 logs.start(snakemake.log[0])
 intact.verify(snakemake.input)
 check = experiments.load(snakemake.wildcards.experiment, "check").check
-checks.report(check(snakemake.input[0], snakemake.params.settings), snakemake.output[0])
+found = check(snakemake.input[0], snakemake.params.settings)
+checks.report(found, snakemake.output[0], snakemake.log.copies)

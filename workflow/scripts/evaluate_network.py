@@ -6,7 +6,8 @@ from lensmill.pipeline import intact, logs
 logs.start(snakemake.log[0])
 intact.verify(snakemake.input)
 job, files = snakemake.wildcards, snakemake.input
-given = {name: files[name] for name in ("reference", "learned") if name in files.keys()}
+asked = ("reference", "learned", "learned_split")
+given = {name: files[name] for name in asked if name in files.keys()}
 experiments.load(job.experiment, "evaluate").evaluate(
     model=files.model,
     training=files.training,

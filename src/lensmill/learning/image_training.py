@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from lensmill.learning.equivariant import ORDER as VIEWS
 from lensmill.learning.equivariant import transform
 from lensmill.learning.training import NOISE, ORDER, Epochs
-from lensmill.pipeline import store
+from lensmill.pipeline import splits, store
 from lensmill.pipeline.splits import TRAIN, VALIDATION
 
 log = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ def read(
     dataset, split : path
     fold, folds : int
         With ``folds``, training and validation parts are pooled and cut into as many folds with
-        equal fractions of lenses; number ``fold`` of 1 ... folds judges. The test part is never
-        looked at.
+        equal fractions of lenses, no group in two of them; number ``fold`` of 1 ... folds judges.
+        The test part is never looked at.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def read(
         if not 1 <= fold <= folds:
             raise ValueError(f"fold is {fold}, but must lie between 1 and folds = {folds}")
         pool = np.flatnonzero(known & np.isin(parts["split"], (TRAIN, VALIDATION)))
-        cut = StratifiedKFold(folds, shuffle=True, random_state=0).split(pool, is_lens[pool])
+        cut = _folds(folds, is_lens[pool], splits.groups(str(dataset)), pool)
         learned, judging = (pool[chosen] for chosen in list(cut)[fold - 1])
     else:
         learned, judging = (
@@ -79,6 +79,22 @@ def read(
     if unknown := int((~known).sum()):
         log.info("%d systems without a label are left out", unknown)
     return tuple(Labelled(pixels, rows, is_lens[rows]) for rows in (learned, judging))
+
+
+def _folds(
+    folds: int, is_lens: NDArray, group: NDArray | None, pool: NDArray
+) -> Iterator[tuple[NDArray, NDArray]]:
+    """Cut a pool of rows into folds; a system without a group is one of its own."""
+    if group is None:
+        return StratifiedKFold(folds, shuffle=True, random_state=0).split(pool, is_lens)
+    names = [
+        f"in {name}" if name else f"row {row}" for row, name in zip(pool, group[pool], strict=True)
+    ]
+    _, number = np.unique(names, return_inverse=True)
+    if number.max() + 1 < folds:
+        raise ValueError(f"{number.max() + 1} groups cannot be cut into folds = {folds}")
+    cut = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
+    return cut.split(pool, is_lens, number)
 
 
 def _same_order(index: NDArray, other: NDArray, name: str) -> None:

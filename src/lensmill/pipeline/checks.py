@@ -10,6 +10,7 @@ Statistical checks (a fraction, a distribution) are *flagged* beyond 3 sigma (p 
 runs, which a person can look at, and fail one run in 5,000, which keeps a failure worth the name.
 """
 
+import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,16 +57,29 @@ def failed(results: Sequence[Mapping[str, Any]]) -> list[str]:
     return [check["sentence"] for check in results if check["passed"] is False]
 
 
-def report(found: Mapping[str, Any], path: str | Path) -> None:
+def report(found: Mapping[str, Any], path: str | Path, copies: str | Path | None = None) -> None:
     """Write what was found to ``path``, and raise if a check has failed.
+
+    The pairs of copies, if they were looked for, go to ``copies`` (CSV), all of them.
 
     Raises
     ------
     ValueError
         With the sentences, and so the numbers, of all failed checks.
     """
+    pairs = found.get("pairs", [])
+    found = {name: value for name, value in found.items() if name != "pairs"}
     Path(path).write_text(json.dumps(found, indent=1) + "\n")
-    if sentences := failed(found["checks"]):
+    sentences = failed(found["checks"])
+    if copies is not None and pairs:
+        with Path(copies).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows(pairs)
+        if len(pairs) > 1:
+            sentences.append(
+                f"all pairs of copies are listed in {copies}; take one of each out, or "
+                "give copies of one object one group"
+            )
+    if sentences:
         raise ValueError(f"data set {found['population']!r} refused: {'; '.join(sentences)}")
 
 

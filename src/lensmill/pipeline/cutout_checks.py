@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtr
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
@@ -20,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from lensmill.imaging import quality
-from lensmill.pipeline import checks, logs, store
+from lensmill.pipeline import checks, copies, logs, splits, store
 
 PIECE = 1 << 25  # bytes of images read at a time
 MAX_METADATA_AUROC = 0.6  # what is not in the image should say nothing; 0.1 for selection effects
@@ -38,8 +40,13 @@ TRUTH = (
     *("Einstein_area", "numb_pix_lensed_image", "flux_lensed_image_in_sigma"),
 )
 # Names, not properties; and what is measured on the pixels, which has a check of its own
-NO_METADATA = ("index", "is_lens", "label_known", "kind", "name", "file", "content_hash", "snr")
+NO_METADATA = (
+    *("index", "is_lens", "label_known", "kind", "name", "file", "content_hash", "group", "snr"),
+)
 MEASURED = ("snr_", "sky_")  # columns of single bands begin with these
+PAIR = tuple(  # columns of the list of copies
+    f"{name}{end}" for end in ("", "_of_copy") for name in ("system", "index", "group", "label")
+)
 CATEGORIES = 32  # different texts up to which a column of text is one of classes
 
 
@@ -47,6 +54,7 @@ class Numbers(NamedTuple):
     """What is measured on every image, each of shape (n,) or as said."""
 
     prints: NDArray  # uint64, see `fingerprints`
+    signatures: NDArray  # (n, `copies.NUMBERS`) float32
     statistics: dict[str, NDArray]
     constant: NDArray  # bool: some band has one value only
     finite: NDArray  # bool
@@ -127,6 +135,7 @@ def _measure(system: NDArray, pixels: NDArray) -> Numbers:
     size = height * width
     return Numbers(
         fingerprints(pixels),
+        copies.signatures(sane),
         statistics,
         (low == high).any(axis=1),
         finite,
@@ -136,80 +145,180 @@ def _measure(system: NDArray, pixels: NDArray) -> Numbers:
     )
 
 
-def _hashes(dataset: str) -> list[NDArray]:
-    """Return what identifies every image: its fingerprint, and the hash of its native pixels."""
-    prints = np.concatenate([fingerprints(pixels) for _, pixels in pieces(dataset)])
-    found = [prints]
+def _hashes(dataset: str) -> tuple[list[NDArray], NDArray]:
+    """Return what identifies every image: its fingerprint, and the hash of its native pixels.
+
+    And its signature, by which copies that differ in their numbers are looked for.
+    """
+    prints, signatures = [], []
+    for _, pixels in pieces(dataset):
+        prints.append(fingerprints(pixels))
+        signatures.append(copies.signatures(np.nan_to_num(pixels, posinf=0, neginf=0)))
+    found = [np.concatenate(prints)]
     with h5py.File(dataset) as file:
         if "content_hash" in file["systems"]:
             found.append(file["systems/content_hash"].asstr()[:])
-    return found
+    return found, np.concatenate(signatures)
 
 
-def duplicates(dataset: str, prints: NDArray | None = None) -> list[dict[str, Any]]:
+def copied(
+    dataset: str, prints: NDArray, signatures: NDArray, systems: Mapping[str, NDArray]
+) -> list[copies.Pair]:
+    """Return all pairs of images of which one is a copy of the other, see `duplicates`."""
+    found = {}
+    for key in (prints, *(systems[k] for k in ("content_hash",) if k in systems)):
+        _, first, member = np.unique(key, return_index=True, return_inverse=True)
+        earlier = first[member]
+        for row in np.flatnonzero(earlier != np.arange(len(key))).tolist():
+            found[row, int(earlier[row])] = True
+    near = np.array([p for p in copies.candidates(signatures).tolist() if tuple(p) not in found])
+    pixels = store.memmap(dataset, "cutouts", "pixels")
+    for pair in copies.pairs(near, pixels.__getitem__, pixels.__getitem__):
+        found[pair.row, pair.other] = pair.exact
+    return [copies.Pair(*rows, exact) for rows, exact in sorted(found.items())]
+
+
+def duplicates(
+    dataset: str, prints: NDArray | None = None, signatures: NDArray | None = None
+) -> tuple[list[dict[str, Any]], list[list[str]]]:
     """Check that no image occurs twice, and none with both labels.
 
-    Two images are the same if their native pixels are, or the ingested ones but for turning and
-    mirroring. ``prints`` spares reading the images again.
+    Two images are the same if their native pixels are, or the ingested ones but for turning,
+    mirroring, a gain and a shift by up to `copies.SHIFT` pixels. Copies that carry one group are
+    declared as such: they fall into one part of the split, and only their labels must agree.
+    ``prints`` and ``signatures`` spare reading the images again.
+
+    Returns
+    -------
+    checks, pairs : list
+        The pairs of rows to blame: name, name of the copy, group and label of each.
     """
     systems = store.read(dataset, "systems")
     if len(systems["index"]) < 2:
         why = f"{len(systems['index'])} image has nothing to be compared with"
-        return [checks.skipped(name, why) for name in ("no duplicates", "one label per image")]
-    keys = [prints] if prints is not None else _hashes(dataset)[:1]
-    keys += [systems["content_hash"]] if "content_hash" in systems else []
-    copy = np.full(len(systems["index"]), -1)
-    for key in keys:
-        _, first, group = np.unique(key, return_index=True, return_inverse=True)
-        earlier = first[group]
-        copy = np.where((copy < 0) & (earlier != np.arange(len(key))), earlier, copy)
-    twice = np.flatnonzero(copy >= 0)
-    known = systems["label_known"] == 1
-    label = systems["is_lens"]
-    both = twice[known[twice] & known[copy[twice]] & (label[twice] != label[copy[twice]])]
+        return [checks.skipped(name, why) for name in ("no duplicates", "one label per image")], []
+    if prints is None or signatures is None:
+        (prints, *_), signatures = _hashes(dataset)
+    n = len(systems["index"])
+    group = systems["group"].astype(str) if "group" in systems else np.full(n, "")
+    known, label = systems["label_known"] == 1, systems["is_lens"]
+    # images of one host may share their noise, as mocks upon the same sky do, and not their light
+    linked = [
+        p
+        for p in copied(dataset, prints, signatures, systems)
+        if p.exact or not group[p.row] or group[p.row] != group[p.other]
+    ]
+    twice, both = [], []
+    for rows in _families(linked, n):
+        for k, i in enumerate(rows):
+            before = rows[:k]
+            other = [j for j in before if not group[i] or group[i] != group[j]]
+            twice += [(i, other[0])] if other else []
+            other = [j for j in before if known[i] and known[j] and label[i] != label[j]]
+            both += [(i, other[0])] if other else []
     results = []
-    for name, rule, rows in (
-        ("no duplicates", "occur twice", twice),
-        ("one label per image", "occur in both classes", both),
+    for name, rule, found in (
+        ("no duplicates", "occur twice", sorted(twice)),
+        ("one label per image", "occur in both classes", sorted(both)),
     ):
-        sentence = f"none of {len(copy)} images {rule}"
-        if len(rows):
-            pairs = ", ".join(
-                f"{_called(systems, i)} = {_called(systems, copy[i])}" for i in rows[:3]
+        sentence = f"none of {n} images {rule}"
+        if found:
+            shown = ", ".join(
+                f"{_called(systems, i)} = {_called(systems, j)}" for i, j in found[:3]
             )
-            sentence = f"{len(rows)} of {len(copy)} images {rule} (first: {pairs})"
-        results.append(checks.outcome(name, not len(rows), len(rows), 0, sentence))
+            sentence = f"{len(found)} of {n} images {rule} (first: {shown})"
+        results.append(checks.outcome(name, not found, len(found), 0, sentence))
     if known.sum() < 2:
         results[-1] = checks.skipped(name, "fewer than two labels are known")
+
+    def described(row: int) -> list[str]:
+        text = str(label[row]) if known[row] else ""
+        return [_called(systems, row), str(systems["index"][row]), group[row], text]
+
+    return results, [described(i) + described(j) for i, j in sorted({*twice, *both})]
+
+
+def _families(linked: Sequence[copies.Pair], n: int) -> list[list[int]]:
+    """Return the rows of every image that there is more than once, in order."""
+    if not linked:
+        return []
+    one, two = (np.array([pair[k] for pair in linked]) for k in (0, 1))
+    graph = coo_array((np.ones(len(one), bool), (one, two)), shape=(n, n))
+    _, family = connected_components(graph, directed=False)
+    members: dict[int, list[int]] = {}
+    for row in np.unique([one, two]).tolist():
+        members.setdefault(int(family[row]), []).append(row)
+    return list(members.values())
+
+
+def shared(
+    dataset: str, other: str, rows: NDArray | None = None, other_rows: NDArray | None = None
+) -> list[dict[str, Any]]:
+    """Check that two data sets (a training and a test sample) share neither image nor group.
+
+    Images are the same as in `duplicates`. A group is that of the column, and the image that a
+    system was cut from: mocks upon the corners of an image have its hash.
+
+    Parameters
+    ----------
+    dataset, other : path
+    rows, other_rows : array of int, optional
+        The systems of each that are meant; all by default.
+    """
+    (mine, signatures), (theirs, of_other) = _hashes(dataset), _hashes(other)
+    rows = np.arange(len(signatures)) if rows is None else rows
+    other_rows = np.arange(len(of_other)) if other_rows is None else other_rows
+    common = np.zeros(0, np.int64)
+    for one, two in zip(mine, theirs, strict=False):
+        common = np.union1d(common, rows[np.isin(one[rows], two[other_rows])])
+    pixels, others = (store.memmap(d, "cutouts", "pixels") for d in (dataset, other))
+    names = [str(store.attributes(d).get("population", "unnamed")) for d in (dataset, other)]
+    alike = pixels.shape[1:] == others.shape[1:]
+    if alike:
+        near = copies.candidates(signatures[rows], of_other[other_rows])
+        near = np.stack([rows[near[:, 0]], other_rows[near[:, 1]]], axis=1)
+        near = near[~np.isin(near[:, 0], common)]
+        found = copies.pairs(near, pixels.__getitem__, others.__getitem__)
+        common = np.union1d(common, [pair.row for pair in found]).astype(np.int64)
+    belongs = [_belongs(d, r) for d, r in ((dataset, rows), (other, other_rows))]
+    in_both = np.zeros(len(rows), bool)
+    for own in belongs[0]:
+        in_both |= np.isin(own, sorted({*np.concatenate([*belongs[1], [""]])} - {""}))
+    results = []
+    for what, thing, found in (
+        ("image", "images", common),
+        ("group", "systems", rows[in_both]),
+    ):
+        sentence = f"{names[0]!r} and {names[1]!r} have no {what} in common"
+        if len(found):
+            systems = store.read(dataset, "systems")
+            first = ", ".join(_called(systems, int(i)) for i in found[:3])
+            sentence = (
+                f"{len(found)} of {len(rows)} {thing} of {names[0]!r} are in {names[1]!r} "
+                f"as well (first: {first})"
+                if what == "image"
+                else f"{len(found)} of {len(rows)} systems of {names[0]!r} belong to a group that "
+                f"is in {names[1]!r} as well (first: {first})"
+            )
+        results.append(
+            checks.outcome(f"no {what} in both", not len(found), len(found), 0, sentence)
+        )
+    # images of unlike size can only be the same by their native pixels
+    if not (len(rows) and len(other_rows)) or not (alike or min(len(mine), len(theirs)) > 1):
+        shapes = pixels.shape[1:], others.shape[1:]
+        why = f"images of {names[0]!r}, {shapes[0]}, and {names[1]!r}, {shapes[1]}, do not compare"
+        results[0] = checks.skipped("no image in both", why)
     return results
 
 
-def shared(dataset: str, other: str) -> dict[str, Any]:
-    """Check that two data sets have no image in common (a training and a test sample)."""
-    common = np.zeros(0, np.int64)
-    hashes = [_hashes(d) for d in (dataset, other)]
-    names = [str(store.attributes(d).get("population", "unnamed")) for d in (dataset, other)]
-    shapes = [_shape(d) for d in (dataset, other)]
-    # images of unlike size can only be the same by their native pixels
-    if not all(len(h[0]) for h in hashes) or (shapes[0] != shapes[1] and min(map(len, hashes)) < 2):
-        why = f"images of {names[0]!r}, {shapes[0]}, and {names[1]!r}, {shapes[1]}, do not compare"
-        return checks.skipped("no image in both", why)
-    for one, two in zip(*hashes, strict=False):
-        common = np.union1d(common, np.flatnonzero(np.isin(one, two)))
-    sentence = f"{names[0]!r} and {names[1]!r} have no image in common"
-    if len(common):
-        systems = store.read(dataset, "systems")
-        first = ", ".join(_called(systems, int(i)) for i in common[:3])
-        sentence = (
-            f"{len(common)} of {len(systems['index'])} images of {names[0]!r} are in {names[1]!r} "
-            f"as well (first: {first})"
-        )
-    return checks.outcome("no image in both", not len(common), len(common), 0, sentence)
-
-
-def _shape(dataset: str) -> tuple[int, ...]:
+def _belongs(dataset: str, rows: NDArray) -> list[NDArray]:
+    """Return what systems belong to: their group, and the image that they were cut from."""
+    group = splits.groups(dataset)
+    found = [] if group is None else [group[rows]]
     with h5py.File(dataset) as file:
-        return file["cutouts/pixels"].shape[1:]
+        if "content_hash" in file["systems"]:
+            found.append(file["systems/content_hash"].asstr()[:].astype(str)[rows])
+    return found
 
 
 def _called(systems: Mapping[str, NDArray], row: int) -> str:
@@ -445,8 +554,8 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``population``, ``dataset``, ``statistics``, ``checks`` (see `lensmill.pipeline.checks`)
-        and ``sketch``.
+        ``population``, ``dataset``, ``statistics``, ``checks`` (see `lensmill.pipeline.checks`),
+        ``sketch`` and ``pairs`` of copies, a table with its header.
     """
     facts = store.attributes(dataset)
     systems = store.read(dataset, "systems")
@@ -460,12 +569,14 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     together = rows_belong_together(dataset, numbers.system)
     results = [_counted(facts, systems, settings), together, columns.finite(), bad.outcome()]
     results += [constant.outcome(), clipping(numbers)]
+    pairs: list[list[str]] = []
     if not checks.failed([together, bad.outcome()]):
         one_class = settings.get("label") is not None
         fewest = settings.get("min_class_fraction", MIN_CLASS_FRACTION)
         # all that a simulator records is the truth, but for what is masked
         simulated = {*systems} - {"masked_fraction"} if "systems" in settings else set()
-        results += duplicates(dataset, numbers.prints)
+        found, pairs = duplicates(dataset, numbers.prints, numbers.signatures)
+        results += found
         results += [
             balance(dataset, fewest, one_class),
             labels_shifted(dataset, numbers.statistics),
@@ -485,6 +596,7 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "statistics": columns.numbers(),
         "checks": results,
         "sketch": checks.sketch(numbers.prints),
+        "pairs": [list(PAIR), *pairs],
     }
 
 

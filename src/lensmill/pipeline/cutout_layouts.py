@@ -35,6 +35,7 @@ class Candidate(NamedTuple):
     metadata: Mapping[str, str] = {}
     reason: str = ""  # why it cannot be used, if that is known already
     corner: int | None = None  # of the image that is meant; None: its centre
+    group: str = ""  # what it belongs to, if anything
 
 
 class Rows(NamedTuple):
@@ -83,6 +84,7 @@ def bologna(path: Path, settings: Mapping[str, Any]) -> list[Candidate]:
         read = read_table(table_path)
         id_column = _column(read.names, ("id", "object_id"), table_path)
         label_column = _column(read.names, ("is_lens", "label"), table_path)
+        _need_group(read.names, settings, table_path)
         for line, cells in zip(read.lines, read.cells, strict=True):
             rows[text_tables.identity(cells[id_column])].append((line, cells))
     files: dict[str, dict[str, list[Path]]] = {}
@@ -104,10 +106,12 @@ def bologna(path: Path, settings: Mapping[str, Any]) -> list[Candidate]:
         shown = next((paths[0] for paths in chosen if paths), every[0] if every else None)
         candidate = Candidate(name, _relative(shown, path) if shown else f"ID {name}")
         reasons = [*_faults_of_files(path, found, wanted, chosen)]
-        label, metadata = settings["label"], {}
+        label, metadata, group = settings["label"], {}, ""
         if table_path is not None:
             label, metadata, why = _label_of(rows.get(name, []), label_column, table_path.name)
             metadata.pop(id_column, None)
+            group = _group(metadata, settings)
+            metadata.pop(settings["group"], None)
             reasons += [why] if why else []
         elif labels:
             label, why = _label_of_folder(path, [f for paths in chosen for f in paths], labels)
@@ -115,7 +119,11 @@ def bologna(path: Path, settings: Mapping[str, Any]) -> list[Candidate]:
         sources = tuple(Source(paths[0]) for paths in chosen if paths)
         candidates.append(
             candidate._replace(
-                sources=sources, label=label, metadata=metadata, reason="; ".join(reasons)
+                sources=sources,
+                label=label,
+                metadata=metadata,
+                reason="; ".join(reasons),
+                group=group,
             )
         )
     return candidates + stray
@@ -223,6 +231,7 @@ def table(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dic
             f"and a file for each band); the columns are: {', '.join(read.names)}. Name them so, "
             "or set name, bands or files"
         )
+    _need_group(read.names, settings, path)
     standing: dict[str, list[int]] = defaultdict(list)
     for line, cells in zip(read.lines, read.cells, strict=True):
         standing[cells[name_column]].append(line)
@@ -246,9 +255,26 @@ def table(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dic
         sources = tuple(_source(path.parent, text) for text in texts)
         used = {name_column, "label", *(() if template else map(str, bands))}
         metadata = {key: text for key, text in cells.items() if key not in used}
+        group = _group(cells, settings)
+        metadata.pop(settings["group"], None)
         files = ", ".join(dict.fromkeys(text for text in texts if text)) or f"line {line}"
-        candidates.append(Candidate(name, files, sources, label, metadata, "; ".join(reasons)))
+        candidate = Candidate(name, files, sources, label, metadata, "; ".join(reasons))
+        candidates.append(candidate._replace(group=group))
     return candidates, read.units
+
+
+def _need_group(names: list[str], settings: Mapping[str, Any], path: Path) -> None:
+    if settings["group"] is not None and settings["group"] not in names:
+        raise ValueError(
+            f"group: there is no column {settings['group']!r} in {path}; the columns are: "
+            f"{', '.join(names)}"
+        )
+
+
+def _group(cells: dict[str, str], settings: Mapping[str, Any]) -> str:
+    """Return the group of a row, as it is written; "" if its cell says nothing."""
+    text = cells.get(settings["group"], "")
+    return "" if text.casefold() in UNKNOWN else text
 
 
 def _file_of_band(cells: dict[str, str], band: Any, template: str | None, path: Path) -> str:

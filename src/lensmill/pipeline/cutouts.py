@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "labels": None,  # folder: label, or the path of the challenge's label table
     "bands": None,  # band of the observation: name of the survey
     "name": "name",  # column of the table
+    "group": None,  # column of the table: what a system belongs to
     "files": None,  # template of the files that a table means
     "pixel_scale": None,  # [arcsec], in place of what the files say
     "mask_values": [],
@@ -79,6 +80,7 @@ class Image(NamedTuple):
     pixels: NDArray  # (size, size, bands) float32
     numbers: dict[str, float]  # columns of `systems`
     content_hash: str
+    host_hash: str  # of the whole image that it is a corner of, else its own
     notes: tuple[str, ...]  # what its owner should know
 
 
@@ -183,6 +185,14 @@ def _check(settings: Mapping[str, Any]) -> None:
             f"bands: {', '.join(unknown)} is no band of the observation, which has "
             f"{', '.join(bands)}; write band of the observation: name of the survey"
         )
+    in_table = settings["format"] == "table" or (
+        settings["format"] == "bologna" and isinstance(settings["labels"], str)
+    )
+    if settings["group"] is not None and not in_table:
+        raise ValueError(
+            f"group: {settings['group']!r} is the name of a column, but format "
+            f"{settings['format']!r} reads no table here; list the images in one (format: table)"
+        )
     if settings["label"] is not None and settings["labels"]:
         raise ValueError("label and labels are both given; leave one out")
     if isinstance(settings["labels"], Mapping):
@@ -202,7 +212,7 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     mask_values = list(settings["mask_values"])
     if settings["format"] == "bologna":
         mask_values.append(cutout_layouts.BOLOGNA_MASK)
-    frames, masked, hashes, snrs, notes = [], [], [], [], []
+    frames, masked, hashes, hosts, snrs, notes = [], [], [], [], [], []
     planes: dict[str, cutout_files.Plane] = {}
     numbers: dict[str, float] = {"saturated_fraction": 0.0}
     areas = []
@@ -211,6 +221,9 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
             whole = cutout_files.read(source, settings["pixel_scale"])
             plane = cutout_files.cut(whole, *_window(whole, candidate.corner, settings))
             shape = (whole if candidate.corner is None else plane).pixels.shape
+            if candidate.corner is not None:
+                middle = cutout_files.cut(whole, *_window(whole, None, settings))
+                hosts.append(_hash(middle.pixels))
             band_image = _band(plane, mask_values, settings)
         except Refused as reason:
             raise Refused(f"{source.path.name}, band {band!r}: {reason}") from reason
@@ -249,9 +262,16 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     numbers["snr"] = float(np.sqrt(np.sum(np.square(snrs))))
     numbers["masked_fraction"] = float(np.mean(masked))
     _judge(numbers, areas, settings)
-    together = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode())
-    digest = together if isinstance(together, str) else together.hexdigest()
-    return Image(np.stack(frames, axis=-1).astype(np.float32), numbers, digest, tuple(notes))
+    own = _together(hashes)
+    host = _together(hosts) if candidate.corner is not None else own
+    return Image(np.stack(frames, axis=-1).astype(np.float32), numbers, own, host, tuple(notes))
+
+
+def _together(hashes: list[str]) -> str:
+    """Return one hash for all bands of an image."""
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def _same_sky(
@@ -625,10 +645,19 @@ def _write(
         "content_hash": np.array([image.content_hash for image in images], dtype=str),
         "resampled": changed.astype(np.uint8),
     }
+    if settings["group"] is not None or settings["place"] == "corners":
+        # the corners of one image belong together, and to every cut-out made of it
+        systems["group"] = np.array(
+            [
+                c.group or (image.host_hash if c.corner is not None else "")
+                for c, image in zip(used, images, strict=True)
+            ],
+            dtype=str,
+        )
     for name in images[0].numbers:
         systems[name] = np.array([image.numbers[name] for image in images], np.float64)
     extra, extra_units = cutout_layouts.metadata_columns(
-        [c.metadata for c in used], {*systems}, units
+        [c.metadata for c in used], {*systems, "group"}, units
     )
     unit = {
         name: "arcsec" if name.startswith(("native_pixel_scale", "off_centre")) else ""

@@ -1,8 +1,14 @@
-"""Splits: which systems train a network, which choose its epoch and which judge it."""
+"""Splits: which systems train a network, which choose its epoch and which judge it.
 
+Systems of one group (an object, a tile of the sky, a host, a cluster, a box of a simulation) fall
+into one part, in all populations of an experiment that name the group alike.
+"""
+
+import hashlib
 import logging
 import zlib
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,12 +49,57 @@ def labels(key: str, stratum: NDArray, blocks: tuple[int, int, int]) -> NDArray:
     return split
 
 
+def parts_of_groups(experiment: str, group: NDArray, blocks: tuple[int, int, int]) -> NDArray:
+    """Return 0, 1 or 2 (train, validation, test) for groups, by their names alone.
+
+    A part is a hash of the experiment and the name, so that it is the same in every population
+    and data that are added later change none. The parts have their sizes on average: n groups are
+    n throws of a die.
+
+    Parameters
+    ----------
+    experiment : str
+    group : array of str, shape (n,)
+    blocks : tuple of int
+        As in `labels`: the odds.
+    """
+    names, where = np.unique(np.asarray(group, dtype=str), return_inverse=True)
+    limits = np.cumsum(blocks) / sum(blocks)
+    hashes = [hashlib.sha256(f"{experiment}/{name}".encode()).digest() for name in names]
+    chance = np.array([int.from_bytes(h[:6], "little") / 2.0**48 for h in hashes])
+    return np.searchsorted(limits, chance, side="right").astype(np.uint8)[where]
+
+
+def groups(dataset: str) -> NDArray | None:
+    """Read the group of every system, "" for none; None where no system has one.
+
+    Returns
+    -------
+    array of str, shape (n,), or None
+    """
+    with h5py.File(dataset) as file:
+        if "group" not in file["systems"]:
+            return None
+        group = file["systems/group"].asstr()[:].astype(str)
+    return group if (group != "").any() else None
+
+
 def write(dataset: str, output: str, stratify_by: str, blocks: tuple[int, int, int]) -> None:
-    """Split the systems of a data set and write ``index`` and ``split`` to ``output``."""
+    """Split the systems of a data set and write ``index`` and ``split`` to ``output``.
+
+    Systems with a group go where their group goes, the others by `labels`.
+    """
     systems = store.read(dataset, "systems", ["index", stratify_by])
     facts = store.attributes(dataset)
     key = f"{facts['experiment']}/{facts['population']}/{facts.get('seed', 0)}"  # ingested: no seed
-    split = labels(key, systems[stratify_by], blocks)
+    group = groups(dataset)
+    if group is None:
+        split = labels(key, systems[stratify_by], blocks)
+    else:
+        alone = group == ""
+        split = parts_of_groups(str(facts["experiment"]), group, blocks)
+        split[alone] = labels(key, systems[stratify_by][alone], blocks)
+        log.info("%d systems in %d groups", (~alone).sum(), len(np.unique(group[~alone])))
     store.write(
         output,
         {"systems": {"index": systems["index"], "split": split}},

@@ -68,6 +68,7 @@ def evaluate(
     population: str,
     reference: str | None = None,
     learned: str | None = None,
+    learned_split: str | None = None,
 ) -> None:
     """Judge a network on the test systems of a population, or on all images of an ingested one.
 
@@ -99,22 +100,30 @@ def evaluate(
         false-positive rate of 1 % is what a survey would use; it also stands in where a population
         has too few non-lenses to set its own.
     learned : path, optional
-        A data set of real images that the network learned from.
+        A data set that the network learned from and that may share images or groups with this
+        one: real images, or mocks upon real sky.
+    learned_split : path, optional
+        Its split, whose test part the network has not seen.
 
     Raises
     ------
     ValueError
         If split, images and systems do not belong together, no system is left, the network learned
-        from some of these images, or it does not give a finite logit for every one.
+        from some of these images or their groups, or it does not give a finite logit for every one.
     """
-    if learned is not None:
-        found = cutout_checks.shared(dataset, learned)
-        if found["passed"] is False:
-            raise ValueError(
-                f"{found['sentence']}, from which {network} learned; take them out of one"
-            )
-    trained = networks.load(model, training, threads)
     systems, rows = _systems(dataset, split)
+    if learned is not None:
+        seen = None
+        if learned_split is not None:
+            seen = np.flatnonzero(store.read(learned_split, "systems")["split"] != TEST)
+        for found in cutout_checks.shared(dataset, learned, rows, seen):
+            if found["passed"] is False:
+                raise ValueError(
+                    f"{found['sentence']}, from which {network} learned; take them out of one, or "
+                    "set group: in both to a column that names what they have in common, so that "
+                    "the test part is judged"
+                )
+    trained = networks.load(model, training, threads)
     pixels = store.memmap(dataset, "cutouts", "pixels")
     networks.predict(trained, pixels, rows[:WARM_UP])
     begun = time.monotonic()

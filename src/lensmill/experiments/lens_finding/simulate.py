@@ -11,7 +11,7 @@ from lensmill.experiments.lens_finding.families import FAMILIES
 from lensmill.experiments.lens_finding.sky import KINDS, WIDTH
 from lensmill.imaging import cleaning, defects, noise, psf, quality, scenes
 from lensmill.imaging.render import render
-from lensmill.pipeline import store
+from lensmill.pipeline import splits, store
 from lensmill.pipeline.store import Tables
 
 __all__ = ["BATCH", "FAMILIES", "KINDS", "ROWS_OF", "UNITS", "WIDTH", "draw", "turned"]
@@ -45,6 +45,7 @@ UNITS = {
         "arc_length": "arcsec",
         "snr": "",
         "masked_fraction": "",
+        "group": "",
     },
     "cutouts": {"system": "", "pixels": "electron / s"},
 }
@@ -73,6 +74,7 @@ def draw(first: int, uniforms: NDArray, settings: Mapping[str, Any]) -> Tables:
     -------
     dict of dict of array
         Tables ``systems`` and ``cutouts``, n rows each in the same order; units in ``UNITS``.
+        Upon a background, systems have the ``group`` of their piece of it.
     """
     n = len(uniforms)
     drawn = sky.draw(uniforms, FAMILIES[settings["family"]], settings["prior"])
@@ -82,6 +84,9 @@ def draw(first: int, uniforms: NDArray, settings: Mapping[str, Any]) -> Tables:
     index = first + np.arange(n)
     truth = drawn.truth
     bright = is_lens & (lensed.sum(axis=(1, 2, 3)) > 0)
+    group = {}
+    if "background" in settings:
+        group["group"] = _groups(uniforms, settings["background"])
     return {
         "systems": {
             "index": index,
@@ -104,6 +109,7 @@ def draw(first: int, uniforms: NDArray, settings: Mapping[str, Any]) -> Tables:
             "arc_length": quality.arc_length(lensed, sigma, observation["pixel_scale"]),
             "snr": quality.snr(pixels, observation["pixel_scale"]),
             "masked_fraction": masked,
+            **group,
         },
         "cutouts": {"system": index, "pixels": pixels},
     }
@@ -201,13 +207,26 @@ def _keys(uniforms: NDArray, what: str) -> NDArray:
 def _background(uniforms: NDArray, dataset: str) -> NDArray:
     """Return pieces of real sky, in units of their noise, each in one of eight orientations."""
     patches = store.memmap(dataset, "cutouts", "pixels")
-    which = (uniforms[:, sky.SLOTS.index("background")] * len(patches)).astype(int)
-    pieces = np.array(patches[which])
+    pieces = np.array(patches[_pieces(uniforms, len(patches))])
     turns = (uniforms[:, sky.SLOTS.index("background_turn")] * 8).astype(int)
     for i, turn in enumerate(turns):
         piece = np.rot90(pieces[i], turn % 4)
         pieces[i] = piece[:, ::-1] if turn >= 4 else piece
     return pieces / quality.sky_sigma(pieces)[:, None, None, :]
+
+
+def _pieces(uniforms: NDArray, count: int) -> NDArray:
+    """Return the number of the piece of sky that each system is laid upon."""
+    return (uniforms[:, sky.SLOTS.index("background")] * count).astype(int)
+
+
+def _groups(uniforms: NDArray, dataset: str) -> NDArray:
+    """Return the group of each system's piece of sky; where it has none, what identifies it."""
+    systems = store.read(dataset, "systems")
+    own = systems.get("content_hash", systems["index"]).astype(str)  # of mocks: their number
+    named = splits.groups(dataset)
+    group = own if named is None else np.where(named == "", own, named)
+    return group[_pieces(uniforms, len(group))]
 
 
 def _rate(magnitude: NDArray | float, band: Mapping[str, Any]) -> Any:
