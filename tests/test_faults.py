@@ -266,6 +266,7 @@ def test_nan_in_a_data_set_stops_the_run_with_the_number_of_rows(folder):
     with h5py.File(folder / DATA / "dataset.h5", "r+") as file:
         rows = len(file["images/delay"])
         file["images/delay"][7] = np.nan
+        file.attrs["content_digest"] = store.content_digest(file)  # as if it had been made so
     status, _ = run(folder, (DATA / "split.h5").as_posix())
     assert status != 0
     log = (folder / LOGS / "check_dataset/sis_shear.log").read_text()
@@ -273,6 +274,18 @@ def test_nan_in_a_data_set_stops_the_run_with_the_number_of_rows(folder):
     assert "(first: row 7)" in log
     assert not (folder / DATA / "checks.json").exists()
     assert not (folder / DATA / "split.h5").exists()
+
+
+def test_a_data_set_that_was_edited_is_refused_with_what_to_do(folder):
+    with h5py.File(folder / DATA / "dataset.h5", "r+") as file:
+        file["images/delay"][7] = np.nan
+    status, _ = run(folder, (DATA / "split.h5").as_posix())
+    assert status != 0
+    log = (folder / LOGS / "check_dataset/sis_shear.log").read_text()
+    assert "dataset.h5 is damaged: its digest does not match; delete it and run again" in log
+    (folder / DATA / "dataset.h5").unlink()
+    status, said = run(folder, (DATA / "split.h5").as_posix())
+    assert status == 0, said
 
 
 # --- the settings are not what they were
