@@ -1,6 +1,7 @@
 """Scores of that number."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from lensmill.pipeline import store
 
 def evaluate(model, predictions, scores, network, population, **_):
     """Write scores that are a function of the trained number."""
-    value = int(Path(model).read_text()[:12], 16) / 16**12
+    with zipfile.ZipFile(model) as archive:
+        value = int(archive.read("value")[:12], 16) / 16**12
     store.write(
         predictions, {"systems": {"value": np.array([value])}}, {"systems": {"value": ""}}, {}
     )

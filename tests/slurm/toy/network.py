@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import time
+import zipfile
 from pathlib import Path
 
 from lensmill.pipeline import store
@@ -27,5 +28,6 @@ def train(dataset, model, history, training, settings, seed, checkpoints, **_):
         part.write_text(json.dumps(rows))
         part.replace(state)
     Path(history).write_text("".join(f"{epoch},{digest}\n" for epoch, digest in rows))
-    Path(model).write_text(rows[-1][1])
+    with zipfile.ZipFile(model, "w") as archive:  # as Keras saves a network
+        archive.writestr(zipfile.ZipInfo("value"), rows[-1][1])
     Path(training).write_text(json.dumps({"epochs": len(rows)}))
