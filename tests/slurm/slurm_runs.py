@@ -258,7 +258,7 @@ class Run:
                     scores.pop(cost, None)
                 found[name] = json.dumps(scores, sort_keys=True)
             elif file.name in ("model.keras", "history.csv") and "toy" in file.parts:
-                found[name] = file.read_text()
+                found[name] = file.read_bytes().hex()
         return found
 
     def close(self) -> None:
