@@ -13,6 +13,7 @@ localrules:
     compare_populations,
     tabulate_scores,
     plot_figure,
+    write_captions,
 
 
 def asked(job, resource):
