@@ -1,6 +1,6 @@
 """Names of the user's choice: what YAML makes of them, and what a file or a rule can bear.
 
-Imports only the standard library and YAML, which Snakemake has read the configuration with.
+Imports only the standard library, since every job of a workflow reads the settings.
 """
 
 import datetime
