@@ -448,10 +448,12 @@ def make(folder, target):
         if not (programs / name).exists():
             (programs / name).symlink_to(shutil.which(name))
     stamps = [word for stamp in ("run.stamp", "bin/python") for word in ("-o", f".venv/{stamp}")]
+    # As from a prompt: below `make test` it would be a sub-make, which names its directory.
+    prompt = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
     done = subprocess.run(
         ["make", *stamps, "CORES=1", target],
         cwd=folder,
-        env=os.environ | {"PATH": str(programs)},
+        env=prompt | {"PATH": str(programs)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
