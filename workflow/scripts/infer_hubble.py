@@ -9,7 +9,11 @@ hubble.infer_hubble(
     snakemake.input.dataset,
     snakemake.input.family,
     snakemake.input.predictions,
+    snakemake.input.mocks,
+    snakemake.input.mock_predictions,
     snakemake.output.table,
     snakemake.output.summary,
+    trained=snakemake.params.trained,
     prior=snakemake.params.prior,
+    false_alarm_rate=snakemake.params.false_alarm_rate,
 )

@@ -1,4 +1,4 @@
-"""Rule judge_family: real systems and mocks in, verdicts and their calibration out."""
+"""Rule judge_family: real systems and the calibration of the test in, verdicts out."""
 
 from lensmill.experiments.time_delay import predictive
 from lensmill.pipeline import intact, logs
@@ -7,10 +7,9 @@ logs.start(snakemake.log[0])
 intact.verify(snakemake.input)
 predictive.judge_family(
     snakemake.input.dataset,
-    snakemake.input.mocks,
+    snakemake.input.calibration,
     snakemake.output.table,
-    snakemake.output.summary,
     prior=snakemake.params.prior,
-    settings=snakemake.params.settings,
-    seed=snakemake.params.seed,
+    h0=snakemake.params.h0,
+    starts=snakemake.params.starts,
 )

@@ -283,6 +283,13 @@ def _system(rows: list[Row], problems: list[str]) -> dict:
             f"line {first.line}: {name!r} has one image; a delay needs two (one row per image, "
             "the same name in each)"
         )
+    exact = first.cells.get("d_dt_minus") == 0 == first.cells.get("d_dt_plus")
+    if "h0" in first.cells and not exact:
+        log.warning(
+            "line %d: h0 = %g of %s is taken for what a publication says and not used: it is the "
+            "truth of a mock only beside its exact d_dt (d_dt_minus = d_dt_plus = 0)",
+            *(first.line, first.cells["h0"], name),
+        )
     images = [_image(row, row is first, problems) for row in rows]
     if len(problems) == before:
         _check_images(rows, images, problems)

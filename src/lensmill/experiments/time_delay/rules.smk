@@ -4,13 +4,47 @@ Reads:  results/time_delay/data/, results/time_delay/scores/
 Writes: results/time_delay/hubble/{population}/
 """
 
+from lensmill.experiments.time_delay.settings import check_hubble
+
+try:
+    check_hubble(config["experiments"]["time_delay"])
+except ValueError as error:
+    raise WorkflowError(str(error)) from None
 HUBBLE = config["experiments"]["time_delay"]["hubble"]
 
+# The population that stands for the family of lens models: the networks learn from it.
+FAMILY = checked.population(config["experiments"]["time_delay"], HUBBLE["family"])
+TRAINED = {name: FAMILY["prior"][name] for name in ("h0", "omega_m")}
+PRIOR = {"h0": HUBBLE["h0"], "omega_m": TRAINED["omega_m"]}
 
-# The prior of the population that stands for the family of lens models.
-FAMILY_PRIOR = checked.population(
-    config["experiments"]["time_delay"], HUBBLE["family"]
-)["prior"]
+
+rule calibrate_family:
+    """Measure on mocks how well the training family fits its own members, and others."""
+    input:
+        mocks=f"results/time_delay/data/{HUBBLE['family']}/dataset.h5",
+        checks=f"results/time_delay/data/{HUBBLE['family']}/checks.json",
+    output:
+        "results/time_delay/hubble/family.json",
+    log:
+        "results/time_delay/logs/calibrate_family.log",
+    benchmark:
+        "results/time_delay/benchmarks/calibrate_family.tsv"
+    conda:
+        ROOT / "envs/simulate.yaml"
+    resources:
+        mem_mb=HUBBLE["resources"]["mem_mb"],
+        runtime=HUBBLE["resources"]["runtime"],
+    params:
+        prior=FAMILY["prior"],
+        h0=HUBBLE["h0"],
+        observation=config["experiments"]["time_delay"]["observations"][
+            HUBBLE["observation"]
+        ],
+        settings={key: HUBBLE[key] for key in ("mocks", "starts", "false_alarm_rate")},
+        seed=config["seed"],
+        code=code("experiments/time_delay/predictive.py"),
+    script:
+        ROOT / "workflow/scripts/calibrate_family.py"
 
 
 rule judge_family:
@@ -18,7 +52,7 @@ rule judge_family:
     input:
         dataset="results/time_delay/data/{population}/dataset.h5",
         checks="results/time_delay/data/{population}/checks.json",
-        mocks=f"results/time_delay/data/{HUBBLE['family']}/dataset.h5",
+        calibration="results/time_delay/hubble/family.json",
     output:
         table=report(
             "results/time_delay/hubble/{population}/family.ecsv",
@@ -27,7 +61,6 @@ rule judge_family:
             subcategory="real systems",
             labels={"table": "family", "population": "{population}"},
         ),
-        summary="results/time_delay/hubble/{population}/family.json",
     log:
         "results/time_delay/logs/judge_family/{population}.log",
     benchmark:
@@ -40,9 +73,9 @@ rule judge_family:
         mem_mb=HUBBLE["resources"]["mem_mb"],
         runtime=HUBBLE["resources"]["runtime"],
     params:
-        prior=FAMILY_PRIOR,
-        settings={key: HUBBLE[key] for key in ("mocks", "starts", "false_alarm_rate")},
-        seed=config["seed"],
+        prior=FAMILY["prior"],
+        h0=HUBBLE["h0"],
+        starts=HUBBLE["starts"],
         code=code("experiments/time_delay/predictive.py"),
     script:
         ROOT / "workflow/scripts/judge_family.py"
@@ -57,6 +90,12 @@ rule infer_hubble:
             "results/time_delay/scores/{network}/{population}/predictions.h5",
             network=HUBBLE["networks"],
             population=wildcards.population,
+        ),
+        mocks=f"results/time_delay/data/{HUBBLE['family']}/dataset.h5",
+        mock_predictions=expand(
+            "results/time_delay/scores/{network}/{family}/predictions.h5",
+            network=HUBBLE["networks"],
+            family=HUBBLE["family"],
         ),
     output:
         table=report(
@@ -74,10 +113,50 @@ rule infer_hubble:
     conda:
         ROOT / "envs/simulate.yaml"
     params:
-        prior={name: FAMILY_PRIOR[name] for name in ("h0", "omega_m")},
+        trained=TRAINED,
+        prior=PRIOR,
+        false_alarm_rate=HUBBLE["false_alarm_rate"],
         code=code("experiments/time_delay/hubble.py"),
     script:
         ROOT / "workflow/scripts/infer_hubble.py"
+
+
+rule calibrate_hubble:
+    """Measure the coverage of H0 in many universes, each with systems of the training population."""
+    input:
+        models=expand(
+            "results/time_delay/networks/{network}/model.keras",
+            network=HUBBLE["networks"],
+        ),
+        trainings=expand(
+            "results/time_delay/networks/{network}/training.json",
+            network=HUBBLE["networks"],
+        ),
+        mocks=rules.infer_hubble.input.mocks,
+        mock_predictions=rules.infer_hubble.input.mock_predictions,
+    output:
+        "results/time_delay/hubble/universes.json",
+    log:
+        "results/time_delay/logs/calibrate_hubble.log",
+    benchmark:
+        "results/time_delay/benchmarks/calibrate_hubble.tsv"
+    conda:
+        ROOT / "envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=HUBBLE["resources"]["mem_mb"],
+        runtime=HUBBLE["resources"]["runtime"],
+    params:
+        population={name: FAMILY[name] for name in ("family", "prior")},
+        prior=PRIOR,
+        settings={
+            **HUBBLE["universes"],
+            "false_alarm_rate": HUBBLE["false_alarm_rate"],
+        },
+        seed=config["seed"],
+        code=code("experiments/time_delay/universes.py"),
+    script:
+        ROOT / "workflow/scripts/calibrate_hubble.py"
 
 
 rule measure_invariance:

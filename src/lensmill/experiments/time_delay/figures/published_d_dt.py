@@ -3,7 +3,7 @@
 Left, with 68 % intervals: circles are the networks trained on the survey population; filled if the
 family of lenses reproduces the system, half filled if the test could hardly have failed it (doubles
 above all), open and red if it must not be used: no member of the family reproduces positions and
-delays, or only one with a Hubble constant that the prior excludes. Diamonds: classical fit of the
+delays, or the Hubble constant is far outside its prior. Diamonds: classical fit of the
 same family, without a prior on the Hubble constant. Squares: published distances, from models of
 the lens with far more data. Right: probability of the classical fit; arrows: below 1e-6. A dagger
 marks systems known to be more complex than one galaxy with shear. The errors include those of
@@ -40,7 +40,7 @@ def plot(systems: list[str]) -> Figure:
     for row, system in enumerate(table):
         _distances(left, row, system)
         verdict = str(system["verdict"]).split(" ")[0]
-        if verdict in ("inside", "outside") or (verdict == "cannot" and system["n_images"] > 2):
+        if verdict == "outside" or system["n_images"] > 2:  # for the others it means nothing
             place = max(float(system["p_value"]), SMALLEST)
             marker = "<" if place == SMALLEST else "o"
             right.plot(place, row, marker, **_style(verdict))
