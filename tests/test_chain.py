@@ -23,7 +23,7 @@ TARGETS = [
     RESULTS / "export/sie/systems.fits",
     *(
         RESULTS / "figures" / f"{f}.png"
-        for f in ("image_configurations", "published_d_dt", "hubble")
+        for f in ("image_configurations", "published_d_dt", "hubble", "tdlmc", "hubble_coverage")
     ),
     FINDER / "data/checks.json",
     FINDER / "scores/p4m/hst/scores.json",

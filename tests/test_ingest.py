@@ -39,6 +39,15 @@ def test_a_double_becomes_two_rows_of_one_system(tmp_path):
     assert store.attributes(tmp_path / "dataset.h5")["population"] == "mine"
 
 
+@pytest.mark.parametrize(("errors", "said"), [("100,100", True), ("0,0", False), (",", True)])
+def test_a_hubble_constant_is_the_truth_only_beside_an_exact_distance(errors, said, caplog):
+    first, *rest = DOUBLE.splitlines()[1:]
+    header = HEADER.strip() + ",h0,d_dt_minus,d_dt_plus,d_dt"
+    distance = "" if errors == "," else "3000"
+    parse("\n".join([header, f"{first},73.8,{errors},{distance}", *(r + ",,,," for r in rest)]))
+    assert ("h0 = 73.8 of mine is taken for what a publication says" in caplog.text) == said
+
+
 def test_a_delay_that_was_not_measured_stays_empty():
     tables = parse(QUAD)
     assert tables["images"]["delay_measured"].tolist() == [1, 0, 1, 0]

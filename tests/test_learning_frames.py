@@ -95,6 +95,14 @@ def test_an_image_at_the_origin_is_refused_by_number():
         canonical.arranged(exact, EXACT)
 
 
+def test_a_delay_measured_as_nothing_is_in_units_of_its_error():
+    exact, _ = systems(3, 2)
+    zero = np.zeros_like(exact.delay)
+    error = np.tile([0.0, 0.7], (3, 1))
+    seen = exact._replace(delay=zero, delay_error=error, position_error=zero + 0.003)
+    assert canonical.arranged(seen, EXACT).unit == pytest.approx(0.7)
+
+
 def test_systems_without_delays_are_refused_by_index():
     exact, _ = systems(3, 2)
     measured = exact.delay_measured.copy()

@@ -89,6 +89,7 @@ def arranged(observed: Observed, view: View) -> Arranged:
         # A delay lost in its noise is no unit: its error then sets the unit.
         last = np.where(measured, delay, -1.0).argmax(axis=1)
         unit = np.hypot(delay[rows, last], delay_error[rows, last])
+        unit = np.where(unit > 0, unit, delay_error.max(axis=1))  # all delays measured as 0
     else:
         unit = np.ones(len(scale))
     if not (unit > 0).all():

@@ -30,6 +30,9 @@ OMEGA_M_NODES = 9
 EDGES = np.array([1e-6, 1 - 1e-6])  # of a prior, in probability
 BINS = 4  # per kernel width, where densities are estimated
 TRUNCATE = 8.0  # kernel widths from its centre, where the kernel ends
+OUTSIDE_PRIOR = (
+    2.0  # times the limit of the edge: so rare in mocks that leaving out truncates nothing
+)
 NARROWEST = 1e-5  # kernel, in ln D_dt
 TINY = 1e-300
 
@@ -328,9 +331,9 @@ def prior_limits(
         edge = max(float(np.quantile(miss[:n], 1 - false_alarm_rate)), 0.0)
         limits[int(found["n_images"][0])] = {
             "edge": edge,
-            "outside": predictive.OUTSIDE_PRIOR * edge,
+            "outside": OUTSIDE_PRIOR * edge,
             "at_edge": float(np.mean(miss[n:] > edge)),
-            "beyond": float(np.mean(miss[n:] > predictive.OUTSIDE_PRIOR * edge)),
+            "beyond": float(np.mean(miss[n:] > OUTSIDE_PRIOR * edge)),
             "mocks": n,
         }
     return limits

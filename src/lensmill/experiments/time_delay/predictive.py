@@ -38,7 +38,6 @@ UNTESTABLE = "cannot be tested"
 NOT_JUDGED = "not judged: it needs two or four images and a delay"
 UNUSABLE = (OUTSIDE, CONFLICT)
 
-OUTSIDE_PRIOR = 2.0  # times the limit at which H0 is at the edge: far enough to leave a system out
 LEAST_POWER = 0.2  # below this the test would hardly see anything and is not called one
 DISPLACEMENT = 0.2  # [arcsec] of one image, in random direction: the fault that defines power
 H0_REFERENCE, OMEGA_M_REFERENCE = 70.0, 0.3  # [km / (Mpc s)]; cosmology of ``fit_h0``
@@ -201,7 +200,7 @@ def calibrate(
         fair = claimed & (cdf(h0, true) > 0) & (cdf(h0, true) < 1)
         miss = fit_prior_miss(result, data, h0)
         quantile = np.quantile(miss[:n][fair[:n]], 1 - settings["false_alarm_rate"])
-        limit = OUTSIDE_PRIOR * max(float(quantile), 0.0)
+        limit = max(float(quantile), 0.0)
         conflicts = float(np.mean(miss[n:][fair[n:]] > limit))
     return Calibration(
         mocks=n,

@@ -23,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lensmill import plotting
+from lensmill.pipeline.priors import inverse_cdf
 
 # by the first word of the verdict: how a circle is filled, and its colour
 STYLE = {
@@ -36,6 +37,7 @@ REFERENCES = {  # name: value, error [km / (Mpc s)]
     "Cepheids": (73.04, 1.04, plotting.ORANGE),  # Riess et al. 2022, ApJ 934, L7
 }
 COMBINED = {"usable": "usable", "usable_without_complex": r"usable, without $\dagger$"}
+ENDS = [1e-6, 1 - 1e-6]  # of the prior, in probability
 MARGIN = 0.35  # beside the prior, in parts of its range
 
 
@@ -50,7 +52,7 @@ def plot(systems: list[str], summary: str, mocks: str) -> Figure:
     table = table[np.lexsort((table["name"], -table["n_images"]))]
     found = json.loads(Path(summary).read_text())
     n = len(table)
-    low, high = found["prior"]["h0"][1], found["prior"]["h0"][-1]
+    low, high = inverse_cdf(found["prior"]["h0"], ENDS)
     left, right = low - MARGIN * (high - low), high + MARGIN * (high - low)
     figure, axis = plt.subplots(figsize=(plotting.COLUMN * 1.25, 1.6 + 0.155 * n))
     for name, (value, error, colour) in REFERENCES.items():
@@ -66,7 +68,7 @@ def plot(systems: list[str], summary: str, mocks: str) -> Figure:
         style = {"fillstyle": fill, "markerfacecoloralt": "w"}
         axis.plot(system["h0"], row, "o", color=colour, ms=4.2, mew=0.8, **style)
     shown = {name: found["combined"][name] for name in COMBINED}
-    places = [n + 0.6 + i for i in range(len(shown))]
+    places = [n + 0.7 + 1.3 * i for i in range(len(shown))]
     for row, values in zip(places, shown.values(), strict=True):
         if values["h0"] is not None:
             ends = [values["h0_low68"], values["h0_high68"]]
@@ -84,7 +86,7 @@ def plot(systems: list[str], summary: str, mocks: str) -> Figure:
     axis.set(
         xlabel=r"$H_0$ [km s$^{-1}$ Mpc$^{-1}$]",
         xlim=(left, right),
-        ylim=(n + len(shown) + 0.2, -1.7),
+        ylim=(places[-1] + 0.9, -1.7),
     )
     axis.set_title(_truth(json.loads(Path(mocks).read_text())), fontsize=6.5)
     figure.legend(handles=_legend(), loc="outside upper center", ncols=2)

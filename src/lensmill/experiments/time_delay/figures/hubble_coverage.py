@@ -18,9 +18,11 @@ from matplotlib.figure import Figure
 from scipy.stats import binom
 
 from lensmill import plotting
+from lensmill.pipeline.priors import inverse_cdf
 
 LEVELS = np.linspace(0.02, 0.98, 49)
 BINS = np.linspace(0.0, 1.0, 11)
+ENDS = [1e-6, 1 - 1e-6]  # of the prior, in probability
 BAND = [0.025, 0.975]
 
 
@@ -35,7 +37,7 @@ def plot(universes: str) -> Figure:
         for name in ("h0", "low68", "high68", "rank")
     )
     figure, (left, zoom, ranks) = plt.subplots(1, 3, figsize=(plotting.PAGE, 2.5))
-    ends = found["prior"]["h0"][1], found["prior"]["h0"][-1]
+    ends = inverse_cdf(found["prior"]["h0"], ENDS)
     left.errorbar(
         truth, middle, [middle - low, high - middle], fmt="o", ms=1.5, lw=0.4, color=plotting.BLUE
     )

@@ -54,15 +54,10 @@ def plot(systems: str, summary: str) -> Figure:
     axis.tick_params(axis="y", length=0)
     axis.set(xlabel=r"$H_0$ / true $H_0$", xlim=(0.5, 1.7), ylim=(n + 1.0, -0.8))
     scores = found["accuracy"]["all"]
-    axis.text(
-        0.97,
-        0.985,
-        f"truth known, {scores['systems']} mocks\n"
-        f"bias {scores['bias']:+.3f}, scatter {scores['robust_scatter']:.3f}\n"
+    axis.set_title(
+        f"bias {scores['bias']:+.3f}, scatter {scores['robust_scatter']:.3f} in $\\ln H_0$; "
         f"the 68 % intervals hold {100 * scores['coverage68']:.0f} %",
-        transform=axis.transAxes,
-        ha="right",
-        va="top",
+        fontsize=6.5,
     )
     circle = {"marker": "o", "ms": 4, "mew": 0.8, "lw": 1.0}
     outside = {"color": plotting.VERMILION, "fillstyle": "none"}
