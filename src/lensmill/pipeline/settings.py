@@ -30,8 +30,9 @@ MEANS_NOTHING = {
 # What only a simulated population uses, and what only an ingested one does.
 SIMULATED = ("family", "prior", "override", "background")
 INGESTED = (
-    *("format", "label", "labels", "bands", "name", "files", "pixel_scale", "mask_values", "fill"),
-    *("place", "max_masked_fraction", "max_saturated_fraction", "min_snr"),
+    *("format", "label", "labels", "bands", "name", "group", "files", "pixel_scale", "mask_values"),
+    *("fill", "place", "mark_pixels", "mark_fraction", "mark_ratio", "mark_above", "mark_below"),
+    *("max_masked_fraction", "max_saturated_fraction", "min_snr"),
 )
 TAIL = 6  # an unbounded prior is judged by its values within this many standard deviations
 
