@@ -209,6 +209,9 @@ def test_a_time_that_all_read_alike_is_printed_in_minutes(partition_file, limit,
         ("{max_runtime: 1h30}", "read as 60 minutes"),
         ("{max_runtime: 2 months}", "read as 2 minutes"),
         ("{max_runtime: infinite}", "no time for the plugin"),
+        ("{max_runtime: inf}", "no time for the plugin: write minutes .* or .inf"),
+        ("{max_runtime: -1}", "max_runtime: -1 lets no job in"),
+        ("{<<: {max_runtime: 1:30:00}}", "read as 5400 minutes"),
         ("{max_memory: 5}", "max_memory is no limit.*max_mem_mb"),
         ("", "has no limits"),
     ],
@@ -267,6 +270,8 @@ def test_the_partition_file_of_the_manual_sends_jobs_where_they_belong(tmp_path)
         ("runtime: 1:30:00", "read as 5400 minutes.*write runtime: 90"),
         ("runtime: 0-12", "read as -12 minutes.*write runtime: 720"),
         ("runtime: 2-12:30", "no time for Snakemake: write 3630"),
+        ("runtime: 010", "read as 8 minutes.*write runtime: 10"),
+        ("<<: {runtime: 119s}", "read as 1 minutes.*write runtime: 2"),
     ],
 )
 def test_a_time_in_the_profile_that_snakemake_misreads_is_refused(tmp_path, written, words):
@@ -274,6 +279,14 @@ def test_a_time_in_the_profile_that_snakemake_misreads_is_refused(tmp_path, writ
     for text in (f"default-resources: {{{written}}}", f"set-resources: {{split: {{{written}}}}}"):
         profile.write_text(text)
         with pytest.raises(RuntimeError, match=words):
+            slurm_files.look([profile], None)
+
+
+def test_a_time_in_a_list_of_resources_is_read_likewise(tmp_path):
+    profile = tmp_path / "config.yaml"
+    for text in ("default-resources: [runtime=90s]", "set-resources: ['split:runtime=90s']"):
+        profile.write_text(text)
+        with pytest.raises(RuntimeError, match="runtime: 90s is read as 1 minutes"):
             slurm_files.look([profile], None)
 
 

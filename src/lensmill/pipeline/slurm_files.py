@@ -91,7 +91,7 @@ def partition_faults(path: Path) -> list[str]:
 def _limit_faults(node: yaml.MappingNode) -> Iterator[str]:
     for key, value in _entries(node):
         written = getattr(value, "value", "")
-        if key in WORDS | CLUSTER | {"<<"}:
+        if key in WORDS | CLUSTER:
             continue
         if key not in LIMITS:
             yield f"{key} is no limit that the plugin knows; there are: {', '.join(LIMITS)}"
@@ -109,8 +109,10 @@ def _time_fault(value: yaml.Node) -> str:
         return ""
     try:
         read = parse_time_to_minutes(loaded)
-    except WorkflowError:
+    except (WorkflowError, OverflowError):  # of `inf`, which YAML reads as text
         return "is no time for the plugin: write minutes (5400) or .inf"
+    if read <= 0:
+        return "lets no job in: write minutes, or .inf for no limit"
     meant = minutes_meant(value.value.lower().strip())
     if meant is None:
         return f"is read as {read} minutes: write minutes"
@@ -175,14 +177,16 @@ def profile_faults(text: str, *names: str) -> list[str]:
 def _resources(text: str) -> Iterator[tuple[str, str, yaml.ScalarNode]]:
     """Yield every resource in a profile: where it stands, its name, its value as YAML sees it."""
     sections = dict(_entries(yaml.compose(text, yaml.SafeLoader)))
-    rules = dict(_entries(sections.get("set-resources")))
-    places = {"default-resources": sections.get("default-resources")}
-    places |= {f"set-resources: {rule}": node for rule, node in rules.items()}
+    places = {key: sections.get(key) for key in ("default-resources", "set-resources")}
+    rules = _entries(places["set-resources"])
+    places |= {f"set-resources: {rule}": node for rule, node in rules}
     for where, node in places.items():
-        if isinstance(node, yaml.SequenceNode):  # default-resources: ["runtime=90s"]
+        if isinstance(node, yaml.SequenceNode):  # as on a command line: "runtime=90s", "RULE:..."
             for item in node.value:
                 name, _, value = item.value.partition("=")
-                yield where, name, yaml.ScalarNode("tag:yaml.org,2002:str", value)
+                rule, _, name = name.rpartition(":")
+                place = f"{where}: {rule}" if rule else where
+                yield place, name, yaml.ScalarNode("tag:yaml.org,2002:str", value)
         for name, value in _entries(node):
             if isinstance(value, yaml.ScalarNode):
                 yield where, name, value
@@ -206,7 +210,7 @@ def _resource_fault(name: str, value: yaml.ScalarNode) -> str:
 
 
 def _runtime_fault(value: yaml.ScalarNode, written: str) -> str:
-    if value.tag.endswith(":int") and ":" in written:
+    if value.tag.endswith(":int"):  # 1:30:00 is 5400, 010 is 8
         read, meant = int(yaml.safe_load(written)), minutes_meant(written)
     elif re.fullmatch(r"\d+-[\d:]+", written):
         meant = minutes_meant(written)
@@ -235,9 +239,10 @@ def _read_by_snakemake(name: str, written: str) -> Any:
 
 
 def _entries(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
-    """Return the keys and values of a mapping; none if it is something else."""
+    """Return the keys and values of a mapping, merged ones too; none if it is something else."""
     if not isinstance(node, yaml.MappingNode):
         return []
+    yaml.SafeLoader("").flatten_mapping(node)
     return [(key.value, value) for key, value in node.value]
 
 
