@@ -54,6 +54,12 @@ def test_one_flipped_bit_is_refused_whatever_the_time_of_the_file_says(dataset, 
         intact.verify([dataset])
 
 
+def test_a_flipped_bit_among_the_attributes_is_named_with_what_to_do(dataset):
+    flip(dataset, dataset.read_bytes().index(b"population\0") - 8)  # version of the message
+    with pytest.raises(ValueError, match=rf"dataset\.h5 cannot be read .*{REMEDY}"):
+        intact.verify([dataset])
+
+
 def test_numbers_that_were_edited_are_refused(dataset):
     intact.verify([dataset])
     with h5py.File(dataset, "r+") as file:

@@ -66,10 +66,11 @@ def manifest(root: Path, results: Path) -> dict[str, Any]:
     for name in _found(results, DATA):
         try:
             content = intact.digest(results / name)
+            with intact.reading(results / name):
+                facts = store.attributes(results / name)
         except ValueError as error:
             data[name] = {"content_digest": "", "stored_digest": "", "error": str(error)}
             continue
-        facts = store.attributes(results / name)
         data[name] = {
             key: facts[key].item() if hasattr(facts[key], "item") else facts[key]
             for key in ("seed", "settings", "code", "git_commit", "source")
