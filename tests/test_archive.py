@@ -19,7 +19,7 @@ UNITS = {"systems": {"index": "", "value": ""}}
 def dataset(path, values, **facts):
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {"index": np.arange(len(values)), "value": np.asarray(values, float)}
-    facts = {"seed": 1, "settings": "{}", "code": "a"} | facts
+    facts = {"seed": 1, "settings": "{}", "code": "a", "last": len(values) - 1} | facts
     store.write(path, {"systems": columns}, UNITS, facts)
 
 
@@ -157,6 +157,7 @@ def real(results, tmp_path):
     image = tmp_path / "mine/a.fits"
     image.write_bytes(b"SIMPLE")
     (tmp_path / "mine/images.csv").write_text("name,VIS\na,a.fits\n")
+    (tmp_path / "mine/truth.csv").write_text("id,is_lens\n1,0\n")
     config = {"seed": 1, "run": ["toy"], "experiments": {"toy": {}}}
     toy = config["experiments"]["toy"]
     toy["priors"] = {"flat": {"x": ["uniform", 0, 1]}}
@@ -164,8 +165,9 @@ def real(results, tmp_path):
         "numbers": {"family": "sie", "prior": "flat", "systems": 3},
         "quasars": {"ingest": str(table)},
         "images": {"ingest": str(tmp_path / "mine/images.csv"), "format": "table"},
+        "challenge": {"ingest": str(tmp_path / "mine"), "format": "bologna", "labels": "truth.csv"},
     }
-    toy["networks"] = {"net": {}}
+    toy["networks"] = {"net": {"train_on": "numbers", "test_on": ["numbers"], "epochs": 3}}
     settings.keep(config, results / "configurations")
     fixed = settings.population(toy, "numbers")
     dataset(results / "toy/data/numbers/dataset.h5", [1, 2, 3], settings=json.dumps(fixed))
@@ -173,9 +175,18 @@ def real(results, tmp_path):
     dataset(results / "toy/data/quasars/dataset.h5", [1], settings=columns, source="quasars.csv")
     stored = json.dumps(toy["populations"]["images"] | {"fill": "sky"})
     dataset(results / "toy/data/images/dataset.h5", [1], settings=stored, source="images.csv")
+    stored = json.dumps(toy["populations"]["challenge"])
+    dataset(results / "toy/data/challenge/dataset.h5", [1], settings=stored, source="mine")
     (results / "toy/data/images/files.json").write_text(json.dumps([str(image)]))
-    (results / "toy/networks/net_seed2").mkdir(parents=True)
+    network(results, "net_seed2", epochs=3, seed=2)
     return results
+
+
+def network(results, name, population="numbers", **given):
+    training = results / f"toy/networks/{name}/training.json"
+    training.parent.mkdir(parents=True, exist_ok=True)
+    facts = {"population": population, "seed": 1, "settings": given}
+    training.write_text(json.dumps(facts))
 
 
 def test_the_bundle_holds_the_configuration_and_the_tables_that_made_the_results(real, tmp_path):
@@ -187,7 +198,7 @@ def test_the_bundle_holds_the_configuration_and_the_tables_that_made_the_results
         names = {name.removeprefix("lensmill-bundle/") for name in tar.getnames()}
     assert f"configurations/{kept.name}" in names
     inside = {name.rsplit("/", 1)[-1] for name in names if name.startswith("inputs/")}
-    assert inside == {"quasars.csv", "images.csv"}
+    assert inside == {"quasars.csv", "images.csv", "truth.csv"}
     images = about["images"]["toy/data/images/dataset.h5"]
     assert (images["files"], images["missing"], images["bytes"]) == (1, 0, 6)
 
@@ -206,12 +217,23 @@ def test_results_that_no_configuration_explains_are_named(real, tmp_path):
     other = json.dumps({"family": "sie", "prior": {"x": ["uniform", 0, 2]}})
     dataset(real / "toy/data/numbers/dataset.h5", [1, 2, 3], settings=other)
     dataset(real / "toy/data/forgotten/dataset.h5", [1])
-    (real / "toy/networks/old").mkdir()
+    network(real, "old", epochs=3)
+    network(real, "net", epochs=4)
+    network(real, "net_seed3", population="forgotten", epochs=3)
     assert {*archive.make(tmp_path / "b.tar.gz", ROOT, real)["unexplained"]} == {
         "toy/data/numbers/dataset.h5",
         "toy/data/forgotten/dataset.h5",
         "toy/networks/old",
+        "toy/networks/net",
+        "toy/networks/net_seed3",
     }
+
+
+def test_more_systems_are_another_data_set_than_the_configuration_makes(real, tmp_path):
+    stored = store.attributes(real / "toy/data/numbers/dataset.h5")["settings"]
+    dataset(real / "toy/data/numbers/dataset.h5", [1, 2, 3, 4], settings=stored)
+    unexplained = archive.make(tmp_path / "b.tar.gz", ROOT, real)["unexplained"]
+    assert {*unexplained} == {"toy/data/numbers/dataset.h5"}
 
 
 def test_equal_runs_give_equal_bytes_at_any_time(results, tmp_path):

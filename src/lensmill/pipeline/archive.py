@@ -73,7 +73,7 @@ def manifest(root: Path, results: Path) -> dict[str, Any]:
             continue
         data[name] = {
             key: facts[key].item() if hasattr(facts[key], "item") else facts[key]
-            for key in ("seed", "settings", "code", "git_commit", "source")
+            for key in ("seed", "settings", "code", "git_commit", "source", "last")
             if key in facts
         }
         data[name]["content_digest"] = content
@@ -146,33 +146,31 @@ def _explain(about: dict[str, Any], root: Path, results: Path) -> dict[str, Path
         path = makers[0]
         by_result[name] = path.name
         files[f"configurations/{path.name}"] = path
-        given = configurations[path]["experiments"][experiment]["populations"][population].get(
-            "ingest"
-        )
-        if given is None:
+        chosen = configurations[path]["experiments"][experiment]["populations"][population]
+        if "ingest" not in chosen:
             continue
+        given, labels = chosen["ingest"], chosen.get("labels")
         source = Path(given) if Path(given).exists() else root / given
         if source.is_file():
             files[f"inputs/{_inside(given)}"] = source
         elif not source.exists():
             unexplained[name] = f"{given}, which it was read from, is not there any more"
+        elif isinstance(labels, str) and (source / labels).is_file():  # a table among the images
+            files[f"inputs/{_inside(given)}/{_inside(labels)}"] = source / labels
         listed = (results / name).with_name("files.json")
         if listed.exists():
             images[name] = _images(json.loads(listed.read_text()), source)
-    for trained in sorted(results.glob("*/networks/*")):
-        name = trained.relative_to(results).as_posix()
-        experiment, network = trained.parts[-3], trained.name
-        names = {network, re.sub(r"(_seed\d+)?(_fold\d+of\d+)?$", "", network)}
-        makers = [
-            path
-            for path, whole in configurations.items()
-            if names & whole["experiments"].get(experiment, {}).get("networks", {}).keys()
-        ]
+    for training in sorted(results.glob("*/networks/*/training.json")):
+        name = training.parent.relative_to(results).as_posix()
+        experiment, network = training.parts[-4], training.parts[-2]
+        intact.verify([training])
+        facts = json.loads(training.read_text())
+        makers = [p for p, c in configurations.items() if _trains(c, experiment, network, facts)]
         if makers:
             by_result[name] = makers[0].name
             files[f"configurations/{makers[0].name}"] = makers[0]
         else:
-            unexplained[name] = "no configuration has this network"
+            unexplained[name] = "no configuration has this network with these settings"
     about |= {"configurations": by_result, "images": images, "unexplained": unexplained}
     return files
 
@@ -189,10 +187,26 @@ def _makes(whole: Mapping, experiment: str, population: str, facts: Mapping) -> 
     stored = json.loads(facts["settings"])
     if "ingest" in wanted and Path(wanted["ingest"]).name != facts.get("source"):
         return False
-    if "systems" in chosen["populations"][population] and facts.get("seed") != whole["seed"]:
-        return False
+    if systems := chosen["populations"][population].get("systems"):
+        if (facts.get("seed"), facts.get("last")) != (whole["seed"], systems - 1):
+            return False
     # a table of systems is stored with its columns, which no setting says
     return "columns" in stored or all(stored.get(key) == value for key, value in wanted.items())
+
+
+def _trains(whole: Mapping, experiment: str, network: str, facts: Mapping) -> bool:
+    """Say whether a run with this configuration trains a network with these facts."""
+    chosen = whole["experiments"].get(experiment, {})
+    name = re.sub(r"(_seed\d+)?(_fold\d+of\d+)?$", "", network)
+    networks = chosen.get("networks", {})
+    wanted = networks.get(network) or networks.get(name)
+    if not wanted or (wanted["train_on"], whole["seed"]) != (facts["population"], facts["seed"]):
+        return False
+    if "observation" in wanted:
+        if chosen["observations"][wanted["observation"]] != facts["observation"]:
+            return False
+    named = {"train_on", "test_on", "observation", "seeds", "seed", "fold", "folds"}
+    return all(facts["settings"].get(k) == v for k, v in wanted.items() if k not in named)
 
 
 def _inside(path: str) -> str:
