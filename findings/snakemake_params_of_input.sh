@@ -7,7 +7,7 @@
 # input and is left out of the comparison. A value that changes while the input file does not (the state of
 # files that the input lists, say) reruns nothing: "Nothing to be done".
 #
-# Output seen on 2026-11-29:
+# Output seen:
 #   function of wildcards:           runs again
 #   function of wildcards and input: Nothing to be done
 set -euo pipefail
