@@ -140,6 +140,21 @@ def test_a_truncated_data_set_is_a_difference_and_no_traceback(bundle, results):
     assert "numbers/dataset.h5 cannot be read" in line and "delete it and run again" in line
 
 
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:3000]), "cannot be read"),
+        (lambda path: path.write_text("no archive"), "cannot be read"),
+        (lambda path: path.unlink(), "cannot be read .*No such file"),
+        (lambda path: tarfile.open(path, "w:gz").close(), "holds no manifest.json"),
+    ],
+)
+def test_what_is_no_whole_bundle_is_said_in_one_line(bundle, results, damage, said):
+    damage(bundle)
+    with pytest.raises(ValueError, match=rf"bundle\.tar\.gz {said}"):
+        differences(bundle, results)
+
+
 def test_no_bundle_is_made_of_damaged_data(results, tmp_path):
     with h5py.File(results / "toy/data/numbers/dataset.h5", "r+") as file:
         file["systems/value"][0] = 7

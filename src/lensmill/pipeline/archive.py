@@ -20,6 +20,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -260,10 +261,7 @@ def verify(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> 
         is missing; nothing at all if the run was reproduced. Lines in brackets are not failures:
         they say what may be the reason.
     """
-    with tarfile.open(bundle) as tar:
-        files = {
-            entry.name.split("/", 1)[1]: tar.extractfile(entry).read() for entry in tar.getmembers()
-        }
+    files = _read(bundle)
     then, now = json.loads(files[MANIFEST]), manifest(root, results)
     differences = [*_damaged(now["data"]), *_data(then["data"], now["data"])]
     differences += _scores(files, results)
@@ -276,6 +274,22 @@ def verify(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> 
     yield from differences
     if differences:
         yield from _reasons(then, now, files, root)
+
+
+def _read(bundle: Path) -> dict[str, bytes]:
+    """Return the files in a bundle by name, or raise if it is damaged or something else."""
+    try:
+        with tarfile.open(bundle) as tar:
+            files = {
+                entry.name.removeprefix("lensmill-bundle/"): tar.extractfile(entry).read()
+                for entry in tar.getmembers()
+                if entry.isfile()
+            }
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
+        raise ValueError(f"{bundle} cannot be read ({error}); get it anew") from error
+    if MANIFEST not in files:
+        raise ValueError(f"{bundle} holds no {MANIFEST}: it was not made by make archive")
+    return files
 
 
 def _data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -370,7 +384,7 @@ def main() -> int:
                 sys.stdout.write(f"not explained: {name}: {why}\n")
             return 0
         lines = list(verify(bundle))
-    except (OSError, ValueError, tarfile.TarError) as error:
+    except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write("\n".join(lines or [f"reproduced: everything in {bundle}"]) + "\n")
