@@ -4,6 +4,7 @@ import json
 import shutil
 import tarfile
 import time
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -112,9 +113,28 @@ def test_what_is_missing_is_named(bundle, results):
     missing = [d.split(":")[0] for d in differences(bundle, results) if d.endswith(": missing")]
     assert missing == [
         "toy/data/numbers/dataset.h5",
-        "results/toy/scores/net/numbers/scores.json",
         "results/toy/figures/fig.pdf",
+        "results/toy/scores/net/numbers/scores.json",
     ]
+
+
+def test_a_damaged_or_missing_network_is_no_reproduction(results, tmp_path):
+    model = results / "toy/networks/net/model.keras"
+    model.parent.mkdir(parents=True)
+    with zipfile.ZipFile(model, "w") as archived:
+        archived.writestr("config.json", "{}" * 100)
+    archive.make(tmp_path / "b.tar.gz", ROOT, results)
+    assert differences(tmp_path / "b.tar.gz", results) == []
+    model.write_bytes(model.read_bytes()[:100])
+    (results / "toy/scores/net/numbers/scores.json").write_text('{"half')
+    network, scores = differences(tmp_path / "b.tar.gz", results)[:2]
+    assert "model.keras cannot be read" in network and "scores.json cannot be read" in scores
+    with pytest.raises(ValueError, match="model.keras cannot be read"):
+        archive.make(tmp_path / "c.tar.gz", ROOT, results)
+    model.unlink()
+    assert "results/toy/networks/net/model.keras: missing" in differences(
+        tmp_path / "b.tar.gz", results
+    )
 
 
 def test_nothing_to_archive_is_said(tmp_path):

@@ -102,15 +102,16 @@ def make(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> di
     FileNotFoundError
         If there are no results.
     ValueError
-        If a data set is damaged.
+        If a data set, a network or a JSON file of the results is damaged.
     """
     about = manifest(root, results)
     if not about["data"]:
         raise FileNotFoundError(f"no data sets below {results.resolve()}: run the workflow first")
     if damaged := [*_damaged(about["data"])]:
         raise ValueError("\n".join(f"{line}; {intact.REMEDY}" for line in damaged))
-    files = {f"checkout/{name}": root / name for name in _found(root, SOURCES)}
-    files |= {f"results/{name}": results / name for name in _found(results, RESULTS)}
+    files = {f"results/{name}": results / name for name in _found(results, RESULTS)}
+    intact.verify(files.values())
+    files |= {f"checkout/{name}": root / name for name in _found(root, SOURCES)}
     files |= _explain(about, root, results)
     part = bundle.with_name(bundle.name + ".part")
     with (
@@ -264,13 +265,9 @@ def verify(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> 
     files = _read(bundle)
     then, now = json.loads(files[MANIFEST]), manifest(root, results)
     differences = [*_damaged(now["data"]), *_data(then["data"], now["data"])]
-    differences += _scores(files, results)
-    differences += [
-        f"{name}: missing"
-        for name in files
-        if name.startswith("results/") and "/figures/" in name
-        if not (results / name.removeprefix("results/")).exists()
-    ]
+    unlike = dict(_missing(files, results))
+    differences += [f"{name}: {what}" for name, what in unlike.items()]
+    differences += _scores({n: c for n, c in files.items() if n not in unlike}, results)
     yield from differences
     if differences:
         yield from _reasons(then, now, files, root)
@@ -305,15 +302,27 @@ def _data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: other numbers ({'; '.join(why) or 'same seed, settings and code'})"
 
 
+def _missing(files: Mapping[str, bytes], results: Path) -> Iterator[tuple[str, str]]:
+    """Yield the results in a bundle that are missing or damaged here, and which of the two."""
+    for name in files:
+        if not name.startswith("results/"):
+            continue
+        path = results / name.removeprefix("results/")
+        if not path.exists():
+            yield name, "missing"
+            continue
+        try:
+            intact.verify([path])
+        except ValueError as error:
+            yield name, str(error)
+
+
 def _scores(files: Mapping[str, bytes], results: Path) -> Iterator[str]:
     for name, content in files.items():
         if not name.endswith("/scores.json"):
             continue
-        path = results / name.removeprefix("results/")
-        if not path.exists():
-            yield f"{name}: missing"
-            continue
-        yield from _compare(json.loads(content), json.loads(path.read_text()), name)
+        now = json.loads((results / name.removeprefix("results/")).read_text())
+        yield from _compare(json.loads(content), now, name)
 
 
 def _compare(then: Mapping[str, Any], now: Mapping[str, Any], name: str) -> Iterator[str]:
