@@ -108,7 +108,7 @@ def make(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> di
     if not about["data"]:
         raise FileNotFoundError(f"no data sets below {results.resolve()}: run the workflow first")
     if damaged := [*_damaged(about["data"])]:
-        raise ValueError("\n".join(f"{line}; {intact.REMEDY}" for line in damaged))
+        raise ValueError("\n".join(damaged))
     files = {f"results/{name}": results / name for name in _found(results, RESULTS)}
     intact.verify(files.values())
     files |= {f"checkout/{name}": root / name for name in _found(root, SOURCES)}
@@ -239,7 +239,8 @@ def _damaged(data: Mapping[str, Any]) -> Iterator[str]:
         if "error" in facts:
             yield f"{name}: {facts['error']}"
         elif facts["content_digest"] != facts["stored_digest"]:
-            yield f"{name}: damaged or edited: its content does not match its digest"
+            what = "damaged or edited: its content does not match its digest"
+            yield f"{name}: {what}; {intact.REMEDY}"
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
