@@ -84,7 +84,7 @@ def test_a_file_without_a_digest_is_none_of_ours(tmp_path):
         intact.verify([path])
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate"])
+@pytest.mark.parametrize("damage", ["flip", "list", "truncate"])
 def test_a_damaged_network_is_named_with_what_to_do(tmp_path, damage):
     path = tmp_path / "model.keras"
     with zipfile.ZipFile(path, "w") as archive:
@@ -93,6 +93,8 @@ def test_a_damaged_network_is_named_with_what_to_do(tmp_path, damage):
     intact.verify([path])
     if damage == "flip":
         flip(path, 3000)
+    elif damage == "list":  # a bit of what says that a file is encrypted
+        flip(path, path.read_bytes().index(b"PK\1\2") + 8)
     else:
         path.write_bytes(path.read_bytes()[:4000])
     with pytest.raises(ValueError, match=rf"model\.keras .*{REMEDY}"):

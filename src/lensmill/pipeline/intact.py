@@ -17,7 +17,7 @@ import h5py
 from lensmill.pipeline import store
 
 REMEDY = "delete it and run again: it is made anew, and then what depends on it"
-# What h5py says of a file whose structure was hit depends on the place that was
+# What h5py and zipfile say of a file whose structure was hit depends on the place that was
 BROKEN = (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError)
 BROKEN += (OverflowError, MemoryError)
 
@@ -87,7 +87,7 @@ def _network(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+    except (*BROKEN, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path} cannot be read ({error}); {REMEDY}") from error
     if damaged:
         raise ValueError(f"{path} is damaged: the checksum of {damaged} does not match; {REMEDY}")
