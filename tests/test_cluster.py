@@ -314,6 +314,24 @@ def test_a_negative_time_and_memory_without_its_unit_are_refused(slurm):
             plan.refuse_impossible([wrong])
 
 
+def test_the_partition_file_is_found_as_snakemake_finds_it(tmp_path, monkeypatch):
+    profile = tmp_path / "slurm/config.yaml"
+    profile.parent.mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for written, found in [
+        ("~/partitions.yaml", tmp_path / "home/partitions.yaml"),
+        ("$HOME/partitions.yaml", tmp_path / "home/partitions.yaml"),
+        ("partitions.yaml", tmp_path / "slurm/partitions.yaml"),
+        ("elsewhere.yaml", Path("elsewhere.yaml")),
+    ]:
+        profile.write_text(f"slurm-partition-config: {written}\n")
+        (tmp_path / "slurm/partitions.yaml").touch()
+        assert slurm_files.partition_file_of(profile, {}) == found
+    profile.write_text("executor: slurm\n")
+    environment = {"SNAKEMAKE_SLURM_PARTITIONS": "mine.yaml"}
+    assert slurm_files.partition_file_of(profile, environment) == Path("mine.yaml")
+
+
 def test_the_doctor_reads_the_partition_file_as_the_plugin_does(partition_file, monkeypatch):
     path = partition_file("{max_runtime: 1:30:00}")
     monkeypatch.setenv("SNAKEMAKE_SLURM_PARTITIONS", str(path))

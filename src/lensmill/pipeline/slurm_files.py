@@ -7,6 +7,7 @@ here, by the code that will read it.
 
 import dataclasses
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -246,10 +247,18 @@ def _entries(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
     return [(key.value, value) for key, value in node.value]
 
 
-def partition_file_of(profile: str, environment: Mapping[str, str]) -> Path | None:
-    """Return the partition file that a profile names, else the one of the environment."""
-    named = dict(_entries(yaml.compose(profile, yaml.SafeLoader))).get("slurm-partition-config")
-    chosen = named.value if named else environment.get("SNAKEMAKE_SLURM_PARTITIONS")
+def partition_file_of(profile: Path, environment: Mapping[str, str]) -> Path | None:
+    """Return the partition file that a profile names, else the one of the environment.
+
+    As Snakemake finds it: with ``~`` and variables of the shell, and beside the profile first.
+    """
+    text = profile.read_text()
+    named = dict(_entries(yaml.compose(text, yaml.SafeLoader))).get("slurm-partition-config")
+    if named:
+        chosen = os.path.expanduser(os.path.expandvars(named.value))  # noqa: PTH111
+        beside = profile.parent / chosen
+        return beside if beside.exists() else Path(chosen)
+    chosen = environment.get("SNAKEMAKE_SLURM_PARTITIONS")
     return Path(chosen) if chosen else None
 
 
