@@ -227,7 +227,7 @@ def network(results, name, population="numbers", **given):
 def test_the_bundle_holds_the_configuration_and_the_tables_that_made_the_results(real, tmp_path):
     about = archive.make(tmp_path / "b.tar.gz", ROOT, real)
     assert about["unexplained"] == {}
-    (kept,) = (real / "configurations").glob("*.json")
+    (kept,) = (real / "configurations").glob("*.yaml")
     assert {*about["configurations"].values()} == {kept.name}
     with tarfile.open(tmp_path / "b.tar.gz") as tar:
         names = {name.removeprefix("lensmill-bundle/") for name in tar.getnames()}

@@ -25,7 +25,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lensmill.pipeline import intact, provenance, settings, store
+import yaml
+
+from lensmill.pipeline import intact, names, provenance, settings, store
 
 ROOT = provenance.PACKAGE.parents[1]
 MANIFEST = "manifest.json"
@@ -38,7 +40,7 @@ RESULTS = ("*/scores/*.csv", "*/scores/*/*/scores.json", "*/data/*/checks.json",
 RESULTS += ("*/networks/*/training.json", "*/networks/*/history.csv", "*/networks/*/model.keras")
 RESULTS += ("*/hubble/*/*.json", "*/hubble/*/*.ecsv", "*/scores/*/*/rotation.json")
 RESULTS += ("*/searches/*/trials.csv", "*/searches/*/best.yaml")
-CONFIGURATIONS = "configurations/*.json"  # what `settings.keep` wrote, in the folder of results
+CONFIGURATIONS = "configurations/*.yaml"  # what `settings.keep` wrote, in the folder of results
 DATA = ("*/data/*/dataset.h5", "*/data/*/split.h5")  # compared by digest
 
 # How far the score of a network may lie from the archived one. Data are equal or they are not;
@@ -134,7 +136,9 @@ def _explain(about: dict[str, Any], root: Path, results: Path) -> dict[str, Path
     Adds ``configurations``, ``images`` and ``unexplained`` to the manifest.
     """
     kept = sorted(results.glob(CONFIGURATIONS), key=lambda path: path.stat().st_mtime, reverse=True)
-    configurations = {path: json.loads(path.read_text()) for path in kept}
+    configurations = {
+        path: names.text_keys(yaml.safe_load(path.read_text()), path.name) for path in kept
+    }
     files: dict[str, Path] = {}
     images, unexplained, by_result = {}, {}, {}
     for name, facts in about["data"].items():
