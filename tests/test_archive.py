@@ -238,6 +238,12 @@ def test_the_bundle_holds_the_configuration_and_the_tables_that_made_the_results
     assert (images["files"], images["missing"], images["bytes"]) == (1, 0, 6)
 
 
+def test_tables_of_one_name_have_places_of_their_own_in_the_bundle():
+    paths = ("mine/a.csv", "/mine/a.csv", "../mine/a.csv", "../../mine/a.csv")
+    places = {archive._inside(path) for path in paths}
+    assert len(places) == 4 and not any(place.startswith(("/", "..")) for place in places)
+
+
 def test_another_image_is_another_digest(real, tmp_path):
     def digest():
         about = archive.make(tmp_path / "b.tar.gz", ROOT, real)

@@ -216,8 +216,8 @@ def _trains(whole: Mapping, experiment: str, network: str, facts: Mapping) -> bo
 
 
 def _inside(path: str) -> str:
-    """Return where a file of the user lies in the bundle, wherever it lay before."""
-    return "/".join(part for part in Path(path).parts if part not in ("/", ".."))
+    """Return where a file of the user lies in the bundle, each in a place of its own."""
+    return "/".join({"/": "root", "..": "up"}.get(part, part) for part in Path(path).parts)
 
 
 def _images(files: list[str], source: Path) -> dict[str, Any]:
