@@ -295,6 +295,9 @@ def test_binary_units_are_named_since_slurm_would_count_them_twice(tmp_path):
     profile.write_text('default-resources: {mem: "1.5 GiB"}')
     (told,) = slurm_files.look([profile], None)
     assert "is read as 1611" in told and "write mem_mb: 1536" in told
+    profile.write_text("default-resources: {mem: 16Gi}")
+    (told,) = slurm_files.look([profile], None)
+    assert "is read as 16000" in told and "write mem_mb: 16384" in told
     profile.write_text("default-resources: {mem: 2G, disk: 5 GB, mem_mb: 2000, runtime: 1h}")
     assert slurm_files.look([profile], None) == []
 

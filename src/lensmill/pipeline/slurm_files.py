@@ -197,12 +197,14 @@ def _resource_fault(name: str, value: yaml.ScalarNode) -> str:
     written = value.value.strip()
     if name == "runtime":
         return _runtime_fault(value, written)
+    if not re.search(r"\d\s*[kmgtp]i", written.lower()):  # GiB, Gi
+        return ""
     read = _read_by_snakemake(name, written)
     try:
-        meant = humanfriendly.parse_size(written, binary="ib" in written.lower()) / 2**20
+        meant = humanfriendly.parse_size(written, binary=True) / 2**20
     except humanfriendly.InvalidSize:  # an expression
         return ""
-    if "ib" in written.lower() and read != meant:
+    if read != meant:
         return (
             f"is read as {read} (of 10^6 bytes), which SLURM takes for {read} of 2^20: "
             f"write {name}_mb: {meant:.0f}"
