@@ -91,11 +91,11 @@ def test_folders_behind_links_are_part_of_a_sample_and_links_that_go_round_end(t
     image(tmp_path / "mine/two.fits", 2)
     (tmp_path / "mine/lenses").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "mine/gone.fits").symlink_to("nowhere.fits")  # it will be refused by name
+    (tmp_path / "mine/itself.fits").symlink_to("itself.fits")
     (tmp_path / "elsewhere/round").symlink_to(tmp_path / "mine")
     (tmp_path / "elsewhere/up").symlink_to("..")
-    listed = [
-        str(tmp_path / "mine" / name) for name in ("gone.fits", "lenses/one.fits", "two.fits")
-    ]
+    names = ("gone.fits", "itself.fits", "lenses/one.fits", "two.fits")
+    listed = [str(tmp_path / "mine" / name) for name in names]
     assert [*freshness.files(str(tmp_path / "mine"))] == listed
     assert cutout_layouts.files_of(tmp_path / "mine", {"format": "classes"}) == listed
 

@@ -21,7 +21,8 @@ def files(folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
     with os.scandir(folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
-        if entry.is_dir():
+        linked = entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112
+        if linked or entry.is_dir(follow_symlinks=False):
             yield from files(entry.path, above | {real})
         else:
             yield entry.path
