@@ -1,6 +1,7 @@
 """The bundle of a run, and the comparison of another run with it."""
 
 import json
+import os
 import shutil
 import tarfile
 import time
@@ -236,6 +237,14 @@ def test_the_bundle_holds_the_configuration_and_the_tables_that_made_the_results
     assert inside == {"quasars.csv", "images.csv", "truth.csv"}
     images = about["images"]["toy/data/images/dataset.h5"]
     assert (images["files"], images["missing"], images["bytes"]) == (1, 0, 6)
+
+
+def test_a_table_that_has_changed_since_explains_nothing(real, tmp_path):
+    later = time.time() + 5
+    os.utime(tmp_path / "mine/quasars.csv", (later, later))
+    unexplained = archive.make(tmp_path / "b.tar.gz", ROOT, real)["unexplained"]
+    assert {*unexplained} == {"toy/data/quasars/dataset.h5"}
+    assert "quasars.csv has changed since it was read" in unexplained.popitem()[1]
 
 
 def test_tables_of_one_name_have_places_of_their_own_in_the_bundle():

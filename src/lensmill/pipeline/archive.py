@@ -159,6 +159,8 @@ def _explain(about: dict[str, Any], root: Path, results: Path) -> dict[str, Path
         source = Path(given) if Path(given).exists() else root / given
         if source.is_file():
             files[f"inputs/{_inside(given)}"] = source
+            if source.stat().st_mtime > (results / name).stat().st_mtime:
+                unexplained[name] = f"{given} has changed since it was read; run again"
         elif not source.exists():
             unexplained[name] = f"{given}, which it was read from, is not there any more"
         elif isinstance(labels, str) and (source / labels).is_file():  # a table among the images
