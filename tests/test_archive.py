@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from lensmill.pipeline import archive, settings, store
+from lensmill.pipeline import archive, provenance, settings, store
 
 ROOT = Path(__file__).parents[1]
 UNITS = {"systems": {"index": "", "value": ""}}
@@ -208,7 +208,8 @@ def real(results, tmp_path):
     fixed = settings.population(toy, "numbers")
     dataset(results / "toy/data/numbers/dataset.h5", [1, 2, 3], settings=json.dumps(fixed))
     columns = json.dumps({"columns": ["name", "x"]})
-    dataset(results / "toy/data/quasars/dataset.h5", [1], settings=columns, source="quasars.csv")
+    source = provenance.source(table)
+    dataset(results / "toy/data/quasars/dataset.h5", [1], settings=columns, **source)
     stored = json.dumps(toy["populations"]["images"] | {"fill": "sky"})
     dataset(results / "toy/data/images/dataset.h5", [1], settings=stored, source="images.csv")
     stored = json.dumps(toy["populations"]["challenge"])
@@ -240,8 +241,10 @@ def test_the_bundle_holds_the_configuration_and_the_tables_that_made_the_results
 
 
 def test_a_table_that_has_changed_since_explains_nothing(real, tmp_path):
-    later = time.time() + 5
-    os.utime(tmp_path / "mine/quasars.csv", (later, later))
+    table = tmp_path / "mine/quasars.csv"
+    os.utime(table, (9e9, 9e9))
+    assert archive.make(tmp_path / "b.tar.gz", ROOT, real)["unexplained"] == {}
+    table.write_text("name,x\nq,2\n")
     unexplained = archive.make(tmp_path / "b.tar.gz", ROOT, real)["unexplained"]
     assert {*unexplained} == {"toy/data/quasars/dataset.h5"}
     assert "quasars.csv has changed since it was read" in unexplained.popitem()[1]

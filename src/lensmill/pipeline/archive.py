@@ -76,7 +76,7 @@ def manifest(root: Path, results: Path) -> dict[str, Any]:
             continue
         data[name] = {
             key: facts[key].item() if hasattr(facts[key], "item") else facts[key]
-            for key in ("seed", "settings", "code", "git_commit", "source", "last")
+            for key in ("seed", "settings", "code", "git_commit", "source", "source_digest", "last")
             if key in facts
         }
         data[name]["content_digest"] = content
@@ -159,7 +159,8 @@ def _explain(about: dict[str, Any], root: Path, results: Path) -> dict[str, Path
         source = Path(given) if Path(given).exists() else root / given
         if source.is_file():
             files[f"inputs/{_inside(given)}"] = source
-            if source.stat().st_mtime > (results / name).stat().st_mtime:
+            there = provenance.source(source)["source_digest"]
+            if facts.get("source_digest", there) != there:  # an older data set does not say it
                 unexplained[name] = f"{given} has changed since it was read; run again"
         elif not source.exists():
             unexplained[name] = f"{given}, which it was read from, is not there any more"
