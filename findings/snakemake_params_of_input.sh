@@ -13,7 +13,7 @@
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-python3 -m venv "$folder/venv"
+"$(command -v python3.11 || command -v python3)" -m venv "$folder/venv"
 "$folder/venv/bin/pip" install -qq --disable-pip-version-check snakemake==9.27.1
 cd "$folder"
 
