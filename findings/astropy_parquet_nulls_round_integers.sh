@@ -7,7 +7,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-python3 -m venv venv
+"$(command -v python3.11 || command -v python3)" -m venv venv
 venv/bin/pip install --quiet numpy==2.1.3 astropy==7.0.2 pyarrow==21.0.0 pandas==2.3.3
 venv/bin/python - <<'PY'
 import pyarrow as pa

@@ -12,7 +12,7 @@
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-python3 -m venv "$folder/venv"
+"$(command -v python3.11 || command -v python3)" -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --quiet --disable-pip-version-check astropy==7.0.2 numpy==2.1.3
 cd "$folder"
 venv/bin/python - <<'PYTHON'

@@ -12,7 +12,7 @@
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-python3 -m venv "$folder/venv"
+"$(command -v python3.11 || command -v python3)" -m venv "$folder/venv"
 "$folder/venv/bin/pip" install -q lenstronomy==1.13.6 "numpy==2.1.3" "scipy==1.16.3" "numba==0.61.2"
 cat > "$folder/solve.py" <<'PYTHON'
 import warnings

@@ -12,7 +12,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-"${PYTHON:-python3.11}" -m venv venv
+"$(command -v python3.11 || command -v python3)" -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check snakemake==9.27.1 snakemake-executor-plugin-slurm==2.6.0
 
 cat > partitions.yaml <<'END'

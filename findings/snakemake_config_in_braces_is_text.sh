@@ -11,7 +11,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-python3 -m venv venv
+"$(command -v python3.11 || command -v python3)" -m venv venv
 venv/bin/pip install -q snakemake==9.27.1
 cat > Snakefile <<'RULES'
 nested = config["nested"]

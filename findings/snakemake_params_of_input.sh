@@ -7,13 +7,13 @@
 # input and is left out of the comparison. A value that changes while the input file does not (the state of
 # files that the input lists, say) reruns nothing: "Nothing to be done".
 #
-# Output seen on 2026-11-29:
+# Output seen:
 #   function of wildcards:           runs again
 #   function of wildcards and input: Nothing to be done
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-python3 -m venv "$folder/venv"
+"$(command -v python3.11 || command -v python3)" -m venv "$folder/venv"
 "$folder/venv/bin/pip" install -qq --disable-pip-version-check snakemake==9.27.1
 cd "$folder"
 

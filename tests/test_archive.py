@@ -1,16 +1,18 @@
 """The bundle of a run, and the comparison of another run with it."""
 
 import json
+import os
 import shutil
 import tarfile
 import time
+import zipfile
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from lensmill.pipeline import archive, settings, store
+from lensmill.pipeline import archive, provenance, settings, store
 
 ROOT = Path(__file__).parents[1]
 UNITS = {"systems": {"index": "", "value": ""}}
@@ -19,7 +21,7 @@ UNITS = {"systems": {"index": "", "value": ""}}
 def dataset(path, values, **facts):
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = {"index": np.arange(len(values)), "value": np.asarray(values, float)}
-    facts = {"seed": 1, "settings": "{}", "code": "a"} | facts
+    facts = {"seed": 1, "settings": "{}", "code": "a", "last": len(values) - 1} | facts
     store.write(path, {"systems": columns}, UNITS, facts)
 
 
@@ -112,9 +114,28 @@ def test_what_is_missing_is_named(bundle, results):
     missing = [d.split(":")[0] for d in differences(bundle, results) if d.endswith(": missing")]
     assert missing == [
         "toy/data/numbers/dataset.h5",
-        "results/toy/scores/net/numbers/scores.json",
         "results/toy/figures/fig.pdf",
+        "results/toy/scores/net/numbers/scores.json",
     ]
+
+
+def test_a_damaged_or_missing_network_is_no_reproduction(results, tmp_path):
+    model = results / "toy/networks/net/model.keras"
+    model.parent.mkdir(parents=True)
+    with zipfile.ZipFile(model, "w") as archived:
+        archived.writestr("config.json", "{}" * 100)
+    archive.make(tmp_path / "b.tar.gz", ROOT, results)
+    assert differences(tmp_path / "b.tar.gz", results) == []
+    model.write_bytes(model.read_bytes()[:100])
+    (results / "toy/scores/net/numbers/scores.json").write_text('{"half')
+    network, scores = differences(tmp_path / "b.tar.gz", results)[:2]
+    assert "model.keras cannot be read" in network and "scores.json cannot be read" in scores
+    with pytest.raises(ValueError, match=r"model\.keras cannot be read"):
+        archive.make(tmp_path / "c.tar.gz", ROOT, results)
+    model.unlink()
+    assert "results/toy/networks/net/model.keras: missing" in differences(
+        tmp_path / "b.tar.gz", results
+    )
 
 
 def test_nothing_to_archive_is_said(tmp_path):
@@ -129,7 +150,7 @@ def test_numbers_written_into_a_data_set_are_found_though_its_digest_is_the_old_
     with h5py.File(results / "toy/data/numbers/dataset.h5", "r+") as file:
         file["systems/value"][1] = value
     lines = [d for d in differences(bundle, results) if "numbers/dataset.h5" in d]
-    assert lines[0].endswith("damaged or edited: its content does not match its digest")
+    assert "damaged or edited: its content does not match its digest; delete it" in lines[0]
     assert "other numbers" in lines[1]
 
 
@@ -138,6 +159,21 @@ def test_a_truncated_data_set_is_a_difference_and_no_traceback(bundle, results):
     path.write_bytes(path.read_bytes()[:1000])
     (line, *_) = differences(bundle, results)
     assert "numbers/dataset.h5 cannot be read" in line and "delete it and run again" in line
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:3000]), "cannot be read"),
+        (lambda path: path.write_text("no archive"), "cannot be read"),
+        (lambda path: path.unlink(), "cannot be read .*No such file"),
+        (lambda path: tarfile.open(path, "w:gz").close(), "holds no manifest.json"),
+    ],
+)
+def test_what_is_no_whole_bundle_is_said_in_one_line(bundle, results, damage, said):
+    damage(bundle)
+    with pytest.raises(ValueError, match=rf"bundle\.tar\.gz {said}"):
+        differences(bundle, results)
 
 
 def test_no_bundle_is_made_of_damaged_data(results, tmp_path):
@@ -157,6 +193,7 @@ def real(results, tmp_path):
     image = tmp_path / "mine/a.fits"
     image.write_bytes(b"SIMPLE")
     (tmp_path / "mine/images.csv").write_text("name,VIS\na,a.fits\n")
+    (tmp_path / "mine/truth.csv").write_text("id,is_lens\n1,0\n")
     config = {"seed": 1, "run": ["toy"], "experiments": {"toy": {}}}
     toy = config["experiments"]["toy"]
     toy["priors"] = {"flat": {"x": ["uniform", 0, 1]}}
@@ -164,32 +201,59 @@ def real(results, tmp_path):
         "numbers": {"family": "sie", "prior": "flat", "systems": 3},
         "quasars": {"ingest": str(table)},
         "images": {"ingest": str(tmp_path / "mine/images.csv"), "format": "table"},
+        "challenge": {"ingest": str(tmp_path / "mine"), "format": "bologna", "labels": "truth.csv"},
     }
-    toy["networks"] = {"net": {}}
+    toy["networks"] = {"net": {"train_on": "numbers", "test_on": ["numbers"], "epochs": 3}}
     settings.keep(config, results / "configurations")
     fixed = settings.population(toy, "numbers")
     dataset(results / "toy/data/numbers/dataset.h5", [1, 2, 3], settings=json.dumps(fixed))
     columns = json.dumps({"columns": ["name", "x"]})
-    dataset(results / "toy/data/quasars/dataset.h5", [1], settings=columns, source="quasars.csv")
+    source = provenance.source(table)
+    dataset(results / "toy/data/quasars/dataset.h5", [1], settings=columns, **source)
     stored = json.dumps(toy["populations"]["images"] | {"fill": "sky"})
     dataset(results / "toy/data/images/dataset.h5", [1], settings=stored, source="images.csv")
+    stored = json.dumps(toy["populations"]["challenge"])
+    dataset(results / "toy/data/challenge/dataset.h5", [1], settings=stored, source="mine")
     (results / "toy/data/images/files.json").write_text(json.dumps([str(image)]))
-    (results / "toy/networks/net_seed2").mkdir(parents=True)
+    network(results, "net_seed2", epochs=3, seed=2)
     return results
+
+
+def network(results, name, population="numbers", **given):
+    training = results / f"toy/networks/{name}/training.json"
+    training.parent.mkdir(parents=True, exist_ok=True)
+    facts = {"population": population, "seed": 1, "settings": given}
+    training.write_text(json.dumps(facts))
 
 
 def test_the_bundle_holds_the_configuration_and_the_tables_that_made_the_results(real, tmp_path):
     about = archive.make(tmp_path / "b.tar.gz", ROOT, real)
     assert about["unexplained"] == {}
-    (kept,) = (real / "configurations").glob("*.json")
+    (kept,) = (real / "configurations").glob("*.yaml")
     assert {*about["configurations"].values()} == {kept.name}
     with tarfile.open(tmp_path / "b.tar.gz") as tar:
         names = {name.removeprefix("lensmill-bundle/") for name in tar.getnames()}
     assert f"configurations/{kept.name}" in names
     inside = {name.rsplit("/", 1)[-1] for name in names if name.startswith("inputs/")}
-    assert inside == {"quasars.csv", "images.csv"}
+    assert inside == {"quasars.csv", "images.csv", "truth.csv"}
     images = about["images"]["toy/data/images/dataset.h5"]
     assert (images["files"], images["missing"], images["bytes"]) == (1, 0, 6)
+
+
+def test_a_table_that_has_changed_since_explains_nothing(real, tmp_path):
+    table = tmp_path / "mine/quasars.csv"
+    os.utime(table, (9e9, 9e9))
+    assert archive.make(tmp_path / "b.tar.gz", ROOT, real)["unexplained"] == {}
+    table.write_text("name,x\nq,2\n")
+    unexplained = archive.make(tmp_path / "b.tar.gz", ROOT, real)["unexplained"]
+    assert {*unexplained} == {"toy/data/quasars/dataset.h5"}
+    assert "quasars.csv has changed since it was read" in unexplained.popitem()[1]
+
+
+def test_tables_of_one_name_have_places_of_their_own_in_the_bundle():
+    paths = ("mine/a.csv", "/mine/a.csv", "../mine/a.csv", "../../mine/a.csv")
+    places = {archive._inside(path) for path in paths}
+    assert len(places) == 4 and not any(place.startswith(("/", "..")) for place in places)
 
 
 def test_another_image_is_another_digest(real, tmp_path):
@@ -206,12 +270,23 @@ def test_results_that_no_configuration_explains_are_named(real, tmp_path):
     other = json.dumps({"family": "sie", "prior": {"x": ["uniform", 0, 2]}})
     dataset(real / "toy/data/numbers/dataset.h5", [1, 2, 3], settings=other)
     dataset(real / "toy/data/forgotten/dataset.h5", [1])
-    (real / "toy/networks/old").mkdir()
+    network(real, "old", epochs=3)
+    network(real, "net", epochs=4)
+    network(real, "net_seed3", population="forgotten", epochs=3)
     assert {*archive.make(tmp_path / "b.tar.gz", ROOT, real)["unexplained"]} == {
         "toy/data/numbers/dataset.h5",
         "toy/data/forgotten/dataset.h5",
         "toy/networks/old",
+        "toy/networks/net",
+        "toy/networks/net_seed3",
     }
+
+
+def test_more_systems_are_another_data_set_than_the_configuration_makes(real, tmp_path):
+    stored = store.attributes(real / "toy/data/numbers/dataset.h5")["settings"]
+    dataset(real / "toy/data/numbers/dataset.h5", [1, 2, 3, 4], settings=stored)
+    unexplained = archive.make(tmp_path / "b.tar.gz", ROOT, real)["unexplained"]
+    assert {*unexplained} == {"toy/data/numbers/dataset.h5"}
 
 
 def test_equal_runs_give_equal_bytes_at_any_time(results, tmp_path):

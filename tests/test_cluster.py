@@ -209,6 +209,9 @@ def test_a_time_that_all_read_alike_is_printed_in_minutes(partition_file, limit,
         ("{max_runtime: 1h30}", "read as 60 minutes"),
         ("{max_runtime: 2 months}", "read as 2 minutes"),
         ("{max_runtime: infinite}", "no time for the plugin"),
+        ("{max_runtime: inf}", "no time for the plugin: write minutes .* or .inf"),
+        ("{max_runtime: -1}", "max_runtime: -1 lets no job in"),
+        ("{<<: {max_runtime: 1:30:00}}", "read as 5400 minutes"),
         ("{max_memory: 5}", "max_memory is no limit.*max_mem_mb"),
         ("", "has no limits"),
     ],
@@ -267,6 +270,8 @@ def test_the_partition_file_of_the_manual_sends_jobs_where_they_belong(tmp_path)
         ("runtime: 1:30:00", "read as 5400 minutes.*write runtime: 90"),
         ("runtime: 0-12", "read as -12 minutes.*write runtime: 720"),
         ("runtime: 2-12:30", "no time for Snakemake: write 3630"),
+        ("runtime: 010", "read as 8 minutes.*write runtime: 10"),
+        ("<<: {runtime: 119s}", "read as 1 minutes.*write runtime: 2"),
     ],
 )
 def test_a_time_in_the_profile_that_snakemake_misreads_is_refused(tmp_path, written, words):
@@ -277,11 +282,22 @@ def test_a_time_in_the_profile_that_snakemake_misreads_is_refused(tmp_path, writ
             slurm_files.look([profile], None)
 
 
+def test_a_time_in_a_list_of_resources_is_read_likewise(tmp_path):
+    profile = tmp_path / "config.yaml"
+    for text in ("default-resources: [runtime=90s]", "set-resources: ['split:runtime=90s']"):
+        profile.write_text(text)
+        with pytest.raises(RuntimeError, match="runtime: 90s is read as 1 minutes"):
+            slurm_files.look([profile], None)
+
+
 def test_binary_units_are_named_since_slurm_would_count_them_twice(tmp_path):
     profile = tmp_path / "config.yaml"
     profile.write_text('default-resources: {mem: "1.5 GiB"}')
     (told,) = slurm_files.look([profile], None)
     assert "is read as 1611" in told and "write mem_mb: 1536" in told
+    profile.write_text("default-resources: {mem: 16Gi}")
+    (told,) = slurm_files.look([profile], None)
+    assert "is read as 16000" in told and "write mem_mb: 16384" in told
     profile.write_text("default-resources: {mem: 2G, disk: 5 GB, mem_mb: 2000, runtime: 1h}")
     assert slurm_files.look([profile], None) == []
 
@@ -299,6 +315,24 @@ def test_a_negative_time_and_memory_without_its_unit_are_refused(slurm):
     ]:
         with pytest.raises(RuntimeError, match=words):
             plan.refuse_impossible([wrong])
+
+
+def test_the_partition_file_is_found_as_snakemake_finds_it(tmp_path, monkeypatch):
+    profile = tmp_path / "slurm/config.yaml"
+    profile.parent.mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for written, found in [
+        ("~/partitions.yaml", tmp_path / "home/partitions.yaml"),
+        ("$HOME/partitions.yaml", tmp_path / "home/partitions.yaml"),
+        ("partitions.yaml", tmp_path / "slurm/partitions.yaml"),
+        ("elsewhere.yaml", Path("elsewhere.yaml")),
+    ]:
+        profile.write_text(f"slurm-partition-config: {written}\n")
+        (tmp_path / "slurm/partitions.yaml").touch()
+        assert slurm_files.partition_file_of(profile, {}) == found
+    profile.write_text("executor: slurm\n")
+    environment = {"SNAKEMAKE_SLURM_PARTITIONS": "mine.yaml"}
+    assert slurm_files.partition_file_of(profile, environment) == Path("mine.yaml")
 
 
 def test_the_doctor_reads_the_partition_file_as_the_plugin_does(partition_file, monkeypatch):

@@ -54,6 +54,12 @@ def test_one_flipped_bit_is_refused_whatever_the_time_of_the_file_says(dataset, 
         intact.verify([dataset])
 
 
+def test_a_flipped_bit_among_the_attributes_is_named_with_what_to_do(dataset):
+    flip(dataset, dataset.read_bytes().index(b"population\0") - 8)  # version of the message
+    with pytest.raises(ValueError, match=rf"dataset\.h5 cannot be read .*{REMEDY}"):
+        intact.verify([dataset])
+
+
 def test_numbers_that_were_edited_are_refused(dataset):
     intact.verify([dataset])
     with h5py.File(dataset, "r+") as file:
@@ -78,7 +84,7 @@ def test_a_file_without_a_digest_is_none_of_ours(tmp_path):
         intact.verify([path])
 
 
-@pytest.mark.parametrize("damage", ["flip", "truncate"])
+@pytest.mark.parametrize("damage", ["flip", "list", "truncate"])
 def test_a_damaged_network_is_named_with_what_to_do(tmp_path, damage):
     path = tmp_path / "model.keras"
     with zipfile.ZipFile(path, "w") as archive:
@@ -87,6 +93,8 @@ def test_a_damaged_network_is_named_with_what_to_do(tmp_path, damage):
     intact.verify([path])
     if damage == "flip":
         flip(path, 3000)
+    elif damage == "list":  # a bit of what says that a file is encrypted
+        flip(path, path.read_bytes().index(b"PK\1\2") + 8)
     else:
         path.write_bytes(path.read_bytes()[:4000])
     with pytest.raises(ValueError, match=rf"model\.keras .*{REMEDY}"):

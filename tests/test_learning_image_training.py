@@ -48,7 +48,7 @@ def rings_and_blobs(n, seed=0, lenses=0.4):
     return pixels, is_lens
 
 
-def write(folder, pixels, is_lens, known=None, split=None, shift=0):
+def write(folder, pixels, is_lens, known=None, split=None, shift=0, group=None):
     n = len(pixels)
     index = np.arange(n)
     systems = {
@@ -57,6 +57,8 @@ def write(folder, pixels, is_lens, known=None, split=None, shift=0):
         "label_known": np.ones(n, np.uint8) if known is None else known,
         "kind": (~is_lens).astype(np.uint8),
     }
+    if group is not None:
+        systems["group"] = np.array(group)
     cutouts = {"system": np.roll(index, shift), "pixels": pixels}
     units = {
         "systems": dict.fromkeys(systems, ""),
@@ -132,6 +134,28 @@ def test_folds_part_what_is_not_for_testing(toy):
         assert judging.is_lens.mean() == pytest.approx(learned.is_lens.mean(), abs=0.02)
         judged += judging.rows.tolist()
     assert sorted(judged) == np.flatnonzero(split < 2).tolist()
+
+
+def test_a_group_is_never_in_two_folds(tmp_path):
+    pixels, is_lens = rings_and_blobs(90)
+    group = np.array(["" if row % 10 == 9 else f"tile {row // 6}" for row in range(90)])
+    files = write(tmp_path, pixels, is_lens, group=group, split=np.zeros(90))
+    judged = []
+    for fold in (1, 2, 3):
+        learned, judging = image_training.read(*files, fold, 3)
+        assert {*group[learned.rows]} & {*group[judging.rows]} <= {""}
+        judged += judging.rows.tolist()
+    assert sorted(judged) == list(range(90))
+    with pytest.raises(ValueError, match="24 groups cannot be cut into folds = 25"):
+        image_training.read(*files, 1, 25)
+
+
+@pytest.mark.parametrize("group", [None, ["one tile"] * 20])
+def test_folds_of_nothing_are_refused_in_words(tmp_path, group):
+    pixels, is_lens = rings_and_blobs(20)
+    files = write(tmp_path, pixels, is_lens, split=np.full(20, 2), group=group)
+    with pytest.raises(ValueError, match=r"folds has 0 lenses and 0 non-lenses .* groups"):
+        image_training.read(*files, 1, 2)
 
 
 def test_a_fold_that_there_is_not_is_refused(toy):

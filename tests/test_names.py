@@ -69,9 +69,10 @@ def test_other_keys_are_refused_naming_what_yaml_made_of_them(text, made_of_it):
         names.text_keys({"labels": yaml.safe_load(text)}, "mine")
 
 
-def test_a_key_as_a_number_and_as_text_is_refused():
+def test_a_key_as_a_number_and_as_text_is_refused_unless_they_say_the_same():
     with pytest.raises(ValueError, match=r"mine\.0 stands there as a number and as text"):
         names.text_keys({0: 1, "0": 2}, "mine")
+    assert names.text_keys({0: {1: 2}, "0": {"1": 2}}, "mine") == {"0": {"1": 2}}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from lensmill import experiments
 from lensmill.experiments.time_delay import observe, simulate
 from lensmill.lensing.images import ON_CAUSTIC
-from lensmill.pipeline import settings, splits, store
+from lensmill.pipeline import cutouts, settings, splits, store
 
 FAMILIES = {name: experiments.families(name) for name in experiments.NAMES}
 
@@ -73,6 +73,10 @@ def test_what_only_ingested_images_have_is_refused_in_a_simulated_population():
     with pytest.raises(ValueError, match="'sie_shear' has slope = 2"):
         override = {"slope": ["fixed", 2.2]}
         check("lens_finding", a=simulated | {"family": "sie_shear", "override": override})
+
+
+def test_every_setting_of_ingested_images_is_known_as_one():
+    assert {*settings.INGESTED} == {"format", *cutouts.DEFAULTS}
 
 
 def test_an_override_that_a_family_uses_passes():

@@ -65,6 +65,9 @@ def images(setting):
             "priors.p.shear[1]: '1e-3' is text in YAML 1.1; write 1.0e-3",
         ),
         ("seed: 1\nrun: [time_delay]\nseed: 2\n", "line 3: seed: stands in line 1 already"),
+        ("{seed: 1, seed: 2}\n", "line 1: seed: stands in line 1 already"),
+        ('{"seed": 1e3}', "seed: 1000 must be a whole number; write it without point and"),
+        ("x: &x {a: 010}\nexperiments: {<<: *x}\n", "experiments.a: 010 is the number 8"),
     ],
 )
 def test_what_is_not_read_as_it_looks_is_named_with_what_to_write(tmp_path, text, said):
@@ -78,6 +81,7 @@ def test_what_is_not_read_as_it_looks_is_named_with_what_to_write(tmp_path, text
         network("observation: 'no', train_on: '2024', test_on: ['12:30', '1e-3', 1e-3]"),
         images("labels: {0: 0, 1: 1}"),
         images("label: null, name: 1e0"),
+        "experiments: {time_delay: {networks: {a: &a {use_delays: yes}, b: {<<: [*a]}}}}",
         '{"seed": 3, "experiments": {"time_delay": {"networks": {"a": {"clip_norm": 1e-3}}}}}',
     ],
 )
@@ -86,7 +90,7 @@ def test_what_is_read_as_it_looks_passes(tmp_path, text):
 
 
 def test_what_is_said_to_be_written_is_read_as_that():
-    for raw in ("1e-3", "1.5E7", ".5e-2", "08", "3e+4"):
+    for raw in ("1e-3", "1.5E7", ".5e-2", "-.5", "08", "3e+4"):
         written = scalars._number(raw, {"number"})
         assert yaml.safe_load(written) == float(raw)
 

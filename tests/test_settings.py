@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import yaml
 from scipy.stats import kstest
 
 from lensmill import experiments
-from lensmill.pipeline import priors
-from lensmill.pipeline.settings import check_experiment, refuse_prior, refuse_unknown
+from lensmill.pipeline import names, priors, scalars
+from lensmill.pipeline.settings import check_experiment, keep, refuse_prior, refuse_unknown
 
 SCHEMA = {
     "properties": {
@@ -168,3 +169,22 @@ def test_sky_of_other_pixels_is_refused_as_a_background():
     settings["networks"]["p4m"]["test_on"] = ["lsst"]
     with pytest.raises(ValueError, match=r"lsst\.background: .* pixels of 0\.25 arcsec instead"):
         check_experiment(settings, experiments.schema("lens_finding"), "experiments.lens_finding")
+
+
+def test_the_kept_configuration_can_be_given_again_whatever_yaml_makes_of_its_words(tmp_path):
+    whole = {
+        "seed": 1,
+        "experiments": {
+            "time_delay": {
+                "expected_fractions": {"sie": {"1": 0.12, "4": 0.21}},
+                "populations": {"2024": {"ingest": "010", "bands": {"r": "08", "no": "1e3"}}},
+                "networks": {"a": {"train_on": "2024", "learning_rate": 1e-5, "patience": None}},
+            }
+        },
+    }
+    kept = keep(whole, tmp_path)
+    scalars.refuse_misread(kept, {})
+    read = yaml.safe_load(kept.read_text())
+    fractions = read["experiments"]["time_delay"]["expected_fractions"]["sie"]
+    assert [*fractions] == [1, 4]  # as in the defaults, with which Snakemake merges them
+    assert names.text_keys(read, "kept") == whole

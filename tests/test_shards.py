@@ -141,6 +141,15 @@ def test_a_flipped_byte_is_noticed(three, tmp_path):
         merge(three, tmp_path / "all.h5")
 
 
+def test_a_flipped_bit_among_the_attributes_is_named(three, tmp_path):
+    path = tmp_path / "00040.h5"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"settings\0") + 18] ^= 8  # the set of characters of a text
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"00040\.h5 cannot be read .*only that shard"):
+        merge(three, tmp_path / "all.h5")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from astropy.io import fits
 
-from lensmill.pipeline import freshness, store
+from lensmill.pipeline import cutout_layouts, freshness, store
 
 ROOT = Path(__file__).parents[1]
 DATA = Path("results/lens_finding/data/mine")
@@ -84,6 +84,20 @@ def test_an_image_that_comes_or_goes_in_a_sub_folder_makes_the_data_anew(folder)
     snakemake(folder)
     assert names(folder) == ["one", "three"]
     assert "Nothing to be done" in snakemake(folder)
+
+
+def test_folders_behind_links_are_part_of_a_sample_and_links_that_go_round_end(tmp_path):
+    image(tmp_path / "elsewhere/one.fits", 1)
+    image(tmp_path / "mine/two.fits", 2)
+    (tmp_path / "mine/lenses").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "mine/gone.fits").symlink_to("nowhere.fits")  # it will be refused by name
+    (tmp_path / "mine/itself.fits").symlink_to("itself.fits")
+    (tmp_path / "elsewhere/round").symlink_to(tmp_path / "mine")
+    (tmp_path / "elsewhere/up").symlink_to("..")
+    names = ("gone.fits", "itself.fits", "lenses/one.fits", "two.fits")
+    listed = [str(tmp_path / "mine" / name) for name in names]
+    assert [*freshness.files(str(tmp_path / "mine"))] == listed
+    assert cutout_layouts.files_of(tmp_path / "mine", {"format": "classes"}) == listed
 
 
 def test_the_state_of_files_is_their_names_sizes_and_times(tmp_path):

@@ -62,6 +62,7 @@ def read(
         if not 1 <= fold <= folds:
             raise ValueError(f"fold is {fold}, but must lie between 1 and folds = {folds}")
         pool = np.flatnonzero(known & np.isin(parts["split"], (TRAIN, VALIDATION)))
+        _need_both(is_lens[pool], f"{dataset}: what is cut into folds")
         cut = _folds(folds, is_lens[pool], splits.groups(str(dataset)), pool)
         learned, judging = (pool[chosen] for chosen in list(cut)[fold - 1])
     else:
@@ -71,14 +72,19 @@ def read(
     for name, rows in (("train", learned), ("validation", judging)):
         lenses = int(is_lens[rows].sum())
         log.info("%s: %d lenses, %d non-lenses", name, lenses, len(rows) - lenses)
-        if not 0 < lenses < len(rows):
-            raise ValueError(
-                f"{dataset}: the {name} part has {lenses} lenses and {len(rows) - lenses} "
-                "non-lenses with a known label; both are needed: more systems, or another split"
-            )
+        _need_both(is_lens[rows], f"{dataset}: the {name} part")
     if unknown := int((~known).sum()):
         log.info("%d systems without a label are left out", unknown)
     return tuple(Labelled(pixels, rows, is_lens[rows]) for rows in (learned, judging))
+
+
+def _need_both(is_lens: NDArray, what: str) -> None:
+    lenses = int(is_lens.sum())
+    if not 0 < lenses < len(is_lens):
+        raise ValueError(
+            f"{what} has {lenses} lenses and {len(is_lens) - lenses} non-lenses with a known "
+            "label; both are needed: more systems, more groups, or another split"
+        )
 
 
 def _folds(

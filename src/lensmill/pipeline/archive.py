@@ -20,11 +20,14 @@ import re
 import subprocess
 import sys
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lensmill.pipeline import intact, provenance, settings, store
+import yaml
+
+from lensmill.pipeline import intact, names, provenance, settings, store
 
 ROOT = provenance.PACKAGE.parents[1]
 MANIFEST = "manifest.json"
@@ -37,7 +40,7 @@ RESULTS = ("*/scores/*.csv", "*/scores/*/*/scores.json", "*/data/*/checks.json",
 RESULTS += ("*/networks/*/training.json", "*/networks/*/history.csv", "*/networks/*/model.keras")
 RESULTS += ("*/hubble/*/*.json", "*/hubble/*/*.ecsv", "*/scores/*/*/rotation.json")
 RESULTS += ("*/searches/*/trials.csv", "*/searches/*/best.yaml")
-CONFIGURATIONS = "configurations/*.json"  # what `settings.keep` wrote, in the folder of results
+CONFIGURATIONS = "configurations/*.yaml"  # what `settings.keep` wrote, in the folder of results
 DATA = ("*/data/*/dataset.h5", "*/data/*/split.h5")  # compared by digest
 
 # How far the score of a network may lie from the archived one. Data are equal or they are not;
@@ -66,13 +69,14 @@ def manifest(root: Path, results: Path) -> dict[str, Any]:
     for name in _found(results, DATA):
         try:
             content = intact.digest(results / name)
+            with intact.reading(results / name):
+                facts = store.attributes(results / name)
         except ValueError as error:
             data[name] = {"content_digest": "", "stored_digest": "", "error": str(error)}
             continue
-        facts = store.attributes(results / name)
         data[name] = {
             key: facts[key].item() if hasattr(facts[key], "item") else facts[key]
-            for key in ("seed", "settings", "code", "git_commit", "source")
+            for key in ("seed", "settings", "code", "git_commit", "source", "source_digest", "last")
             if key in facts
         }
         data[name]["content_digest"] = content
@@ -100,15 +104,16 @@ def make(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> di
     FileNotFoundError
         If there are no results.
     ValueError
-        If a data set is damaged.
+        If a data set, a network or a JSON file of the results is damaged.
     """
     about = manifest(root, results)
     if not about["data"]:
         raise FileNotFoundError(f"no data sets below {results.resolve()}: run the workflow first")
     if damaged := [*_damaged(about["data"])]:
-        raise ValueError("\n".join(f"{line}; {intact.REMEDY}" for line in damaged))
-    files = {f"checkout/{name}": root / name for name in _found(root, SOURCES)}
-    files |= {f"results/{name}": results / name for name in _found(results, RESULTS)}
+        raise ValueError("\n".join(damaged))
+    files = {f"results/{name}": results / name for name in _found(results, RESULTS)}
+    intact.verify(files.values())
+    files |= {f"checkout/{name}": root / name for name in _found(root, SOURCES)}
     files |= _explain(about, root, results)
     part = bundle.with_name(bundle.name + ".part")
     with (
@@ -131,7 +136,9 @@ def _explain(about: dict[str, Any], root: Path, results: Path) -> dict[str, Path
     Adds ``configurations``, ``images`` and ``unexplained`` to the manifest.
     """
     kept = sorted(results.glob(CONFIGURATIONS), key=lambda path: path.stat().st_mtime, reverse=True)
-    configurations = {path: json.loads(path.read_text()) for path in kept}
+    configurations = {
+        path: names.text_keys(yaml.safe_load(path.read_text()), path.name) for path in kept
+    }
     files: dict[str, Path] = {}
     images, unexplained, by_result = {}, {}, {}
     for name, facts in about["data"].items():
@@ -145,33 +152,34 @@ def _explain(about: dict[str, Any], root: Path, results: Path) -> dict[str, Path
         path = makers[0]
         by_result[name] = path.name
         files[f"configurations/{path.name}"] = path
-        given = configurations[path]["experiments"][experiment]["populations"][population].get(
-            "ingest"
-        )
-        if given is None:
+        chosen = configurations[path]["experiments"][experiment]["populations"][population]
+        if "ingest" not in chosen:
             continue
+        given, labels = chosen["ingest"], chosen.get("labels")
         source = Path(given) if Path(given).exists() else root / given
         if source.is_file():
             files[f"inputs/{_inside(given)}"] = source
+            there = provenance.source(source)["source_digest"]
+            if facts.get("source_digest", there) != there:  # an older data set does not say it
+                unexplained[name] = f"{given} has changed since it was read; run again"
         elif not source.exists():
             unexplained[name] = f"{given}, which it was read from, is not there any more"
+        elif isinstance(labels, str) and (source / labels).is_file():  # a table among the images
+            files[f"inputs/{_inside(given)}/{_inside(labels)}"] = source / labels
         listed = (results / name).with_name("files.json")
         if listed.exists():
             images[name] = _images(json.loads(listed.read_text()), source)
-    for trained in sorted(results.glob("*/networks/*")):
-        name = trained.relative_to(results).as_posix()
-        experiment, network = trained.parts[-3], trained.name
-        names = {network, re.sub(r"(_seed\d+)?(_fold\d+of\d+)?$", "", network)}
-        makers = [
-            path
-            for path, whole in configurations.items()
-            if names & whole["experiments"].get(experiment, {}).get("networks", {}).keys()
-        ]
+    for training in sorted(results.glob("*/networks/*/training.json")):
+        name = training.parent.relative_to(results).as_posix()
+        experiment, network = training.parts[-4], training.parts[-2]
+        intact.verify([training])
+        facts = json.loads(training.read_text())
+        makers = [p for p, c in configurations.items() if _trains(c, experiment, network, facts)]
         if makers:
             by_result[name] = makers[0].name
             files[f"configurations/{makers[0].name}"] = makers[0]
         else:
-            unexplained[name] = "no configuration has this network"
+            unexplained[name] = "no configuration has this network with these settings"
     about |= {"configurations": by_result, "images": images, "unexplained": unexplained}
     return files
 
@@ -188,15 +196,31 @@ def _makes(whole: Mapping, experiment: str, population: str, facts: Mapping) -> 
     stored = json.loads(facts["settings"])
     if "ingest" in wanted and Path(wanted["ingest"]).name != facts.get("source"):
         return False
-    if "systems" in chosen["populations"][population] and facts.get("seed") != whole["seed"]:
-        return False
+    if systems := chosen["populations"][population].get("systems"):
+        if (facts.get("seed"), facts.get("last")) != (whole["seed"], systems - 1):
+            return False
     # a table of systems is stored with its columns, which no setting says
     return "columns" in stored or all(stored.get(key) == value for key, value in wanted.items())
 
 
+def _trains(whole: Mapping, experiment: str, network: str, facts: Mapping) -> bool:
+    """Say whether a run with this configuration trains a network with these facts."""
+    chosen = whole["experiments"].get(experiment, {})
+    name = re.sub(r"(_seed\d+)?(_fold\d+of\d+)?$", "", network)
+    networks = chosen.get("networks", {})
+    wanted = networks.get(network) or networks.get(name)
+    if not wanted or (wanted["train_on"], whole["seed"]) != (facts["population"], facts["seed"]):
+        return False
+    if "observation" in wanted:
+        if chosen["observations"][wanted["observation"]] != facts["observation"]:
+            return False
+    named = {"train_on", "test_on", "observation", "seeds", "seed", "fold", "folds"}
+    return all(facts["settings"].get(k) == v for k, v in wanted.items() if k not in named)
+
+
 def _inside(path: str) -> str:
-    """Return where a file of the user lies in the bundle, wherever it lay before."""
-    return "/".join(part for part in Path(path).parts if part not in ("/", ".."))
+    """Return where a file of the user lies in the bundle, each in a place of its own."""
+    return "/".join({"/": "root", "..": "up"}.get(part, part) for part in Path(path).parts)
 
 
 def _images(files: list[str], source: Path) -> dict[str, Any]:
@@ -222,7 +246,8 @@ def _damaged(data: Mapping[str, Any]) -> Iterator[str]:
         if "error" in facts:
             yield f"{name}: {facts['error']}"
         elif facts["content_digest"] != facts["stored_digest"]:
-            yield f"{name}: damaged or edited: its content does not match its digest"
+            what = "damaged or edited: its content does not match its digest"
+            yield f"{name}: {what}; {intact.REMEDY}"
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -245,22 +270,31 @@ def verify(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> 
         is missing; nothing at all if the run was reproduced. Lines in brackets are not failures:
         they say what may be the reason.
     """
-    with tarfile.open(bundle) as tar:
-        files = {
-            entry.name.split("/", 1)[1]: tar.extractfile(entry).read() for entry in tar.getmembers()
-        }
+    files = _read(bundle)
     then, now = json.loads(files[MANIFEST]), manifest(root, results)
     differences = [*_damaged(now["data"]), *_data(then["data"], now["data"])]
-    differences += _scores(files, results)
-    differences += [
-        f"{name}: missing"
-        for name in files
-        if name.startswith("results/") and "/figures/" in name
-        if not (results / name.removeprefix("results/")).exists()
-    ]
+    unlike = dict(_missing(files, results))
+    differences += [f"{name}: {what}" for name, what in unlike.items()]
+    differences += _scores({n: c for n, c in files.items() if n not in unlike}, results)
     yield from differences
     if differences:
         yield from _reasons(then, now, files, root)
+
+
+def _read(bundle: Path) -> dict[str, bytes]:
+    """Return the files in a bundle by name, or raise if it is damaged or something else."""
+    try:
+        with tarfile.open(bundle) as tar:
+            files = {
+                entry.name.removeprefix("lensmill-bundle/"): tar.extractfile(entry).read()
+                for entry in tar.getmembers()
+                if entry.isfile()
+            }
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
+        raise ValueError(f"{bundle} cannot be read ({error}); get it anew") from error
+    if MANIFEST not in files:
+        raise ValueError(f"{bundle} holds no {MANIFEST}: it was not made by make archive")
+    return files
 
 
 def _data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -276,15 +310,27 @@ def _data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: other numbers ({'; '.join(why) or 'same seed, settings and code'})"
 
 
+def _missing(files: Mapping[str, bytes], results: Path) -> Iterator[tuple[str, str]]:
+    """Yield the results in a bundle that are missing or damaged here, and which of the two."""
+    for name in files:
+        if not name.startswith("results/"):
+            continue
+        path = results / name.removeprefix("results/")
+        if not path.exists():
+            yield name, "missing"
+            continue
+        try:
+            intact.verify([path])
+        except ValueError as error:
+            yield name, str(error)
+
+
 def _scores(files: Mapping[str, bytes], results: Path) -> Iterator[str]:
     for name, content in files.items():
         if not name.endswith("/scores.json"):
             continue
-        path = results / name.removeprefix("results/")
-        if not path.exists():
-            yield f"{name}: missing"
-            continue
-        yield from _compare(json.loads(content), json.loads(path.read_text()), name)
+        now = json.loads((results / name.removeprefix("results/")).read_text())
+        yield from _compare(json.loads(content), now, name)
 
 
 def _compare(then: Mapping[str, Any], now: Mapping[str, Any], name: str) -> Iterator[str]:
@@ -355,7 +401,7 @@ def main() -> int:
                 sys.stdout.write(f"not explained: {name}: {why}\n")
             return 0
         lines = list(verify(bundle))
-    except (OSError, ValueError, tarfile.TarError) as error:
+    except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     sys.stdout.write("\n".join(lines or [f"reproduced: everything in {bundle}"]) + "\n")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmill.pipeline import names, text_tables
+from lensmill.pipeline import freshness, names, text_tables
 from lensmill.pipeline.cutout_files import FITS, Source
 from lensmill.pipeline.text_tables import UNKNOWN
 
@@ -312,7 +312,9 @@ def survey_bands(settings: Mapping[str, Any]) -> list[Any]:
 
 
 def _files(path: Path) -> list[Path]:
-    return sorted(file for file in path.rglob("*") if file.is_file())
+    # a link to nothing is one of them: it is refused by name
+    files = map(Path, freshness.files(str(path)))
+    return sorted(file for file in files if file.is_file() or not file.exists())
 
 
 def _relative(file: Path, path: Path) -> str:

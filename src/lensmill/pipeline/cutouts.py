@@ -145,7 +145,7 @@ def ingest(
         _warn("used, but", notes)
         _report(path, refused, len(candidates), len(used), _advice(sizes, settings))
         facts = {
-            "source": path.name,
+            **provenance.source(path),
             "population": population,
             "experiment": experiment,
             "candidates": len(candidates),

@@ -242,7 +242,7 @@ def slurm_files() -> Iterator[Finding]:
         return
     profile = ROOT / "profiles/slurm/config.yaml"
     try:
-        notes = files.look([profile], files.partition_file_of(profile.read_text(), os.environ))
+        notes = files.look([profile], files.partition_file_of(profile, os.environ))
     except RuntimeError as error:
         yield from ((BAD, what, line.strip()) for line in str(error).splitlines()[1:])
         return

@@ -6,16 +6,33 @@ Imports only the standard library: Snakemake asks this before every run.
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 
-def names(folder: str | Path) -> str:
+def files(folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Yield the names of all files below a folder, in order, also where links lead.
+
+    A link to one of the folders ``above``, by their real paths, is not followed.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: entry.name)
+    for entry in entries:
+        linked = entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112
+        if linked or entry.is_dir(follow_symlinks=False):
+            yield from files(entry.path, above | {real})
+        else:
+            yield entry.path
+
+
+def names(folder: str) -> str:
     """Return a digest of the names of all files below a folder."""
     whole = hashlib.sha256()
-    for path, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            whole.update(os.fsencode(f"{path}/{name}\0"))
+    for file in files(folder):
+        whole.update(os.fsencode(f"{file}\0"))
     return whole.hexdigest()
 
 

@@ -127,7 +127,7 @@ def ingest(
     except ValueError as error:
         raise ValueError(f"{path} refused: {error}") from error
     tables = parse(text, str(path))
-    facts = {"source": Path(path).name, "population": population, "experiment": experiment}
+    facts = {"population": population, "experiment": experiment} | provenance.source(Path(path))
     store.write(output, tables, UNITS, provenance.attributes({"columns": list(COLUMNS)}, **facts))
     counts = len(tables["systems"]["index"]), len(tables["images"]["system"])
     log.info("%s: %d systems with %d images ingested", path, *counts)

@@ -9,7 +9,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import h5py
@@ -17,8 +17,9 @@ import h5py
 from lensmill.pipeline import store
 
 REMEDY = "delete it and run again: it is made anew, and then what depends on it"
-# What h5py says of a file whose structure was hit depends on the place that was
-BROKEN = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, MemoryError)
+# What h5py and zipfile say of a file whose structure was hit depends on the place that was
+BROKEN = (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError)
+BROKEN += (OverflowError, MemoryError)
 
 
 def verify(paths: Iterable[str | Path]) -> None:
@@ -46,9 +47,15 @@ def digest(path: Path) -> str:
     ValueError
         If it cannot be read.
     """
+    with reading(path), h5py.File(path) as file:
+        return store.content_digest(file)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what is raised while a damaged HDF5 file is read into a ValueError with the remedy."""
     try:
-        with h5py.File(path) as file:
-            return store.content_digest(file)
+        yield
     except BROKEN as error:
         raise ValueError(f"{path} cannot be read ({error}); {REMEDY}") from error
 
@@ -59,8 +66,10 @@ def _tables(path: Path) -> None:
     with contextlib.suppress(OSError, ValueError):
         if json.loads(note.read_text()) == state:
             return
-    found = digest(path)  # first: it says what cannot be read
-    if store.attributes(path).get("content_digest") != found:
+    found = digest(path)
+    with reading(path):
+        stated = store.attributes(path).get("content_digest")
+    if stated != found:
         raise ValueError(f"{path} is damaged: its digest does not match; {REMEDY}")
     part = note.with_name(f"{note.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):  # a folder of somebody else's: verified again next time
@@ -78,7 +87,7 @@ def _network(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+    except (*BROKEN, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path} cannot be read ({error}); {REMEDY}") from error
     if damaged:
         raise ValueError(f"{path} is damaged: the checksum of {damaged} does not match; {REMEDY}")

@@ -22,7 +22,7 @@ def text_keys(settings: Mapping, where: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If a key is neither text nor a whole number, or stands there as both.
+        If a key is neither text nor a whole number, or stands there as both with two values.
     """
     keys: dict[str, Any] = {}
     for key, value in settings.items():
@@ -31,10 +31,10 @@ def text_keys(settings: Mapping, where: str) -> dict[str, Any]:
                 f"{where}: a key is {_made_of(key)}; write it between quotation marks if it is "
                 "meant as a name"
             )
-        if str(key) in keys:
-            raise ValueError(f"{where}.{key} stands there as a number and as text; quote both")
-        inner = f"{where}.{key}"
-        keys[str(key)] = text_keys(value, inner) if isinstance(value, Mapping) else value
+        text, inner = str(key), f"{where}.{key}"
+        value = text_keys(value, inner) if isinstance(value, Mapping) else value
+        if keys.setdefault(text, value) != value:
+            raise ValueError(f"{inner} stands there as a number and as text; quote both")
     return keys
 
 

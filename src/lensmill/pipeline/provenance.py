@@ -51,6 +51,15 @@ def digest(*modules: str) -> str:
     return whole.hexdigest()
 
 
+def source(path: Path) -> dict[str, str]:
+    """Return what a data set says of its table or folder: the name, and the SHA-256 of a table."""
+    if path.is_dir():
+        return {"source": path.name}
+    with path.open("rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"source": path.name, "source_digest": content}
+
+
 def git_commit() -> str:
     """Return the commit of the checkout, with ``-dirty`` if it was edited, or ``""``."""
     git = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=40"]

@@ -28,7 +28,7 @@ def refuse_misread(path: str | Path, schema: Mapping) -> None:
     Parameters
     ----------
     path : path
-        A configuration file; JSON has none of these surprises and is left alone.
+        A configuration file; in JSON, only `1e3` where a whole number belongs is a surprise.
     schema : mapping
         JSON schema of the whole configuration: where it asks for text, ``no`` must be quoted.
 
@@ -39,10 +39,12 @@ def refuse_misread(path: str | Path, schema: Mapping) -> None:
     """
     text = Path(path).read_text(encoding="utf-8")
     try:
-        json.loads(text)
-        return
+        values = json.loads(text)
     except ValueError:
         document = yaml.compose(text, Loader=Loader)
+    else:
+        _refuse_fractions(values, schema, schema, str(path), "")
+        return
     found = [
         f"{path}, line {node.start_mark.line + 1}: {where}: {what}"
         for node, where, what in _misread(document, schema, schema, "")
@@ -70,9 +72,23 @@ def refuse_text(values: Any, schema: Mapping, where: str = "", root: Mapping | N
                 f"--config: {where}: {values!r} is text, since Snakemake makes text of every value "
                 "in braces or brackets; write it into a YAML file and give that as --configfile"
             )
+    else:
+        _refuse_fractions(values, schema, root, "--config", where)
+
+
+def _refuse_fractions(values: Any, schema: Mapping, root: Mapping, file: str, where: str) -> None:
+    """Raise where a number with a point stands for a whole one: jsonschema takes 1e3 for that."""
+    schema, root = _resolved(schema, root)
+    wanted = _wanted(schema)
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            _refuse_fractions(value, _child(schema, key), root, file, f"{where}.{key}".lstrip("."))
+    elif isinstance(values, list):
+        for i, value in enumerate(values):
+            _refuse_fractions(value, _item(schema, i), root, file, f"{where}[{i}]")
     elif isinstance(values, float) and "integer" in wanted and "number" not in wanted:
         raise ValueError(
-            f"--config: {where}: {values:g} must be a whole number; write it without point and "
+            f"{file}: {where}: {values:g} must be a whole number; write it without point and "
             f"exponent{f': {values:.0f}' if values.is_integer() else ''}"
         )
 
@@ -83,12 +99,17 @@ def _misread(node: Any, schema: Mapping, root: Mapping, where: str) -> Iterator[
     if isinstance(node, yaml.MappingNode):
         lines: dict[tuple, int] = {}
         for key, value in node.value:
+            if _kind(key) == "merge":  # `<<: *other` or `<<: [*one, *other]`: their keys are ours
+                for other in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    yield from _misread(other, schema, root, where)
+                continue
             place = f"{where}.{key.value}".lstrip(".")
             if what := _wrong_key(key):
                 yield key, place, what
-            first = lines.setdefault((key.tag, str(key.value)), key.start_mark.line + 1)
-            if first != key.start_mark.line + 1 and key.tag != "tag:yaml.org,2002:merge":
+            name = key.tag, str(key.value)
+            if first := lines.get(name):
                 yield key, place, f"stands in line {first} already, which would be lost; join them"
+            lines.setdefault(name, key.start_mark.line + 1)
             yield from _misread(value, _child(schema, str(key.value)), root, place)
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
@@ -105,7 +126,7 @@ def _wrong_key(node: Any) -> str:
     kind, raw = _kind(node), node.value
     if kind == "int" and WHOLE.fullmatch(raw):
         return ""
-    if kind in ("str", "merge"):
+    if kind == "str":
         return ""
     return f"{raw} is {_read_as(kind, raw)} in YAML 1.1; write '{raw}' in quotes for a name"
 
@@ -164,7 +185,7 @@ def _number(raw: str, wanted: set[str]) -> str:
         return f"{value:.0f}"
     mantissa, _, exponent = raw.lower().partition("e")
     mantissa = mantissa if "." in mantissa else f"{mantissa}.0"
-    mantissa = f"0{mantissa}" if mantissa.startswith(".") else mantissa
+    mantissa = re.sub(r"^([-+]?)\.", r"\g<1>0.", mantissa)
     return f"{mantissa}e{int(exponent):+d}" if exponent else mantissa
 
 

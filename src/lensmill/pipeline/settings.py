@@ -4,8 +4,8 @@ Imports only the standard library, since every job of a workflow reads the setti
 """
 
 import hashlib
-import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from math import log10
@@ -30,8 +30,9 @@ MEANS_NOTHING = {
 # What only a simulated population uses, and what only an ingested one does.
 SIMULATED = ("family", "prior", "override", "background")
 INGESTED = (
-    *("format", "label", "labels", "bands", "name", "files", "pixel_scale", "mask_values", "fill"),
-    *("place", "max_masked_fraction", "max_saturated_fraction", "min_snr"),
+    *("format", "label", "labels", "bands", "name", "group", "files", "pixel_scale", "mask_values"),
+    *("fill", "place", "mark_pixels", "mark_fraction", "mark_ratio", "mark_above", "mark_below"),
+    *("max_masked_fraction", "max_saturated_fraction", "min_snr"),
 )
 TAIL = 6  # an unbounded prior is judged by its values within this many standard deviations
 
@@ -258,15 +259,33 @@ def keep(config: Mapping, folder: Path) -> Path:
     """Write the whole configuration of a run beside its results, under a name of its content.
 
     The file says what the results were made with, whichever files the settings came from, and can
-    be given to ``--configfile`` to make them again.
+    be given to ``--configfile`` to make them again: keys that are whole numbers are written as
+    such, since they meet those of the defaults.
     """
-    text = json.dumps(config, indent=1)
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Writes text in quotes, so that no reader takes it for something else."""
+
+    Dumper.add_representer(
+        str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+    )
+    text = yaml.dump(_numbered(config), Dumper=Dumper, sort_keys=False, width=1000)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.json"
+    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     part.write_text(text)
     part.replace(path)
     return path
+
+
+def _numbered(values: Any) -> Any:
+    if not isinstance(values, Mapping):
+        return values
+    return {
+        int(key) if re.fullmatch(r"0|[1-9]\d*", str(key)) else key: _numbered(value)
+        for key, value in values.items()
+    }
 
 
 def check_populations(settings: Mapping, families: Mapping, schema: Mapping, where: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 
 from lensmill.pipeline import logs, provenance, store
+from lensmill.pipeline.intact import BROKEN
 from lensmill.pipeline.streams import uniforms
 
 log = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ def _check(paths: Sequence[str], systems: int, identity: Mapping[str, Any]) -> d
                 facts = dict(shard.attrs)
                 intact = store.content_digest(shard) == facts.get("content_digest")
                 lengths = {t: {len(c) for c in group.values()} for t, group in shard.items()}
-        except (OSError, KeyError, RuntimeError) as error:
+        except BROKEN as error:
             raise ValueError(f"shard {path} cannot be read ({error}); {remedy}") from error
         if not intact:
             raise ValueError(f"shard {path} is damaged: its digest does not match; {remedy}")

@@ -7,6 +7,7 @@ here, by the code that will read it.
 
 import dataclasses
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -91,7 +92,7 @@ def partition_faults(path: Path) -> list[str]:
 def _limit_faults(node: yaml.MappingNode) -> Iterator[str]:
     for key, value in _entries(node):
         written = getattr(value, "value", "")
-        if key in WORDS | CLUSTER | {"<<"}:
+        if key in WORDS | CLUSTER:
             continue
         if key not in LIMITS:
             yield f"{key} is no limit that the plugin knows; there are: {', '.join(LIMITS)}"
@@ -109,8 +110,10 @@ def _time_fault(value: yaml.Node) -> str:
         return ""
     try:
         read = parse_time_to_minutes(loaded)
-    except WorkflowError:
+    except (WorkflowError, OverflowError):  # of `inf`, which YAML reads as text
         return "is no time for the plugin: write minutes (5400) or .inf"
+    if read <= 0:
+        return "lets no job in: write minutes, or .inf for no limit"
     meant = minutes_meant(value.value.lower().strip())
     if meant is None:
         return f"is read as {read} minutes: write minutes"
@@ -175,14 +178,16 @@ def profile_faults(text: str, *names: str) -> list[str]:
 def _resources(text: str) -> Iterator[tuple[str, str, yaml.ScalarNode]]:
     """Yield every resource in a profile: where it stands, its name, its value as YAML sees it."""
     sections = dict(_entries(yaml.compose(text, yaml.SafeLoader)))
-    rules = dict(_entries(sections.get("set-resources")))
-    places = {"default-resources": sections.get("default-resources")}
-    places |= {f"set-resources: {rule}": node for rule, node in rules.items()}
+    places = {key: sections.get(key) for key in ("default-resources", "set-resources")}
+    rules = _entries(places["set-resources"])
+    places |= {f"set-resources: {rule}": node for rule, node in rules}
     for where, node in places.items():
-        if isinstance(node, yaml.SequenceNode):  # default-resources: ["runtime=90s"]
+        if isinstance(node, yaml.SequenceNode):  # as on a command line: "runtime=90s", "RULE:..."
             for item in node.value:
                 name, _, value = item.value.partition("=")
-                yield where, name, yaml.ScalarNode("tag:yaml.org,2002:str", value)
+                rule, _, name = name.rpartition(":")
+                place = f"{where}: {rule}" if rule else where
+                yield place, name, yaml.ScalarNode("tag:yaml.org,2002:str", value)
         for name, value in _entries(node):
             if isinstance(value, yaml.ScalarNode):
                 yield where, name, value
@@ -192,12 +197,14 @@ def _resource_fault(name: str, value: yaml.ScalarNode) -> str:
     written = value.value.strip()
     if name == "runtime":
         return _runtime_fault(value, written)
+    if not re.search(r"\d\s*[kmgtp]i", written.lower()):  # GiB, Gi
+        return ""
     read = _read_by_snakemake(name, written)
     try:
-        meant = humanfriendly.parse_size(written, binary="ib" in written.lower()) / 2**20
+        meant = humanfriendly.parse_size(written, binary=True) / 2**20
     except humanfriendly.InvalidSize:  # an expression
         return ""
-    if "ib" in written.lower() and read != meant:
+    if read != meant:
         return (
             f"is read as {read} (of 10^6 bytes), which SLURM takes for {read} of 2^20: "
             f"write {name}_mb: {meant:.0f}"
@@ -206,7 +213,7 @@ def _resource_fault(name: str, value: yaml.ScalarNode) -> str:
 
 
 def _runtime_fault(value: yaml.ScalarNode, written: str) -> str:
-    if value.tag.endswith(":int") and ":" in written:
+    if value.tag.endswith(":int"):  # 1:30:00 is 5400, 010 is 8
         read, meant = int(yaml.safe_load(written)), minutes_meant(written)
     elif re.fullmatch(r"\d+-[\d:]+", written):
         meant = minutes_meant(written)
@@ -235,16 +242,25 @@ def _read_by_snakemake(name: str, written: str) -> Any:
 
 
 def _entries(node: yaml.Node | None) -> list[tuple[str, yaml.Node]]:
-    """Return the keys and values of a mapping; none if it is something else."""
+    """Return the keys and values of a mapping, merged ones too; none if it is something else."""
     if not isinstance(node, yaml.MappingNode):
         return []
+    yaml.SafeLoader("").flatten_mapping(node)
     return [(key.value, value) for key, value in node.value]
 
 
-def partition_file_of(profile: str, environment: Mapping[str, str]) -> Path | None:
-    """Return the partition file that a profile names, else the one of the environment."""
-    named = dict(_entries(yaml.compose(profile, yaml.SafeLoader))).get("slurm-partition-config")
-    chosen = named.value if named else environment.get("SNAKEMAKE_SLURM_PARTITIONS")
+def partition_file_of(profile: Path, environment: Mapping[str, str]) -> Path | None:
+    """Return the partition file that a profile names, else the one of the environment.
+
+    As Snakemake finds it: with ``~`` and variables of the shell, and beside the profile first.
+    """
+    text = profile.read_text()
+    named = dict(_entries(yaml.compose(text, yaml.SafeLoader))).get("slurm-partition-config")
+    if named:
+        chosen = os.path.expanduser(os.path.expandvars(named.value))  # noqa: PTH111
+        beside = profile.parent / chosen
+        return beside if beside.exists() else Path(chosen)
+    chosen = environment.get("SNAKEMAKE_SLURM_PARTITIONS")
     return Path(chosen) if chosen else None
 
 
