@@ -280,7 +280,7 @@ def judge(
         Numbers, and by name: ``intervals`` (68 %), ``undefined`` (reasons), ``confusion``,
         ``by_kind`` of non-lens, ``completeness_by`` property of the lens, ``by_images``,
         ``visible_images``, ``survey`` by prevalence, ``calibration``, ``curves`` and
-        ``thresholds_fpr_1e-2``, equally probable values of that threshold.
+        ``thresholds_fpr_1e-2``, equally probable values of that threshold if there is one.
 
         ``intervals`` hold the scatter of the threshold, also of one that other non-lenses have
         set. Those by kind, property, number of images and prevalence are for the threshold as it
@@ -327,7 +327,7 @@ def judge(
     possible = None  # equally probable values of the threshold
     if threshold is not None:
         possible = detection.thresholds(*ours, detection.allowed(is_lens, FPR)).tolist()
-    scores["thresholds_fpr_1e-2"] = possible
+        scores["thresholds_fpr_1e-2"] = possible
     if reference is not None:
         from_reference = reference["threshold_fpr_1e-2"]
         if from_reference is None:
