@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 
-from lensmill.pipeline import cutouts, store
+from lensmill.pipeline import cutout_wcs, cutouts, store
 
 SIZE = 24
 DEGREE = 3600.0
@@ -272,6 +272,18 @@ def test_bands_that_agree_on_the_sky_are_used_however_they_say_it(tmp_path, othe
     image(tmp_path / "in/a_r.fits", galaxy(2), **other)
     systems, *_ = table(tmp_path, "name\na\n", files="{name}_{band}.fits", observation=TWO)
     assert systems["name"].tolist() == ["a"]
+
+
+def test_where_an_image_lies_does_not_depend_on_the_files_before_it():
+    places = []
+    bare = cutout_wcs.read(wcs(CRVAL1=None, CRVAL2=None, CRPIX1=None, CRPIX2=None))
+    for declination in (2.0, 30.0):
+        cutout_wcs.locate(cutout_wcs.read(wcs(CRVAL2=declination)), (1.0, 1.0))
+        cutout_wcs.locate.cache_clear()
+        places.append(cutout_wcs.locate(bare, (1.0, 1.0)).middle)
+    # what is left out is 0 by the standard, and pixel 1 is 0.1 arcsec from pixel 0
+    origin = np.array([1.0, 0.0, 0.0])
+    assert np.abs(np.array(places) - origin).max() < 1e-6
 
 
 def beside(name):

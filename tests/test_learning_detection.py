@@ -120,6 +120,63 @@ def test_intervals_of_rates_cover_what_they_claim():
     assert np.isnan(rate.value[2])
 
 
+@pytest.mark.parametrize("others", [300, 1000])
+@pytest.mark.parametrize(
+    ("metric", "false_alarms"),
+    [
+        (detection.tpr0, lambda n: 0),
+        (detection.tpr10, lambda n: 9),
+        (lambda *ours: detection.tpr_at_fpr(*ours, 0.01), lambda n: n // 100),
+    ],
+    ids=["tpr0", "tpr10", "tpr_at_fpr"],
+)
+@pytest.mark.parametrize("law", [stats.norm, stats.logistic], ids=lambda law: law.name)
+def test_intervals_hold_the_scatter_of_the_threshold(law, metric, false_alarms, others):
+    m, apart, lenses, repeats = false_alarms(others), 3.0, 200, 100
+    # in the median of many test sets the threshold has this false-positive rate
+    fpr = stats.beta.median(m + 1, others - m)
+    expected = law.sf(law.isf(fpr) - apart)
+    rng = np.random.default_rng(10)
+    is_lens = np.repeat([1, 0], [lenses, others])
+    scores = law.rvs(size=(repeats, is_lens.size), random_state=rng) + apart * is_lens
+    found = [metric(is_lens, score) for score in scores]
+    binomial = [detection.binomial(round(rate.value * lenses), lenses) for rate in found]
+    covered, of_lenses = (
+        np.mean([rate.low <= expected <= rate.high for rate in rates])
+        for rates in (found, binomial)
+    )
+    assert 0.58 <= covered <= 0.86  # 0.68 +- 0.05 if the intervals are right
+    assert of_lenses < covered - 0.1
+    real = np.ptp(np.percentile([rate.value for rate in found], [16, 84]))
+    width = np.median([rate.high - rate.low for rate in found])
+    assert width == pytest.approx(real, rel=0.4)
+
+
+def test_a_threshold_is_the_median_of_what_it_might_be():
+    is_lens, score = _mocks(1, 4000)
+    for m in (0, 9, 40):
+        possible = detection.thresholds(is_lens, score, m)
+        assert possible[49] > detection.threshold(is_lens, score, m) > possible[50]
+
+
+def test_rates_at_a_threshold_of_other_non_lenses_scatter_as_it_does():
+    survey, mocks = _mocks(20_000, 20_000), [_mocks(1, 1000, seed) for seed in range(2, 102)]
+    for metric in (detection.tpr_above, detection.fpr_above):
+        found = [
+            metric(*survey, detection.threshold(*one, 10), detection.thresholds(*one, 10))
+            for one in mocks
+        ]
+        again = np.ptp(np.percentile([rate.value for rate in found], [16, 84]))
+        assert np.median([rate.high - rate.low for rate in found]) == pytest.approx(again, rel=0.3)
+
+
+def test_one_non_lens_or_none_like_another_leaves_an_interval():
+    one = detection.tpr0(np.array([1, 1, 0]), np.array([1.0, 2.0, 0.0]))
+    assert 0 < one.low < 0.5 < one.value == one.high == 1
+    same = detection.tpr0(np.array([1, 0, 0, 0]), np.array([1.0, 0.0, 0.0, 0.0]))
+    assert 0 < same.low < same.value == same.high == 1
+
+
 def test_curves_are_those_of_scikit_learn():
     is_lens, score = _mocks(80, 120)
     score = np.round(score, 1)

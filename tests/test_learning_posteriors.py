@@ -65,6 +65,17 @@ def test_an_honest_gaussian_covers_what_it_claims():
     assert stats.kstest(rank, "uniform").pvalue > 1e-3
 
 
+def test_draws_equal_to_the_truth_count_half():
+    samples = np.array([[0, 1, 1, 3], [2, 2, 2, 2], [0, 0, 1, 1]])
+    rank = calibration.ranks(samples, np.array([1, 2, 2]))
+    # below: 1, 0 and 4 of 4; equal: 2, 4 and 0
+    assert rank == pytest.approx(np.array([2.5, 2.5, 4.5]) / 5)
+    # honest posteriors of a small whole number: the mean rank is 1/2
+    rng = np.random.default_rng(9)
+    rank = calibration.ranks(rng.poisson(1.5, (4000, 100)), rng.poisson(1.5, 4000))
+    assert rank.mean() == pytest.approx(0.5, abs=0.02)
+
+
 def test_errors_claimed_too_small_by_half_show_in_the_coverage():
     # A central 68 % interval of half the width holds 38 % of a Gaussian.
     assert calibration.coverage(gaussian_ranks(0.5), 0.6827) == pytest.approx(0.383, abs=0.02)

@@ -127,6 +127,33 @@ def test_lenses_alone_are_counted_above_the_threshold_of_the_mocks():
     assert 0.0 < scores["false_positive_rate_reference"] < 0.03
 
 
+def test_intervals_hold_the_scatter_of_the_threshold_whoever_has_set_it():
+    mocks = evaluate.judge(_table(500, 1000), SETTINGS, 1)
+    survey = _table(20_000, 20_000, seed=2)
+    found = evaluate.judge(survey, SETTINGS, 1, mocks)["intervals"]
+    limit, possible = mocks["threshold_fpr_1e-2"], mocks["thresholds_fpr_1e-2"]
+    ours = survey["is_lens"], survey["logit"], limit
+    for name, metric in (
+        ("completeness_reference", detection.tpr_above),
+        ("false_positive_rate_reference", detection.fpr_above),
+    ):
+        assert found[name] == [*metric(*ours, possible)[1:]]
+        assert np.ptp(found[name]) > 2 * np.ptp(metric(*ours)[1:])
+    # systems that set their own threshold do not scatter twice
+    found = mocks["intervals"]
+    assert found["completeness"] == found["tpr_fpr_1e-2"]
+    alarms = detection.binomial(10, 1000)
+    assert found["false_positive_rate"] == [alarms.low, alarms.high]
+
+
+def test_the_purity_of_few_lenses_is_not_known_better_than_their_number():
+    for lenses, few in ((8, True), (8000, False)):
+        rare = evaluate.judge(_table(lenses, 100_000), SETTINGS, 1)["survey"]["1e-03"]
+        low, high = rare["interval"]
+        assert low < rare["purity"] < high
+        assert ((high - low) / rare["purity"] > 0.2) == few
+
+
 def test_mocks_too_few_for_a_threshold_say_so():
     few = evaluate.judge(_table(20, 20), SETTINGS, 1)
     assert few["threshold"] is None
@@ -266,7 +293,7 @@ def test_ingested_lenses_are_judged_by_the_threshold_of_the_mocks(run, tmp_path)
     mocks.mkdir()
     _, reference = _evaluate(run, mocks)
     # 60 non-lenses set no threshold of 1 %: put one there, as a larger test set would
-    reference["threshold_fpr_1e-2"] = 0.5
+    reference |= {"threshold_fpr_1e-2": 0.5, "thresholds_fpr_1e-2": [0.6, 0.5, 0.4]}
     (mocks / "scores.json").write_text(json.dumps(reference))
     _images(tmp_path / "real.h5", 40, "lenses")
     table, scores = _evaluate(

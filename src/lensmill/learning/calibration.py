@@ -29,10 +29,11 @@ def ranks(samples: NDArray, truth: NDArray) -> NDArray:
     Returns
     -------
     array, shape (...)
-        In (0, 1): the truth's place among the draws, counted in halves.
+        In (0, 1): the truth's place among the draws, those equal to it counted half.
     """
     below = (samples < truth[..., None]).sum(axis=-1)
-    return (below + 0.5) / (samples.shape[-1] + 1)
+    equal = (samples == truth[..., None]).sum(axis=-1)
+    return (below + 0.5 * equal + 0.5) / (samples.shape[-1] + 1)
 
 
 def coverage(rank: NDArray, level: float | NDArray) -> float | NDArray:

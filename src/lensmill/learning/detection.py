@@ -15,6 +15,8 @@ from sklearn import metrics
 
 ONE_SIGMA = 0.6827  # probability of the intervals
 STEPS = 1000  # of the distribution of S/N in `ideal_auroc_bound`
+QUANTILES = (np.arange(100) + 0.5) / 100  # equally probable values that stand for a distribution
+TAIL = 10  # highest non-lenses, which tell how fast their scores run out
 
 
 class Undefined(ValueError):
@@ -22,7 +24,7 @@ class Undefined(ValueError):
 
 
 class Rate(NamedTuple):
-    """A fraction and its binomial interval."""
+    """A fraction and its interval, of probability `ONE_SIGMA`."""
 
     value: float | NDArray
     low: float | NDArray
@@ -78,6 +80,20 @@ def binomial(successes: ArrayLike, trials: ArrayLike, level: float = ONE_SIGMA) 
     return Rate(*map(float, rate)) if np.ndim(rate.value) == 0 else rate
 
 
+def possible(successes: ArrayLike, trials: int) -> NDArray:
+    """Return equally probable true fractions, by Jeffreys' prior, along the first axis."""
+    k = np.asarray(successes, float)
+    tail = QUANTILES.reshape(-1, *(1,) * k.ndim)
+    return stats.beta.ppf(tail, k + 0.5, trials - k + 0.5)
+
+
+def spread(value: float, others: NDArray) -> Rate:
+    """Return a value with the central interval of equally probable ones; it lies within."""
+    tail = 50 * (1 - ONE_SIGMA)
+    low, high = np.percentile(others, [tail, 100 - tail])
+    return Rate(float(value), min(float(low), float(value)), max(float(high), float(value)))
+
+
 def auroc(is_lens: NDArray, score: NDArray) -> float:
     """Probability that a lens scores higher than a non-lens, ties counted half.
 
@@ -131,8 +147,8 @@ def threshold(is_lens: NDArray, score: NDArray, false_alarms: int) -> float:
     return float(others[false_alarms])
 
 
-def threshold_at_fpr(is_lens: NDArray, score: NDArray, fpr: float) -> float:
-    """Return the lowest threshold with a false-positive rate of at most ``fpr``.
+def allowed(is_lens: NDArray, fpr: float) -> int:
+    """Return the number of false alarms that a false-positive rate of ``fpr`` is.
 
     Raises
     ------
@@ -145,27 +161,75 @@ def threshold_at_fpr(is_lens: NDArray, score: NDArray, fpr: float) -> float:
             f"{others} non-lenses cannot show a false-positive rate of {fpr:g}; "
             f"at least {int(np.ceil(1 / fpr - 1e-9))} are needed"
         )
-    return threshold(is_lens, score, int(others * fpr + 1e-9))
+    return int(others * fpr + 1e-9)
 
 
-def tpr_above(is_lens: NDArray, score: NDArray, threshold: float) -> Rate:
-    """Return the fraction of lenses above a threshold (completeness), the threshold being given.
+def threshold_at_fpr(is_lens: NDArray, score: NDArray, fpr: float) -> float:
+    """Return the lowest threshold with a false-positive rate of at most ``fpr``."""
+    return threshold(is_lens, score, allowed(is_lens, fpr))
 
-    The interval is that of the number of lenses; where the threshold comes from few non-lenses,
-    its own scatter adds to it.
+
+def thresholds(is_lens: NDArray, score: NDArray, false_alarms: int) -> NDArray:
+    """Return equally probable values of what `threshold` estimates.
+
+    The true false-positive rate of the threshold that lets m of n non-lenses through is distributed
+    as Beta(m + 1, n - m), whatever the scores. Rates become scores by the non-lenses themselves,
+    the k-th highest of which has a rate of (k - 0.3) / (n + 0.4) in the median; between them, and
+    beyond the highest, the rate falls exponentially. A bootstrap knows nothing beyond the highest:
+    of TPR_0 its intervals cover 37 to 56 % where they claim 68 %.
+
+    Returns
+    -------
+    array, shape (len(QUANTILES),)
+        Falling.
     """
-    lenses = score[is_lens == 1]
-    if not lenses.size:
+    threshold(is_lens, score, false_alarms)  # undefined if there are too few
+    others = np.sort(score[is_lens != 1])[::-1]
+    n = others.size
+    rate = stats.beta.ppf(QUANTILES, false_alarms + 1, n - false_alarms)
+    typical = (np.arange(n) + 0.7) / (n + 0.4)
+    found = np.interp(np.log(rate), np.log(typical), others)
+    beyond = rate < typical[0]
+    top = min(TAIL, n - 1)
+    # mean excess of an exponential tail; a single non-lens does not tell how far others would reach
+    scale = others[:top].mean() - others[top] if top else np.inf
+    found[beyond] += scale * np.log(typical[0] / rate[beyond])
+    return found
+
+
+def above(score: NDArray, threshold: float, thresholds: ArrayLike | None = None) -> Rate:
+    """Return the fraction of scores above a threshold.
+
+    The interval is that of the number of scores, for the threshold as it stands; where equally
+    probable ``thresholds`` are given (`thresholds`), with their scatter.
+    """
+    count = int((score > threshold).sum())
+    if thresholds is None:
+        return binomial(count, score.size)
+    counts = score.size - np.searchsorted(np.sort(score), thresholds, side="right")
+    return spread(count / score.size, possible(counts, score.size))
+
+
+def tpr_above(
+    is_lens: NDArray, score: NDArray, threshold: float, thresholds: ArrayLike | None = None
+) -> Rate:
+    """Return the fraction of lenses above a threshold (completeness); see `above`."""
+    if not (is_lens == 1).any():
         raise Undefined("there are no lenses to find")
-    return binomial(int((lenses > threshold).sum()), lenses.size)
+    return above(score[is_lens == 1], threshold, thresholds)
 
 
-def fpr_above(is_lens: NDArray, score: NDArray, threshold: float) -> Rate:
-    """Return the fraction of non-lenses above a threshold."""
-    others = score[is_lens != 1]
-    if not others.size:
+def fpr_above(
+    is_lens: NDArray, score: NDArray, threshold: float, thresholds: ArrayLike | None = None
+) -> Rate:
+    """Return the fraction of non-lenses above a threshold; see `above`.
+
+    Give ``thresholds`` of other non-lenses only: the rate of a threshold that these have set
+    scatters as their number above it.
+    """
+    if not (is_lens != 1).any():
         raise Undefined("there are no non-lenses that could be taken for lenses")
-    return binomial(int((others > threshold).sum()), others.size)
+    return above(score[is_lens != 1], threshold, thresholds)
 
 
 def tpr0(is_lens: NDArray, score: NDArray) -> Rate:
@@ -173,25 +237,40 @@ def tpr0(is_lens: NDArray, score: NDArray) -> Rate:
 
     TPR_0 of the lens finding challenge: Metcalf et al. (2019), A&A 625, A119. It is set by a single
     non-lens and falls with their number; quote the number (10^5 images in the challenge).
+
+    The interval is that of lenses and threshold together (`thresholds`), for the median of test
+    sets of this size. Simulated with five laws of scores (Gaussian to Student's t with 3 degrees of
+    freedom), 300 to 10^4 non-lenses and 100 to 10^4 lenses, it holds that in 61 to 86 % of the
+    cases, 76 in the median (92 % where TPR_0 is below 10^-3); that of the lenses alone in 21.
     """
-    _need_both(is_lens)
-    return tpr_above(is_lens, score, threshold(is_lens, score, 0))
+    return _tpr(is_lens, score, 0)
 
 
 def tpr10(is_lens: NDArray, score: NDArray) -> Rate:
     """Return the fraction of lenses found with fewer than ten false positives.
 
     TPR_10 of Metcalf et al. (2019), that is with nine. Like `tpr0` it depends on how many
-    non-lenses there are.
+    non-lenses there are. Its interval, simulated likewise, covers 67 to 76 %.
     """
-    _need_both(is_lens)
-    return tpr_above(is_lens, score, threshold(is_lens, score, 9))
+    return _tpr(is_lens, score, 9)
 
 
 def tpr_at_fpr(is_lens: NDArray, score: NDArray, fpr: float) -> Rate:
-    """Return the fraction of lenses found at a false-positive rate of at most ``fpr``."""
+    """Return the fraction of lenses found at a false-positive rate of at most ``fpr``.
+
+    Its interval, simulated as for `tpr0` at 1 and 0.1 %, covers 65 to 79 % for the median of test
+    sets of this size, and 61 to 76 % for a true rate of ``fpr``: less where it is but one or two
+    false alarms, whose threshold lets more through in truth.
+    """
     _need_both(is_lens)
-    return tpr_above(is_lens, score, threshold_at_fpr(is_lens, score, fpr))
+    return _tpr(is_lens, score, allowed(is_lens, fpr))
+
+
+def _tpr(is_lens: NDArray, score: NDArray, false_alarms: int) -> Rate:
+    """Return the fraction of lenses found with so many false alarms, and how it scatters."""
+    _need_both(is_lens)
+    limit = threshold(is_lens, score, false_alarms)
+    return tpr_above(is_lens, score, limit, thresholds(is_lens, score, false_alarms))
 
 
 def curves(is_lens: NDArray, score: NDArray) -> Curves:

@@ -21,10 +21,10 @@ from typing import Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import kolmogorov
+from scipy.special import kolmogorov, ndtr, ndtri
 from scipy.stats import binom
 
-from lensmill.pipeline import logs, store
+from lensmill.pipeline import logs, priors, store
 
 FAIL = 1e-6  # p-value of a statistical check below which a data set is refused
 FLAG = 0.0027  # that of 3 sigma
@@ -352,6 +352,72 @@ class Uniform:
         sentence = f"{self.what}: largest distance of the distributions {distance:.2g}, p = {p:.2g}"
         sentence += _verdict(p >= FAIL, p < FLAG)
         return outcome(self.name, p >= FAIL, p, FAIL, sentence, p < FLAG)
+
+
+@dataclass
+class Independent:
+    """Correlations between numbers each of which should be uniform between 0 and 1.
+
+    They are rank correlations, as the prior gives the rank. A direction, a share of a full period,
+    has no rank: in its place are cos and sin of the turn, so that any constant angle between two
+    directions is seen. Moments are those of independent numbers, so sums over the rows are enough.
+    """
+
+    name: str
+    columns: list[tuple[str, str]] = field(default_factory=list)  # parameter, what it enters by
+    products: NDArray | float = 0.0
+    rows: int = 0
+
+    def add(self, numbers: Mapping[str, NDArray], directions: Mapping[str, NDArray]) -> None:
+        """Add the next rows, always the same numbers and directions."""
+        of_unit_variance = {(name, name): np.sqrt(12) * (u - 0.5) for name, u in numbers.items()}
+        for name, turn in directions.items():
+            of_unit_variance[name, f"cos {name}"] = np.sqrt(2) * np.cos(2 * np.pi * turn)
+            of_unit_variance[name, f"sin {name}"] = np.sqrt(2) * np.sin(2 * np.pi * turn)
+        self.columns = list(of_unit_variance)
+        if self.columns:
+            columns = np.stack(list(of_unit_variance.values()))
+            self.products = self.products + columns @ columns.T
+            self.rows += columns.shape[1]
+
+    def outcome(self) -> dict[str, Any]:
+        """Compare the largest correlation with what chance does, all pairs considered."""
+        pairs = [
+            (i, j)
+            for i, j in combinations(range(len(self.columns)), 2)
+            if self.columns[i][0] != self.columns[j][0]
+        ]
+        if not pairs or self.rows == 0:
+            return skipped(self.name, "there are no two parameters to compare")
+        found = np.array([self.products[pair] for pair in pairs]) / self.rows
+        found = np.round(found, 9)  # the order of the sums must not show
+        worst = int(np.abs(found).argmax())
+        one, other = (self.columns[i][1] for i in pairs[worst])
+        # of independent columns of unit variance: 0 +- 1 / sqrt(n)
+        p = min(1.0, 2 * len(pairs) * float(ndtr(-abs(found[worst]) * np.sqrt(self.rows))))
+        allowed = -ndtri(FAIL / 2 / len(pairs)) / np.sqrt(self.rows)
+        sentence = (
+            f"the largest of {len(pairs)} correlations is {found[worst]:+.2g}, of {one} and "
+            f"{other} (at most {allowed:.2g}), p = {p:.2g}"
+        )
+        sentence += _verdict(p >= FAIL, p < FLAG)
+        return outcome(self.name, p >= FAIL, p, FAIL, sentence, p < FLAG)
+
+
+def directions(prior: Mapping[str, Any], lenses: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """Return the angles of galaxy, shear and source as shares of their periods.
+
+    That of the source twice: as an angle, and as that of an axis, which is what the others have.
+    What the prior fixes, or does not make uniform, is left out.
+    """
+    shear = np.arctan2(lenses["gamma2"], lenses["gamma1"]) / 2
+    found = {"phi": priors.direction(prior["phi"], lenses["phi"])}
+    if prior["shear"] != ["fixed", 0.0]:
+        found["shear_angle"] = priors.direction(prior["shear_angle"], shear)
+    if prior["source"][0] == "disc":
+        turn = np.arctan2(lenses["source_y"], lenses["source_x"]) / (2 * np.pi)
+        found |= {"source_angle": turn, "source_axis": 2 * turn}
+    return {name: turn for name, turn in found.items() if turn is not None}
 
 
 def fraction(

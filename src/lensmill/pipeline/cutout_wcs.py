@@ -93,8 +93,10 @@ def read(cards: Mapping[str, Any]) -> Header | None:
     distorted = any(key.startswith(("PV", "PROJP")) for key in found)
     if not (degrees and ZENITHAL.fullmatch(first) and ZENITHAL.fullmatch(second)) or distorted:
         return Header(tuple(found.items()), ())
-    reference = {key: value for key, value in found.items() if REFERENCE.fullmatch(key)}
-    rest = tuple((key, value) for key, value in found.items() if key not in reference)
+    given = {key: value for key, value in found.items() if REFERENCE.fullmatch(key)}
+    rest = tuple((key, value) for key, value in found.items() if key not in given)
+    # what a header leaves out is 0, and not what the file before it said
+    reference = dict.fromkeys(("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2"), 0.0) | given
     return Header(rest, tuple(reference.items()))
 
 

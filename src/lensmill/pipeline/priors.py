@@ -85,3 +85,30 @@ def _cut_cdf(
 ) -> NDArray:
     bottom, top = ndtr((low - mean) / sd), ndtr((high - mean) / sd)
     return np.clip((ndtr((x - mean) / sd) - bottom) / (top - bottom), 0, 1)
+
+
+def folded(prior: list, angle: ArrayLike) -> NDArray | None:
+    """Return what was drawn of an angle that is known up to half a turn.
+
+    None where the prior is wider than that, so that it cannot be told.
+    """
+    low, high = inverse_cdf(prior, [0.0, 1.0])
+    if high - low > np.pi * (1 + 1e-12):
+        return None
+    # about the middle, so that rounding at the ends turns nothing
+    start = (low + high - np.pi) / 2
+    return start + (np.asarray(angle, float) - start) % np.pi
+
+
+def direction(prior: list, angle: ArrayLike) -> NDArray | None:
+    """Return where in its prior an angle lies that is known up to half a turn; uniform if drawn so.
+
+    0 and 1 are the same direction where the prior is uniform in whole half turns. None where it is
+    wider than half a turn otherwise, or fixed.
+    """
+    low, high = inverse_cdf(prior, [0.0, 1.0])
+    halves = (high - low) / np.pi
+    if prior[0] == "uniform" and abs(halves - round(halves)) < 1e-9:
+        return (np.asarray(angle, float) - low) / np.pi % 1
+    drawn = folded(prior, angle)
+    return None if drawn is None or prior[0] == "fixed" else cdf(prior, drawn)

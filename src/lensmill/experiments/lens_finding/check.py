@@ -61,30 +61,36 @@ def _kinds(systems: Mapping[str, NDArray], prior: Mapping[str, Any]) -> list[dic
 
 
 def _priors(systems: Mapping[str, NDArray], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Compare the lenses' parameters with the prior."""
+    """Compare the lenses' parameters with the prior, each by itself and pair by pair."""
     prior = {**settings["prior"], **simulate.FAMILIES[settings["family"]]}
-    lens = systems["is_lens"] == 1
-    theta_e = systems["theta_e"][lens]
-    values = {
+    prior |= {"lens_x": prior["centre_offset"], "lens_y": prior["centre_offset"]}
+    lenses = {name: values[systems["is_lens"] == 1] for name, values in systems.items()}
+    theta_e, gamma1, gamma2 = (lenses[name] for name in ("theta_e", "gamma1", "gamma2"))
+    reach = np.where(theta_e > 0, theta_e, 1.0)  # 0 where a label is wrong
+    drawn = {name: lenses[name] for name in ("slope", "source_magnitude", "lens_x", "lens_y")}
+    drawn |= {
         "einstein_radius": theta_e,
-        "one_minus_q": 1 - systems["q"][lens],
-        "slope": systems["slope"][lens],
-        "shear": np.hypot(systems["gamma1"][lens], systems["gamma2"][lens]),
-        "source_magnitude": systems["source_magnitude"][lens],
+        "one_minus_q": 1 - lenses["q"],
+        "shear": np.hypot(gamma1, gamma2),
+        "lens_magnitude": lenses["lens_magnitude"] + 5 * np.log10(reach),  # see `sky.draw`
     }
-    tests = []
-    for name, drawn in values.items():
+    numbers, tests = {}, []
+    for name, values in drawn.items():
         law = prior[name]
         if law[0] != "fixed":
-            test = checks.Uniform(f"prior of {name}", f"{name} against {' '.join(map(str, law))}")
-            test.add(priors.cdf(law, drawn))
-            tests.append(test.outcome())
+            numbers[name] = priors.cdf(law, values)
+            text = f"{name} against {' '.join(map(str, law))}"
+            tests.append(checks.Uniform(f"prior of {name}", text))
     size = prior["source"][1]
-    test = checks.Uniform("source radius", f"source against a uniform disc of {size} theta_e")
-    x, y = systems["source_x"][lens], systems["source_y"][lens]
-    reach = np.where(theta_e > 0, size * theta_e, 1.0)  # 0 where a label is wrong
-    test.add((x**2 + y**2) / reach**2)
-    return [*tests, test.outcome()]
+    x, y = lenses["source_x"] / reach, lenses["source_y"] / reach
+    numbers["source_radius"] = (x**2 + y**2) / size**2
+    text = f"source against a uniform disc of {size} theta_e"
+    tests.append(checks.Uniform("source radius", text))
+    for test, u in zip(tests, numbers.values(), strict=True):
+        test.add(u)
+    pairs = checks.Independent("prior of pairs")
+    pairs.add(numbers, checks.directions(prior, lenses))
+    return [test.outcome() for test in (*tests, pairs)]
 
 
 def _images(systems: Mapping[str, NDArray]) -> dict[str, Any]:

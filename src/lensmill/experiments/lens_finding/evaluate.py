@@ -279,7 +279,12 @@ def judge(
     dict
         Numbers, and by name: ``intervals`` (68 %), ``undefined`` (reasons), ``confusion``,
         ``by_kind`` of non-lens, ``completeness_by`` property of the lens, ``by_images``,
-        ``visible_images``, ``survey`` by prevalence, ``calibration`` and ``curves``.
+        ``visible_images``, ``survey`` by prevalence, ``calibration``, ``curves`` and
+        ``thresholds_fpr_1e-2``, equally probable values of that threshold if there is one.
+
+        ``intervals`` hold the scatter of the threshold, also of one that other non-lenses have
+        set. Those by kind, property, number of images and prevalence are for the threshold as it
+        stands: its scatter moves all of them together.
     """
     known = systems["label_known"] == 1
     table = {name: values[known] for name, values in systems.items()}
@@ -319,21 +324,27 @@ def judge(
         scores[f"threshold_{name}"] = threshold
 
     threshold, source = scores["threshold_fpr_1e-2"], "own"
+    possible = None  # equally probable values of the threshold
+    if threshold is not None:
+        possible = detection.thresholds(*ours, detection.allowed(is_lens, FPR)).tolist()
+        scores["thresholds_fpr_1e-2"] = possible
     if reference is not None:
         from_reference = reference["threshold_fpr_1e-2"]
         if from_reference is None:
             reasons["completeness_reference"] = reference["undefined"]["threshold_fpr_1e-2"]
             scores |= {"completeness_reference": None, "false_positive_rate_reference": None}
         else:
-            for name, rate in _rates("_reference", *ours, from_reference).items():
+            theirs = reference["thresholds_fpr_1e-2"]
+            for name, rate in _rates("_reference", *ours, from_reference, theirs, theirs).items():
                 scores[name] = value(name, rate)
             if threshold is None:
-                threshold, source = from_reference, "reference"
+                threshold, source, possible = from_reference, "reference", theirs
     scores |= {"threshold": threshold, "threshold_from": source if threshold is not None else ""}
     if threshold is None:
         threshold = 0.0  # probability of one half: what is left where nothing sets another
         reasons["threshold"] = f"{reasons['threshold_fpr_1e-2']}; rates are those above 0.5"
-    for name, rate in _rates("", *ours, threshold).items():
+    foreign = possible if source == "reference" else None
+    for name, rate in _rates("", *ours, threshold, possible, foreign).items():
         scores[name] = value(name, rate)
 
     scores["ideal_auroc"] = value("ideal_auroc", _ideal, detection.ideal_auroc, snr)
@@ -366,11 +377,24 @@ def judge(
     return scores
 
 
-def _rates(suffix: str, is_lens: NDArray, logit: NDArray, threshold: float) -> dict[str, Callable]:
-    """Return functions for completeness and false-positive rate above a threshold."""
+def _rates(
+    suffix: str,
+    is_lens: NDArray,
+    logit: NDArray,
+    threshold: float,
+    possible: list[float] | None,
+    foreign: list[float] | None,
+) -> dict[str, Callable]:
+    """Return functions for completeness and false-positive rate above a threshold.
+
+    ``possible`` are equally probable values of it, and so are ``foreign`` if other non-lenses than
+    these have set it.
+    """
     return {
-        f"completeness{suffix}": lambda: detection.tpr_above(is_lens, logit, threshold),
-        f"false_positive_rate{suffix}": lambda: detection.fpr_above(is_lens, logit, threshold),
+        f"completeness{suffix}": lambda: detection.tpr_above(is_lens, logit, threshold, possible),
+        f"false_positive_rate{suffix}": lambda: detection.fpr_above(
+            is_lens, logit, threshold, foreign
+        ),
     }
 
 
@@ -478,19 +502,20 @@ def _survey(
     if lens.all() or not lens.any():
         return {}
     curves = detection.curves(is_lens, logit)
-    tpr = float((logit[lens] > threshold).mean())
-    alarms = detection.binomial(int((logit[~lens] > threshold).sum()), int((~lens).sum()))
+    found, alarms = (logit[kind] > threshold for kind in (lens, ~lens))
+    tpr, fpr = found.mean(), alarms.mean()
+    tprs = detection.possible(found.sum(), found.size)
+    fprs = detection.possible(alarms.sum(), alarms.size)
     result = {}
     for prevalence in prevalences:
         some = curves.fpr > 0  # without a false positive the purity has no value but a bound
         half = some & (detection.purity(curves.tpr, curves.fpr, prevalence) >= 0.5)
-        purity = [
-            float(detection.purity(tpr, fpr, prevalence)) if tpr > 0 else None
-            for fpr in (alarms.value, alarms.high, alarms.low)
-        ]
+        others = detection.purity(tprs[:, None], fprs, prevalence)
+        purity = detection.spread(detection.purity(tpr, fpr, prevalence), others)
+        value, *interval = purity if tpr > 0 else [None] * 3
         result[f"{prevalence:.0e}"] = {
-            "purity": purity[0],
-            "interval": purity[1:],
+            "purity": value,
+            "interval": interval,
             "completeness_at_half_purity": float(curves.tpr[half].max()) if half.any() else None,
         }
     return result

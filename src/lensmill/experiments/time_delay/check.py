@@ -11,7 +11,7 @@ from lensmill.experiments.time_delay import check_published, resolve, simulate
 from lensmill.lensing import profiles
 from lensmill.lensing.images import DEGENERATE, MAXIMUM, MINIMUM, ON_CAUSTIC, SADDLE
 from lensmill.pipeline import checks, store
-from lensmill.pipeline.priors import cdf
+from lensmill.pipeline.priors import cdf, folded
 from lensmill.pipeline.streams import uniforms
 
 SAMPLE = 300  # systems, evenly spaced, that are worked out again by other means
@@ -235,22 +235,27 @@ def inside_cut(systems: Mapping[str, NDArray]) -> NDArray:
 
 
 class Drawn:
-    """Whether the drawn parameters are distributed as the prior says."""
+    """Whether the drawn parameters are distributed as the prior says, and independently."""
 
     def __init__(self, prior: Mapping[str, Any]) -> None:
         self.prior = prior
         self.tests: dict[str, checks.Uniform | checks.Wrong] = {}
+        self.pairs = checks.Independent("prior of pairs")
 
     def add(self, systems: Mapping[str, NDArray]) -> None:
         """Add the next systems."""
+        numbers, directions = {}, checks.directions(self.prior, systems)
         for name, values, above in self._parameters(systems):
             law = self.prior[name]
             if law[0] == "fixed":
                 rule = checks.Wrong(f"prior of {name}", f"{name} is {law[1]:g}")
                 wrong = np.abs(values - law[1]) > 1e-12 * max(abs(law[1]), 1)
                 self.tests.setdefault(name, rule).add(wrong, systems["index"])
-            else:
-                self._test(name, law, _cumulative(law, values, above))
+                continue
+            u = _cumulative(law, values, above)
+            self._test(name, law, u)
+            if name not in directions:
+                numbers[name] = u
         kind, size = self.prior["source"]
         if kind == "disc":
             x, y = systems["source_x"], systems["source_y"]
@@ -258,6 +263,8 @@ class Drawn:
             law = ["uniform in a disc of", size, "theta_e"]
             self._test("source radius", law, share**2)
             self._test("source angle", law, np.arctan2(y, x) / (2 * np.pi) + 0.5)
+            numbers["source_radius"] = share**2
+        self.pairs.add(numbers, directions)
 
     def _test(self, name: str, law: list, u: NDArray) -> None:
         text = f"{name} against {' '.join(map(str, law))}"
@@ -275,17 +282,15 @@ class Drawn:
             yield name, systems[name], None
         gamma1, gamma2 = systems["gamma1"], systems["gamma2"]
         yield "shear", np.hypot(gamma1, gamma2), None
-        low, high = self.prior["shear_angle"][1], self.prior["shear_angle"][-1]
-        # a direction is known up to half a turn
-        if self.prior["shear"] != ["fixed", 0.0] and high - low <= np.pi * (1 + 1e-12):
-            angle = np.arctan2(gamma2, gamma1) / 2
-            yield "shear_angle", low + (angle - low) % np.pi, None
+        angle = folded(self.prior["shear_angle"], np.arctan2(gamma2, gamma1) / 2)
+        if self.prior["shear"] != ["fixed", 0.0] and angle is not None:
+            yield "shear_angle", angle, None
         behind = systems["z_lens"] + self.prior["redshift_gap"]
         yield "z_source", systems["z_source"], behind
 
     def outcomes(self) -> list[dict[str, Any]]:
         """Return all checks."""
-        results = [test.outcome() for test in self.tests.values()]
+        results = [test.outcome() for test in (*self.tests.values(), self.pairs)]
         if self.prior["source"][0] == "image_in_disc":
             why = "which image was placed in the disc is not recorded; see 'drawn again'"
             results.append(checks.skipped("prior of source", why))

@@ -93,10 +93,12 @@ def _lenstronomy(
             continue
         # its solver knows no sheet, but a sheet is a change of scale
         sheet = 1 - one["kappa_ext"]
-        epl["theta_E"] /= sheet ** (1 / (one["slope"] - 1))
-        shear["gamma1"], shear["gamma2"] = shear["gamma1"] / sheet, shear["gamma2"] / sheet
+        scaled = [
+            epl | {"theta_E": one["theta_e"] / sheet ** (1 / (one["slope"] - 1))},
+            shear | {name: shear[name] / sheet for name in ("gamma1", "gamma2")},
+        ]
         other_x, other_y = LensEquationSolver(solvable).image_position_analytical(
-            one["source_x"] / sheet, one["source_y"] / sheet, [epl, shear]
+            one["source_x"] / sheet, one["source_y"] / sheet, scaled
         )
         real = np.isfinite(other_x + other_y)
         other_x, other_y = other_x[real], other_y[real]

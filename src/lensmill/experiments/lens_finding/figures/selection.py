@@ -1,12 +1,13 @@
 """Which lenses are found: completeness at a false-positive rate of 1 %, by property of the lens.
 
-From left to right: against the Einstein radius, the signal to noise of the lensed light, the
-length of the arc (connected, above 2 sigma) and the number of images of the centre of the source
-(minima and saddles that are bright enough to be kept). Points are bins of equal numbers of lenses,
-with binomial errors (68 %). Black, dashed: the ideal observer who knows the galaxy and the shape of
-the arc and decides by a matched filter, at the same rate of false positives; what lies between it
-and a network is not the noise's fault. By default each network is trained from one seed, for a time
-of its own (see `finder_history`).
+From left to right: against the Einstein radius, the signal to noise of the lensed light, the length
+of the arc (connected, above 2 sigma) and the number of images of the centre of the source (minima
+and saddles that are bright enough to be kept). Points are bins of equal numbers of lenses, with
+binomial errors (68 %) for the threshold as it stands; its own scatter, which is in the interval of
+the completeness in the scores, moves all points of a network together. Black, dashed: the ideal
+observer who knows the galaxy and the shape of the arc and decides by a matched filter, at the same
+rate of false positives; what lies between it and a network is not the noise's fault. By default
+each network is trained from one seed, for a time of its own (see `finder_history`).
 """
 
 import matplotlib.pyplot as plt

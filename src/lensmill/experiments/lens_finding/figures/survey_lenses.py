@@ -4,10 +4,10 @@ For each network, first the mock test systems that it was not trained on, lenses
 lenses (grey). Below them, by set of real images: known lenses (blue), images known to show none
 (grey) and images that nobody has labelled (open). The line is the threshold that lets 1 % of the
 mock non-lenses through; written are the completeness there, or the rate of false positives, with 68
-% intervals. This is no measurement of a survey's completeness: real lens galaxies, arcs, noise and
-defects differ from the mocks, known lenses are the ones that were easy to find, sets come with
-their own pixels and point-spread functions, and a score far from both mock classes means an image
-unlike all that the network has seen.
+% intervals, the scatter of the threshold included. This is no measurement of a survey's
+completeness: real lens galaxies, arcs, noise and defects differ from the mocks, known lenses are
+the ones that were easy to find, sets come with their own pixels and point-spread functions, and a
+score far from both mock classes means an image unlike all that the network has seen.
 """
 
 import matplotlib.pyplot as plt
@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lensmill import plotting
+from lensmill.experiments.lens_finding.figures import labelled
 from lensmill.learning import detection
 from lensmill.pipeline import store
 
 BINS = np.linspace(-12, 12, 49)  # of the logit; what is beyond is in the last bin
 LENS, OTHER = plotting.BLUE, plotting.GREY
+FPR = 0.01
 
 
 def plot(mocks: list[str], real: list[str]) -> Figure:
@@ -29,7 +31,7 @@ def plot(mocks: list[str], real: list[str]) -> Figure:
     for own in mocks:
         judged = [own] + [path for path in real if plotting.network(path) == plotting.network(own)]
         paths += judged
-        limits += [float(store.attributes(own)["threshold"])] * len(judged)
+        limits += [_limit(own)] * len(judged)
     if missing := set(real) - set(paths):
         raise ValueError(
             f"{', '.join(sorted(missing))}: without predictions of the same network on mocks there "
@@ -40,7 +42,7 @@ def plot(mocks: list[str], real: list[str]) -> Figure:
         squeeze=False,
     )  # fmt: skip
     unlabelled = False
-    for axis, path, limit in zip(axes[:, 0], paths, limits, strict=True):
+    for axis, path, (limit, possible) in zip(axes[:, 0], paths, limits, strict=True):
         table = store.read(path, "systems")
         logit, known = table["logit"], table["label_known"] == 1
         lens = known & (table["is_lens"] == 1)
@@ -49,10 +51,11 @@ def plot(mocks: list[str], real: list[str]) -> Figure:
         for of, colour, name in ((other, OTHER, "FPR"), (lens, LENS, "TPR")):
             if of.any():
                 _step(axis, logit[of], color=colour, fill=True, alpha=0.45)
-                texts.append(_rate(name, logit[of], limit))
+                set_by_these = path in mocks and name == "FPR"
+                texts.append(_rate(name, logit[of], limit, None if set_by_these else possible))
         if (~known).any():
             _step(axis, logit[~known], color=plotting.BLACK, lw=0.8)
-            texts.append(_rate("above", logit[~known], limit))
+            texts.append(_rate("above", logit[~known], limit, possible))
             unlabelled = True
         name = plotting.label(plotting.population(path))
         numbers = [f"{of.sum():,}" for of in (lens, other, ~known) if of.any()]
@@ -78,9 +81,19 @@ def _step(axis, logit, **look):
     axis.stairs(counts / counts.sum(), BINS, **look)
 
 
-def _rate(name, logit, limit):
+def _limit(mocks):
+    """Return the threshold that mocks have set, and what else it might be."""
+    facts, table = store.attributes(mocks), labelled(mocks)
+    possible = None
+    if facts["threshold_from"] == "own":
+        ours = table["is_lens"], table["logit"]
+        possible = detection.thresholds(*ours, detection.allowed(ours[0], FPR))
+    return float(facts["threshold"]), possible
+
+
+def _rate(name, logit, limit, possible):
     """Write the share above the threshold with its interval."""
     if not np.isfinite(limit):
         return ""
-    rate = detection.binomial(int((logit > limit).sum()), logit.size)
+    rate = detection.above(logit, limit, possible)
     return f"{name} {rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]"

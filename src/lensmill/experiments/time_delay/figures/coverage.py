@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lensmill import plotting
+from lensmill.learning import calibration
 from lensmill.pipeline import store
 
 LEVELS = np.linspace(0.02, 0.98, 49)
@@ -36,8 +37,7 @@ def plot(doubles: list[str], quads: list[str]) -> Figure:
                 continue  # a small run has no such systems to test on
             sizes.append(rank.size)
             colour = plotting.colour(plotting.population(path))
-            inside = np.abs(2 * rank - 1)
-            covered = np.searchsorted(np.sort(inside), LEVELS) / rank.size
+            covered = calibration.coverage(rank, LEVELS)
             whole.plot(LEVELS, covered, color=colour)
             zoom.plot(LEVELS, covered - LEVELS, color=colour)
             density, _ = np.histogram(rank, BINS, density=True)

@@ -2,11 +2,12 @@
 
 Top left: largest numerical error found, in units of what is allowed, against our own formulas and
 independent codes (astropy, lenstronomy); an arrow stands for an error that is smaller, zero mostly.
-Middle left: probability that drawn parameters come from their prior (Kolmogorov-Smirnov); below the
-dotted line (3 sigma) a population is looked at, below the solid line it is refused. Bottom left:
-fractions of systems by number of images against those of a complete solver, in standard
-deviations. Right: rules that know no exception; filled square: no row breaks the rule, cross:
-one does, empty square: there was nothing to compare. Arrows: values beyond the axis.
+Middle left: probability that drawn parameters come from their prior (Kolmogorov-Smirnov), and that
+no pair of them is correlated by more than chance; below the dotted line (3 sigma) a population is
+looked at, below the solid line it is refused. Bottom left: fractions of systems by number of images
+against those of a complete solver, in standard deviations. Right: rules that know no exception;
+filled square: no row breaks the rule, cross: one does, empty square: there was nothing to compare.
+Arrows: values beyond the axis.
 """
 
 import json
@@ -33,6 +34,7 @@ SYMBOLS = {
     "z_source": r"$z_\mathrm{s}$",
     "h0": "$H_0$",
     "omega_m": r"$\Omega_\mathrm{m}$",
+    "pairs": "correlations",
 }
 
 
