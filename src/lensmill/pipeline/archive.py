@@ -38,8 +38,8 @@ SOURCES += ("profiles/*/config.yaml", "src/lensmill/experiments/*/defaults.yaml"
 SOURCES += ("data/*.ecsv", "data/*.md")
 RESULTS = ("*/scores/*.csv", "*/scores/*/*/scores.json", "*/data/*/checks.json", "*/figures/*")
 RESULTS += ("*/networks/*/training.json", "*/networks/*/history.csv", "*/networks/*/model.keras")
-RESULTS += ("*/hubble/*/*.json", "*/hubble/*/*.ecsv", "*/scores/*/*/rotation.json")
-RESULTS += ("*/searches/*/trials.csv", "*/searches/*/best.yaml")
+RESULTS += ("*/hubble/*.json", "*/hubble/*/*.json", "*/hubble/*/*.ecsv")
+RESULTS += ("*/scores/*/*/rotation.json", "*/searches/*/trials.csv", "*/searches/*/best.yaml")
 CONFIGURATIONS = "configurations/*.yaml"  # what `settings.keep` wrote, in the folder of results
 DATA = ("*/data/*/dataset.h5", "*/data/*/split.h5")  # compared by digest
 

@@ -33,6 +33,7 @@ TRUNCATE = 8.0  # kernel widths from its centre, where the kernel ends
 OUTSIDE_PRIOR = (
     2.0  # times the limit of the edge: so rare in mocks that leaving out truncates nothing
 )
+FOREIGN = 1.25  # times an end of the prior: where a mock lies that should be noticed
 NARROWEST = 1e-5  # kernel, in ln D_dt
 TINY = 1e-300
 
@@ -309,7 +310,8 @@ def prior_limits(
     -------
     dict of dict
         ``edge`` and ``outside`` (the limits), ``at_edge`` and ``beyond`` (the rates at which mocks
-        exceed them), and ``mocks`` (in each half).
+        exceed them), ``mocks`` (in each half), and ``power``: the rate at which mocks whose H0 lies
+        a quarter or more beyond the prior exceed the edge.
     """
     true = store.read(mocks, "systems", ["h0"])["h0"]
     low, high = inverse_cdf(prior["h0"], EDGES)
@@ -317,9 +319,7 @@ def prior_limits(
     for path in predictions:
         found = store.read(path, "systems")
         h0 = true[found["index"]]
-        rows = np.flatnonzero((h0 > low) & (h0 < high))
-        found = {name: column[rows] for name, column in found.items()}
-        n = len(rows) // 2
+        n = np.count_nonzero((h0 > low) & (h0 < high)) // 2
         if n * false_alarm_rate < 1:
             raise ValueError(
                 f"{path} has {2 * n} mocks with {low:g} < H0 < {high:g}, but a false-alarm rate of "
@@ -327,7 +327,9 @@ def prior_limits(
                 "measured; make the population larger"
             )
         quantiles = np.log([found[f"d_dt_{name}"] for name in ("low68", "median", "high68")])
-        miss = prior_miss(quantiles, found["z_lens"], found["z_source"], prior)
+        all_miss = prior_miss(quantiles, found["z_lens"], found["z_source"], prior)
+        miss = all_miss[(h0 > low) & (h0 < high)]
+        foreign = all_miss[(h0 < low / FOREIGN) | (h0 > high * FOREIGN)]
         edge = max(float(np.quantile(miss[:n], 1 - false_alarm_rate)), 0.0)
         limits[int(found["n_images"][0])] = {
             "edge": edge,
@@ -335,6 +337,7 @@ def prior_limits(
             "at_edge": float(np.mean(miss[n:] > edge)),
             "beyond": float(np.mean(miss[n:] > OUTSIDE_PRIOR * edge)),
             "mocks": n,
+            "power": float(np.mean(foreign > edge)) if len(foreign) else None,
         }
     return limits
 
