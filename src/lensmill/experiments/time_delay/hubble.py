@@ -232,11 +232,12 @@ def hubble_posterior(
     systems: Mapping[str, NDArray],
     trained: Mapping[str, Any],
     prior: Mapping[str, Any],
+    over_truth: bool = False,
 ) -> tuple[NDArray, NDArray]:
     """Posterior of H0 from independent systems in one universe, Omega_m integrated over.
 
     The likelihoods of the systems are multiplied, and H0 is given its prior once. Of one system
-    this is its Hubble constant. Where the truth of all is known, it is that of H0 over the truth.
+    this is its Hubble constant.
 
     Parameters
     ----------
@@ -246,21 +247,22 @@ def hubble_posterior(
         Columns of the same systems.
     trained, prior : mapping
         Priors of ``h0`` and ``omega_m``: of the training, and of the answer.
+    over_truth : bool
+        Give the ratio of H0 to the true one, which is known of all systems (`is_mock`).
 
     Returns
     -------
     h0, cumulative : array
         Values of H0, equally probable a priori, and the probability that it is below each.
     """
-    known = bool(is_mock(systems).all())
     u = (np.arange(GRID) + 0.5) / GRID
     h0 = inverse_cdf(prior["h0"], u)
-    if known:
+    if over_truth:
         h0 = h0 / np.median(systems["h0"])
     total = np.zeros((OMEGA_M_NODES, GRID))
     for i, ln_d_dt in enumerate(samples):
         z = systems["z_lens"][i], systems["z_source"][i]
-        if known:
+        if over_truth:
             reference = np.full(OMEGA_M_NODES, np.log(systems["d_dt"][i]))
         else:
             reference = _ln_reference(*z, prior["omega_m"])
@@ -285,9 +287,10 @@ def combine(
     """
     if not samples:
         return {f"h0{end}": None for end in ("", "_low68", "_high68")}
-    h0, cumulative = hubble_posterior(samples, systems, trained, prior)
+    known = bool(is_mock(systems).all())
+    h0, cumulative = hubble_posterior(samples, systems, trained, prior, known)
     values = np.interp(np.array(CENTRAL68) / 100, cumulative, h0)
-    suffix = "_over_truth" if is_mock(systems).all() else ""
+    suffix = "_over_truth" if known else ""
     names = ("h0_low68", "h0", "h0_high68")
     return {name + suffix: round(float(v), 4) for name, v in zip(names, values, strict=True)}
 
@@ -398,7 +401,7 @@ def accuracy(
     error, rank = [], []
     for i, ln_d_dt in enumerate(samples):
         one = {name: column[[i]] for name, column in systems.items()}
-        ratio, cumulative = hubble_posterior([ln_d_dt], one, trained, prior)
+        ratio, cumulative = hubble_posterior([ln_d_dt], one, trained, prior, over_truth=True)
         error.append(np.log(np.interp(0.5, cumulative, ratio)))
         rank.append(np.interp(1.0, ratio, cumulative))
     error, rank = np.array(error), np.array(rank)

@@ -64,35 +64,26 @@ def calibrate_hubble(
     with tempfile.TemporaryDirectory(dir=Path(output).parent) as folder:
         dataset = str(Path(folder) / "dataset.h5")
         draw(dataset, count, size, usable, population, prior, seed)
-        truth = store.read(dataset, "systems", ["h0", "omega_m", "z_lens", "z_source"])
-        samples: list[Any] = [None] * (count * size)
-        miss = np.zeros(count * size)
-        limit = np.zeros(count * size)
-        for trained_network in networks:
-            k = trained_network.training["images"]
-            answers = _answers(trained_network, dataset, seed)
-            for i, draws in answers:
-                samples[i] = draws
-            rows = np.array([i for i, _ in answers])
-            quantiles = np.array([np.percentile(d, hubble.CENTRAL68) for _, d in answers]).T
-            z = truth["z_lens"][rows], truth["z_source"][rows]
-            miss[rows], limit[rows] = hubble.prior_miss(quantiles, *z, prior), limits[k]["outside"]
-    kept = miss <= limit
+        systems = store.read(dataset, "systems")
+        samples = dict(pair for one in networks for pair in _answers(one, dataset, seed))
+    quantiles = np.array([np.percentile(samples[i], hubble.CENTRAL68) for i in range(count * size)])
+    miss = hubble.prior_miss(quantiles.T, systems["z_lens"], systems["z_source"], prior)
+    kept = miss <= [limits[k]["outside"] for k in systems["n_images"]]
 
     found = []
-    nothing = np.zeros(count * size)
-    columns = dict.fromkeys(("h0_known", "d_dt_known", "d_dt_minus", "d_dt_plus"), nothing) | truth
     for universe in logs.progress(range(count), "universes"):
         rows = np.arange(universe * size, (universe + 1) * size)
-        h0, omega_m = truth["h0"][rows[0]], truth["omega_m"][rows[0]]
-        one = {"h0": float(h0), "omega_m": float(omega_m), "left_out": int(size - kept[rows].sum())}
+        truth = {name: float(systems[name][rows[0]]) for name in ("h0", "omega_m")}
+        one = {**truth, "left_out": int(size - kept[rows].sum())}
         for name, chosen in (("all", rows), ("usable", rows[kept[rows]])):
-            here = {c: v[chosen] for c, v in columns.items()}
             grid, below = hubble.hubble_posterior(
-                [samples[i] for i in chosen], here, trained, prior
+                [samples[i] for i in chosen],
+                {column: values[chosen] for column, values in systems.items()},
+                trained,
+                prior,
             )
             low, middle, high = np.interp(np.array(hubble.CENTRAL68) / 100, below, grid)
-            rank = np.interp(h0, grid, below)
+            rank = np.interp(truth["h0"], grid, below)
             one[name] = {"h0": middle, "low68": low, "high68": high, "rank": float(rank)}
         found.append(one)
     content = {"systems": size, "prior": dict(prior), "universes": found}
