@@ -226,6 +226,47 @@ def test_a_given_pixel_scale_that_agrees_is_not_worth_a_word(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("cards", "said"),
+    [
+        (wcs(CRVAL2=100.0), "its WCS cannot be understood"),
+        (wcs(kind="SIN", CRPIX1=1e9), "the image lies nowhere on its sky"),
+        (wcs(kind="DSS"), "Unrecognized projection code"),
+    ],
+)
+def test_a_wcs_of_no_sky_is_overridden_in_several_bands_and_in_a_cube(tmp_path, cards, said):
+    image(tmp_path / "in/a_g.fits", galaxy(1), **cards)
+    image(tmp_path / "in/a_r.fits", galaxy(2), **cards)
+    image(tmp_path / "in/b.fits", np.stack([galaxy(3), galaxy(4)]), **cards)
+    text = "name,g,r,ra,dec\na,a_g.fits,a_r.fits,150,2\nb,b.fits[0],b.fits[1],150,2\n"
+    with pytest.raises(ValueError, match="none of 2") as error:
+        table(tmp_path, text, observation=TWO)
+    for where in ("a_g.fits, band 'g': ", "b.fits, band 'g': "):
+        assert where + "its WCS cannot be understood" in str(error.value)
+    assert "repair it, or set pixel_scale" in str(error.value)
+    systems, _, refused, notes = table(tmp_path, text, observation=TWO, pixel_scale=0.1)
+    assert systems["name"].tolist() == ["a", "b"]
+    assert systems["off_centre"].tolist() == [0, 0]
+    assert not refused
+    assert all(said in note and "pixel_scale: 0.1 is used" in note for note in notes.values())
+
+
+@pytest.mark.parametrize(
+    "third",
+    [
+        {"CTYPE3": "WAVE", "CUNIT3": "A", "CD3_3": 1.0},  # ampere
+        {"CTYPE3": "WAVE", "CUNIT3": "furlong", "CD3_3": 1.0},
+        {**NO_CD, "CDELT1": -0.1 / DEGREE, "CDELT2": 0.1 / DEGREE, "CTYPE3": "FREQ", "CDELT3": 0.0},
+        {"CTYPE3": "FELO-HEL", "CUNIT3": "km/s", "CD3_3": 1.0},
+        {"CTYPE3": "BAND", "CRVAL3": "g"},
+    ],
+)
+def test_whatever_is_wrong_with_the_axis_of_the_bands_the_sky_is_known(tmp_path, third):
+    image(tmp_path / "in/a.fits", np.stack([galaxy(1), galaxy(2)]), **wcs(**third))
+    systems, *_ = ingest(tmp_path / "in", tmp_path, observation=TWO)
+    assert systems["native_pixel_scale"] == pytest.approx([0.1])
+
+
+@pytest.mark.parametrize(
     ("other", "expected"),
     [
         (wcs(CD1_1=0.1 / DEGREE), "one is mirrored"),
@@ -308,8 +349,10 @@ def test_what_is_no_image_by_its_name_or_not_the_only_one_is_refused_with_the_na
     write(tmp_path / "in/typed.fits", typed)
     primary = extension(galaxy(3), None, wcs(), fits.PrimaryHDU)
     write(tmp_path / "in/first.fits", primary, extension(galaxy(4)))
+    write(tmp_path / "in/alike.fits", *(extension(galaxy(k), "SCI") for k in (1, 2)))
     systems, _, refused, _ = ingest(tmp_path / "in", tmp_path)
     assert systems["name"].tolist() == ["first.fits"]
+    assert "there are: [1] of 24 x 24, [2] of 24 x 24" in refused["alike.fits"]
     assert (
         "none of its images is one of the sky by its name; there are: [MASK]"
         in refused["mask.fits"]
@@ -317,6 +360,13 @@ def test_what_is_no_image_by_its_name_or_not_the_only_one_is_refused_with_the_na
     assert "[VIS] of 24 x 24, [NISP] of 24 x 24; write one" in refused["two.fits"]
     assert "[SCI,1] of 24 x 24, [SCI,2] of 24 x 24" in refused["chips.fits"]
     assert "[VARIANCE]" in refused["typed.fits"]
+
+
+def test_an_extension_that_is_called_by_a_number_is_found_by_it(tmp_path):
+    write(tmp_path / "in/x.fits", extension(galaxy(1), "606"), extension(galaxy(2), "814"))
+    image(tmp_path / "in/y.fits", galaxy(2), **wcs())
+    systems, *_ = table(tmp_path, "name,VIS\nx,x.fits[814]\ny,y.fits\n")
+    assert systems["content_hash"][0] == systems["content_hash"][1]
 
 
 def test_an_extension_is_named_by_name_version_or_number_and_a_plane_behind_it(tmp_path):

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -113,6 +114,7 @@ class Facts(NamedTuple):
     cards: Mapping[str, Any]
     wcs: cutout_wcs.Header | None
     fault: str  # of the WCS
+    axes: tuple[int, int] = (0, 1)  # of the sky, among those of the file
 
 
 def read(source: Source, pixel_scale: float | None = None) -> Plane:
@@ -179,6 +181,10 @@ def _which(units: Mapping[int, Unit], source: Source) -> tuple[int, int | None]:
     plane = source.plane
     if source.extension is not None:
         return _named(units, *source.extension), plane
+    if plane not in units and source.planes is None:  # a name of digits: F814W may be "814"
+        called = [number for number, unit in units.items() if unit.name == str(plane)]
+        if len(called) == 1:
+            return called[0], None
     try:
         science = _science(units)
     except Refused:
@@ -231,13 +237,16 @@ def _science(units: Mapping[int, Unit]) -> int:
 
 
 def _there_are(units: Mapping[int, Unit]) -> str:
-    several = {unit.name for unit in units.values() if unit.name}
-    twice = len(several) < sum(1 for unit in units.values() if unit.name)
+    names = Counter(unit.name for unit in units.values())
+    versions = Counter((unit.name, unit.version) for unit in units.values())
     shown = []
     for number, unit in units.items():
-        name = f"{unit.name.upper()},{unit.version}" if twice else unit.name.upper()
-        size = " x ".join(map(str, unit.shape))
-        shown.append(f"[{name if unit.name else number}] of {size}")
+        called = unit.name.upper()
+        if names[unit.name] > 1:
+            called = f"{called},{unit.version}"
+        if not unit.name or versions[unit.name, unit.version] > 1:
+            called = str(number)
+        shown.append(f"[{called}] of {' x '.join(map(str, unit.shape))}")
     return f"there are: {', '.join(shown)}; write one of them behind the file's name in a table"
 
 
@@ -447,8 +456,8 @@ def _array(contents: Contents, number: int, facts: Facts) -> NDArray:
         array = contents.file[number].data
     except DAMAGE as error:
         raise Refused(f"it cannot be read as FITS, truncated or damaged ({error})") from error
-    if array.ndim > 2 and facts.wcs is not None and not facts.fault:
-        axes = [axis for axis in cutout_wcs.axes(facts.wcs) if axis < array.ndim]
+    if array.ndim > 2:
+        axes = [axis for axis in facts.axes if axis < array.ndim]
         array = np.moveaxis(array, [array.ndim - 1 - axis for axis in axes], [-1, -2])
     return array
 
@@ -464,7 +473,8 @@ def _facts(path: Path, changed: int, number: int) -> Facts:
             first = {k: v for k, v in first.items() if not cutout_wcs.LINEAR.fullmatch(k)}
         own = first | own
     try:
-        return Facts(own, cutout_wcs.read(own), "")
+        wcs = cutout_wcs.read(own)
+        return Facts(own, wcs, "", cutout_wcs.axes(wcs) if wcs is not None else (0, 1))
     except Refused as reason:
         return Facts(own, None, str(reason))
 
