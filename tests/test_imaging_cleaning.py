@@ -232,6 +232,9 @@ ORDINARY = {
     "enlarged twice": np.kron(observed(n=50), np.ones((2, 2))),
     "enlarged four times": np.kron(observed(n=40), np.ones((4, 4))),
     "enlarged eight times": np.kron(observed(n=20, flux=200), np.ones((8, 8))),
+    "counts enlarged four times": np.kron(
+        np.random.default_rng(5).poisson(20 + blob(25, 2, flux=3000)), np.ones((4, 4))
+    ),
     "mirrored at the edges": np.pad(observed(n=80), 12, mode="reflect"),
     "small hole filled with one value": np.where(
         np.add.outer(np.abs(np.arange(120) - 9), np.abs(np.arange(120) - 7)) < 3, 1.1, observed(120)
@@ -272,6 +275,14 @@ def test_one_value_in_many_pixels_is_found_wherever_it_stands(value, where, kind
 def test_a_mark_is_found_between_whole_numbers(value):
     pixels = marked(value, np.s_[:, :26], COUNTS)
     assert [mark.value for mark in marks(pixels)] == [value]
+
+
+def test_a_mark_between_the_brightness_of_sky_and_of_stars_is_found_beside_a_star():
+    pixels = observed(n=101) + blob(101, 2.5, 10, -8, flux=4000)
+    found = marks(marked(99.0, np.s_[50:, :51], pixels).astype(np.float32))
+    assert [mark.value for mark in found] == [99.0]
+    counts = np.random.default_rng(1).poisson(300, (101, 101)) - 300  # noise of 17
+    assert [mark.value for mark in marks(marked(99, np.s_[70:78, 20:28], counts))] == [99]
 
 
 def test_zeros_beyond_the_edge_of_counts_of_few_photons_are_found():

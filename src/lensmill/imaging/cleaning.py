@@ -31,7 +31,8 @@ SIX_DIGITS = 2.0**-20  # to which numbers are rounded where interpolation may ha
 LOSSY_BIN, LOSSY_OFFSETS = 2, 4
 FLAT = 7  # side of a square that has one value only [pixel]
 # ASSUME: a star that saturates has wings: somewhere at the rim of what has its highest value is a
-# pixel of a quarter of it. A mark has none, unless it lies beside something as bright.
+# pixel of a quarter of it, and most of the rim is above the sky. A mark has none, unless it lies
+# in the middle of something as bright.
 WINGS = 0.25
 IN_SKY = 10.0  # sigma
 BRIGHT = 5.0  # sigma above the sky from which a value may be that of a saturated star
@@ -199,8 +200,9 @@ def _frequent(keys: NDArray, fewest: int, ratio: float) -> list[tuple[float, flo
     row, usual = row[often], usual[often]
     if row.size == 0:
         return []
-    rate = np.maximum(usual - 1 / usual, FEWEST_TIES)
-    sure = poisson.sf(count[row] - 1, rate) < CHANCE
+    block = np.gcd.reduce(count)  # of pixels of one value, in an enlarged image
+    rate = np.maximum((usual - 1 / usual) / block, FEWEST_TIES)
+    sure = poisson.sf(count[row] / block - 1, rate) < CHANCE
     return [(float(k), float(u)) for k, u in zip(key[row[sure]], usual[sure], strict=True)]
 
 
@@ -230,14 +232,15 @@ def _flat(pixels: NDArray, good: NDArray, ratio: float) -> list[tuple[int, float
     flat &= good
     if not flat.any():
         return []
-    usual = _rare(np.unique(pixels[good], return_counts=True)[1])
+    count = np.unique(pixels[good], return_counts=True)[1]
+    usual, block = _rare(count), np.gcd.reduce(count)
     found = []
     for value in np.unique(pixels[flat]):
         same = pixels[good] == value
         elsewhere = good & ~flat
         share = (pixels[elsewhere] == value).mean() if elsewhere.any() else 0.0
         often = same.sum() > ratio * usual
-        if often and share ** (FLAT**2) * pixels.size < CHANCE:
+        if often and share ** (FLAT**2 / block) * pixels.size < CHANCE:
             found.append((int(same.sum()), share * same.size, same))
     return found
 
@@ -250,7 +253,8 @@ def _has_wings(pixels: NDArray, good: NDArray, same: NDArray, sky: Sky) -> bool:
     around = ndimage.binary_dilation(there, np.ones((3, 3))) & good & ~there
     if height < BRIGHT * sky.sigma or not around.any():
         return False
-    return float(pixels[around].max()) - sky.level >= WINGS * height
+    rim = pixels[around].astype(np.float64) - sky.level
+    return bool(rim.max() >= WINGS * height and np.median(rim) > sky.sigma)
 
 
 def photons(values: NDArray) -> bool:
