@@ -302,6 +302,21 @@ def test_single_pixels_of_opposite_sign_are_found():
     assert [mark.value for mark in marks(marked(-9999, np.s_[3, 3]))] == [-9999]
 
 
+def test_the_sky_between_marks_is_none():
+    steps = np.round(observed(n=96) / 0.25) * 0.25
+    assert [mark.value for mark in marks(marked(-99.0, np.s_[:, :20], steps), 0.25)] == [-99.0]
+    both = marked(0.0, HOLE, marked(-99.0, np.s_[:, :20], observed(n=96)))
+    assert [mark.value for mark in marks(both)] == [-99.0, 0.0]
+
+
+@pytest.mark.parametrize("step", [0.5, 1.0, 2.0])
+def test_steps_as_wide_as_the_noise_hide_no_mark_and_are_none(step):
+    blur = step * np.random.default_rng(0).uniform(-0.5, 0.5, (96, 96))
+    pixels = step * np.round((observed(n=96) - blur) / step) + blur
+    assert marks(pixels, lossy=step) == []
+    assert [round(mark.value) for mark in marks(marked(-99.0, EDGE, pixels), step)] == [-99]
+
+
 @pytest.mark.parametrize("value", [-99.0, -9999.0])
 def test_a_mark_that_interpolation_or_compression_has_blurred_is_found(value):
     blur = np.random.default_rng(0).uniform(-0.5, 0.5, (64, 64))

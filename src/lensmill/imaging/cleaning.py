@@ -152,15 +152,26 @@ def repeated(
             candidates.append((int(same.sum()), usual, same))
     if not candidates:
         candidates = _flat(pixels, good, ratio)
-    marks, seen = [], np.zeros(len(values), bool)
+    near, far = [], []
+    seen, gone = np.zeros((2, len(values)), bool)
+    # where the steps of a compression are as wide as the noise, most of the sky has one of them
+    itself = LOSSY_BIN * lossy if LOSSY_BIN * lossy > sky.sigma else 0.0
     for count, usual, same in sorted(candidates, key=lambda one: -one[0]):
         if (same & seen).any() or _has_wings(pixels, good, same, sky):
             continue
         seen |= same
         value = float(np.median(values[same]))
-        if abs(value - sky.level) > IN_SKY * sky.sigma or count >= fraction * pixels.size:
-            marks.append(Mark(value, count, usual))
-    return marks
+        off = abs(value - sky.level)
+        if off > IN_SKY * sky.sigma:
+            far.append(Mark(value, count, usual))
+            gone |= same
+        elif count >= fraction * pixels.size and off >= itself:
+            near.append(Mark(value, count, usual))
+    if far and near:  # the far ones widen the histogram: whether the near ones are any shows then
+        rest = mask.copy()
+        rest[good] = gone
+        near = repeated(pixels, rest, sky, fewest, fraction, ratio, lossy, exact_zero)
+    return sorted(far + near, key=lambda mark: -mark.count)
 
 
 def _keys(values: NDArray, exact: bool, digits: bool, lossy: float) -> Iterator[NDArray]:
