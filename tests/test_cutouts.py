@@ -15,7 +15,7 @@ import yaml
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
-from lensmill.pipeline import cutout_checks, cutout_files, cutouts, store
+from lensmill.pipeline import cutout_checks, cutout_files, cutout_layouts, cutouts, store
 
 SIZE = 24
 OBSERVATION = {"pixel_scale": 0.1, "size": SIZE, "bands": ["VIS"]}
@@ -292,6 +292,12 @@ def test_a_table_names_files_and_planes_of_each_band(survey, tmp_path):
 def test_a_label_for_all_replaces_that_of_the_table(survey, tmp_path):
     systems, *_ = ingest(survey, tmp_path, **RI, label=1)
     assert systems["is_lens"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("text", ["1", "1.0", "1.", "+1", "1.000000000000000000e+00"])
+def test_a_label_is_a_number_however_it_is_printed(text):
+    assert cutout_layouts.parse_label(text) == (1, "")
+    assert cutout_layouts.parse_label(text.replace("1", "0")) == (0, "")
 
 
 def test_every_fault_of_a_table_is_named(survey, tmp_path):

@@ -161,7 +161,7 @@ def parse_label(text: str) -> tuple[int | None, str]:
     """Return a label, or why there is none; empty cells are unknown labels."""
     if text.casefold() in UNKNOWN:
         return None, ""
-    if text in ("0", "1", "0.0", "1.0"):
+    if text_tables.NUMBER.fullmatch(text) and float(text) in (0, 1):
         return int(float(text)), ""
     return None, f"label {text!r} is neither 0 (no lens), 1 (lens) nor empty (unknown)"
 
