@@ -418,6 +418,26 @@ def test_planes_are_taken_by_number_from_cubes_of_any_length(tmp_path):
     settings = {"bands": {"r": 1}, "format": "npy", "pixel_scale": 0.1}
     _, pixels, *_ = ingest(tmp_path / "in", tmp_path, observation=TWO, **settings)
     assert pixels[0].sum(axis=(0, 1)) == pytest.approx([1000, 2000], abs=150)
+    (tmp_path / "in/last.npy").unlink()
+    many = np.stack([galaxy(n, flux=1000.0 * (n + 1)) for n in range(12)])
+    np.save(tmp_path / "in/first.npy", many)
+    np.save(tmp_path / "in/last.npy", np.moveaxis(many, 0, -1))
+    systems, pixels, *_ = ingest(tmp_path / "in", tmp_path, observation=TWO, **settings)
+    assert systems["content_hash"][0] == systems["content_hash"][1]
+    assert pixels[1].sum(axis=(0, 1)) == pytest.approx([1000, 2000], abs=150)
+    with pytest.raises(ValueError, match="number the plane that is meant, as in bands"):
+        ingest(tmp_path / "in", tmp_path, format="npy", pixel_scale=0.1)
+
+
+def test_a_file_that_says_it_is_no_standard_fits_is_refused_alone(tmp_path):
+    for name in ("a", "b"):
+        image(tmp_path / f"in/{name}.fits", **wcs())
+    data = (tmp_path / "in/a.fits").read_bytes()
+    other = b"SIMPLE  =                    F"
+    (tmp_path / "in/a.fits").write_bytes(other + data[len(other) :])
+    systems, _, refused, _ = ingest(tmp_path / "in", tmp_path)
+    assert systems["name"].tolist() == ["b.fits"]
+    assert "it holds no image" in refused["a.fits"]
 
 
 def test_axes_of_length_one_do_not_count_and_those_of_the_sky_are_found(tmp_path):

@@ -44,6 +44,7 @@ KEYS = "|".join(
     ]
 )
 CARD = 80  # characters
+IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
 SCIENCE = ("sci", "science", "image", "data", "flux")
 # Words in the names of what belongs to an image and is none
 BESIDE = frozenset(
@@ -139,7 +140,7 @@ def read(source: Source, pixel_scale: float | None = None) -> Plane:
     contents = _contents(source.path, changed)
     number, plane = _which(contents.units, source)
     facts = _facts(source.path, changed, number)
-    pixels = _plane(_array(contents, number, facts), plane, source.planes)
+    pixels = _plane(_array(contents, number, facts), plane, source.planes, facts.wcs is not None)
     said, note = None, ""
     try:
         said = _pixel_scale(facts, pixels.shape)
@@ -250,12 +251,14 @@ def _there_are(units: Mapping[int, Unit]) -> str:
     return f"there are: {', '.join(shown)}; write one of them behind the file's name in a table"
 
 
-def _plane(array: NDArray, plane: int | None, planes: int | None) -> NDArray:
-    """Return one image of the array of a header-data unit."""
+def _plane(array: NDArray, plane: int | None, planes: int | None, known: bool) -> NDArray:
+    """Return one image of an array; ``known``: the axes of the sky are the last two."""
     array = array.squeeze()
-    last = array.ndim == 3 and array.shape[-1] < SMALLEST <= min(array.shape[:2])
-    if last or (array.ndim == 3 and array.shape[-1] == planes != array.shape[0]):
-        array = np.moveaxis(array, -1, 0)
+    if array.ndim == 3:
+        height, width, bands = array.shape
+        last = bands < SMALLEST <= min(height, width) or bands == planes != height
+        if last or (not known and height == width > bands):
+            array = np.moveaxis(array, -1, 0)
     shape = array.shape
     if array.ndim == 3 and planes is not None and len(array) != planes:
         raise Refused(
@@ -272,7 +275,10 @@ def _plane(array: NDArray, plane: int | None, planes: int | None) -> NDArray:
         raise Refused(f"it has no plane {plane}; its shape is {shape}")
     if array.ndim != 2 or min(array.shape) < SMALLEST:
         smallest = f"{SMALLEST} x {SMALLEST} pixels"
-        raise Refused(f"its shape is {array.shape}, which is no image of at least {smallest}")
+        which = "; number the plane that is meant, as in bands: {r: 1}" if array.ndim == 3 else ""
+        raise Refused(
+            f"its shape is {array.shape}, which is no image of at least {smallest}{which}"
+        )
     return array
 
 
@@ -363,10 +369,10 @@ def _fits(data: bytes | mmap.mmap, source: bytes | Path) -> Contents:
                 do_not_scale_image_data=mapped,
             )
             for number, unit in enumerate(file):
-                if unit.is_image and unit.shape and all(unit.shape):
+                if isinstance(unit, IMAGES) and unit.shape and all(unit.shape):
                     units[number] = _unit(unit, data)
                     storage[number] = _storage(units[number].cards, mapped)
-            first = _cards(file[0], data)
+            first = _cards(file[0], data) if isinstance(file[0], fits.PrimaryHDU) else {}
             if any(u.cards.get("ZIMAGE") and u.cards["ZBITPIX"] < 0 for u in units.values()):
                 _add_lossy(source, storage)
     except DAMAGE as error:
