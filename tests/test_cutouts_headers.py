@@ -429,15 +429,42 @@ def test_planes_are_taken_by_number_from_cubes_of_any_length(tmp_path):
         ingest(tmp_path / "in", tmp_path, format="npy", pixel_scale=0.1)
 
 
-def test_a_file_that_says_it_is_no_standard_fits_is_refused_alone(tmp_path):
+@pytest.mark.parametrize(
+    ("card", "damaged", "said"),
+    [
+        (b"SIMPLE  =                    T", b"SIMPLE  =                    F", "no image"),
+        (b"NAXIS1  =                   24", b"NAXIS1  = 'abc               '", "damaged"),
+        (b"NAXIS2  =                   24", b"NAXIS2  = 99999999999999999999", "damaged"),
+        (b"CTYPE1  = 'RA---TAN'          ", b"CTYPE1  = 'RA---T\xc4N'          ", "its WCS"),
+        (b"TTYPE1  = 'COMPRESSED_DATA'   ", b"TTYPE1  = 12                  ", "damaged"),
+        (b"TFORM1  = '1PB", b"TFORM1  = '1?B", "damaged"),
+    ],
+)
+def test_a_damaged_file_is_refused_alone(tmp_path, card, damaged, said):
+    image(tmp_path / "in/a.fits", **wcs())
+    write(tmp_path / "in/b.fits", extension(galaxy(), kind=fits.CompImageHDU))
     for name in ("a", "b"):
-        image(tmp_path / f"in/{name}.fits", **wcs())
+        data = (tmp_path / f"in/{name}.fits").read_bytes()
+        (tmp_path / f"in/{name}.fits").write_bytes(data.replace(card, damaged))
+    image(tmp_path / "in/c.fits", **wcs())
+    systems, _, refused, _ = ingest(tmp_path / "in", tmp_path)
+    assert "c.fits" in systems["name"]
+    assert refused
+    assert all(said in reason for reason in refused.values())
+
+
+def test_a_compressed_stream_that_is_damaged_is_refused_alone(tmp_path):
+    write(tmp_path / "in/a.fits", extension(galaxy(), kind=fits.CompImageHDU))
     data = (tmp_path / "in/a.fits").read_bytes()
-    other = b"SIMPLE  =                    F"
-    (tmp_path / "in/a.fits").write_bytes(other + data[len(other) :])
+    with fits.open(tmp_path / "in/a.fits", disable_image_compression=True) as file:
+        header = file[1].header
+        heap = file[1].fileinfo()["datLoc"] + header["NAXIS1"] * header["NAXIS2"]
+    zeros = bytes(len(data) - heap)
+    (tmp_path / "in/a.fits").write_bytes(data[:heap] + zeros)
+    image(tmp_path / "in/b.fits", **wcs())
     systems, _, refused, _ = ingest(tmp_path / "in", tmp_path)
     assert systems["name"].tolist() == ["b.fits"]
-    assert "it holds no image" in refused["a.fits"]
+    assert "truncated or damaged" in refused["a.fits"]
 
 
 def test_axes_of_length_one_do_not_count_and_those_of_the_sky_are_found(tmp_path):

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import NDArray
 
@@ -58,7 +59,9 @@ TRIMMED = 2  # pixels by which the sides of an image that was not trimmed may di
 LARGE = 1 << 25  # bytes of a file beyond which it is neither read whole nor kept in memory
 PACKED = 4  # times as large that an image may be in memory as in its compressed file
 REMEMBERED = 8  # files kept in memory: a table names the planes of the same cubes again and again
-DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AstropyUserWarning)
+# What astropy raises where headers or compressed pixels are damaged
+DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+DAMAGE += (AssertionError, AstropyUserWarning, fits.VerifyError, CfitsioException)
 
 
 class Source(NamedTuple):
@@ -413,7 +416,7 @@ def _unit(unit: Any, data: bytes | mmap.mmap) -> Unit:
     return Unit(
         next((name for name in names if name not in ("", "compressed_image")), ""),
         int(cutout_wcs.number(cards.get("EXTVER")) or 1),
-        tuple(unit.shape),
+        tuple(int(side) for side in unit.shape),
         cards,
     )
 

@@ -28,7 +28,7 @@ ZENITHAL = re.compile(r"(RA|DEC)-+(TAN|SIN|ARC|STG|ZEA)")
 # The first two axes, of the sky, and what tells of others
 CELESTIAL = re.compile(r"(RA--|DEC-|.LON|.LAT|..LN|..LT)-.+")
 OTHER_AXES = re.compile(
-    r"(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA)[3-9]|(CD|PC)(0*[3-9]_?0*\d|0*\d_?0*[3-9])"
+    r"(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA|PV)[3-9](_\d+)?|(CD|PC)(0*[3-9]_?0*\d|0*\d_?0*[3-9])"
 )
 SQUARE = 0.05  # ratio of the sides of a pixel less 1 up to which it is taken for a square
 ARCSEC = np.degrees(1.0) * 3600
@@ -211,8 +211,8 @@ def _east_north(direction: NDArray) -> NDArray:
 @functools.lru_cache(maxsize=1024)
 def _understood(cards: tuple[tuple[str, Any], ...]) -> _Sky | None:
     """Return the WCS of a header; most files of a survey agree but for the reference."""
-    header = fits.Header([*_distorted(dict(cards)).items(), ("NAXIS", 2)])
     try:
+        header = fits.Header([*_distorted(dict(cards)).items(), ("NAXIS", 2)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old keywords, which are understood
             wcs = WCS(header)
