@@ -244,12 +244,19 @@ def test_arrays_are_read_and_pickles_never(tmp_path):
     np.save(folder / "pickled.npy", np.array([galaxy(3), 0.7], object), allow_pickle=True)
     (folder / "cut.npy").write_bytes((folder / "one_plane.npy").read_bytes()[:900])
     np.save(folder / "complex.npy", galaxy(4).astype(complex))
+    good = (folder / "sub/good.npy").read_bytes()
+    for name, damage in (
+        ("type", good.replace(b"'<f8'", b"',f8'")),
+        ("end", good.replace(b"}", b" ")),
+    ):
+        (folder / f"{name}.npy").write_bytes(damage)
     settings = {"format": "npy", "pixel_scale": 0.1}
     systems, _, refused = ingest(folder, tmp_path, **settings)
     assert systems["name"].tolist() == ["one_plane.npy", "sub/good.npy"]
     assert systems["label_known"].tolist() == [0, 0]
     assert "without running code" in refused["pickled.npy"]
-    assert "cannot be read as .npy" in refused["cut.npy"]
+    for name in ("cut", "type", "end"):
+        assert "cannot be read as .npy" in refused[f"{name}.npy"]
     assert "not real numbers" in refused["complex.npy"]
 
 

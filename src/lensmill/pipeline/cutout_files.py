@@ -15,6 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +60,8 @@ TRIMMED = 2  # pixels by which the sides of an image that was not trimmed may di
 LARGE = 1 << 25  # bytes of a file beyond which it is neither read whole nor kept in memory
 PACKED = 4  # times as large that an image may be in memory as in its compressed file
 REMEMBERED = 8  # files kept in memory: a table names the planes of the same cubes again and again
+# What numpy raises where an array or its header, a Python literal, is damaged
+NOT_NPY = (OSError, ValueError, TypeError, EOFError, MemoryError, SyntaxError, TokenError)
 # What astropy raises where headers or compressed pixels are damaged
 DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 DAMAGE += (AssertionError, AstropyUserWarning, fits.VerifyError, CfitsioException)
@@ -350,7 +353,7 @@ def _npy(source: bytes | Path) -> Contents:
             array = np.load(source, mmap_mode="r", allow_pickle=False)
         else:
             array = np.load(io.BytesIO(source), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except NOT_NPY as error:
         raise Refused(f"it cannot be read as .npy without running code ({error})") from error
     if array.dtype.kind not in "fiub":
         raise Refused(f"it holds {array.dtype}, not real numbers")
