@@ -550,6 +550,18 @@ def test_an_image_trimmed_at_an_edge_is_flagged_by_how_far_its_target_is_off(
     assert "by the table's position" in notes["cut.fits"]
 
 
+@pytest.mark.parametrize(
+    "names",
+    ["RA,Dec", "RAJ2000,DEJ2000", "RAdeg,DEdeg", "_RAJ2000,_DEJ2000", "RA_ICRS,DE_ICRS"]
+    + ["ra_deg,dec_deg", "ALPHA_J2000,DELTA_J2000", "right_ascension,declination"],
+)
+def test_positions_are_known_by_the_names_that_catalogues_give_them(tmp_path, names):
+    image(tmp_path / "in/a.fits", **wcs())
+    text = f"name,VIS,{names}\na,a.fits,150.0,{2.0 + 1 / DEGREE:.9f}\n"
+    systems, *_ = table(tmp_path, text)
+    assert systems["off_centre"] == pytest.approx([1.0], abs=1e-3)
+
+
 def test_a_sky_of_single_photons_is_called_so_and_zeros_beyond_an_edge_are_not(tmp_path):
     rng = np.random.default_rng(3)
     light = np.maximum(galaxy() - 8, 0)
