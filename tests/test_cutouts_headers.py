@@ -552,8 +552,10 @@ def test_an_image_trimmed_at_an_edge_is_flagged_by_how_far_its_target_is_off(
 
 @pytest.mark.parametrize(
     "names",
-    ["RA,Dec", "RAJ2000,DEJ2000", "RAdeg,DEdeg", "_RAJ2000,_DEJ2000", "RA_ICRS,DE_ICRS"]
-    + ["ra_deg,dec_deg", "ALPHA_J2000,DELTA_J2000", "right_ascension,declination"],
+    [
+        *("RA,Dec", "RAJ2000,DEJ2000", "RAdeg,DEdeg", "_RAJ2000,_DEJ2000", "RA_ICRS,DE_ICRS"),
+        *("ra_deg,dec_deg", "ALPHA_J2000,DELTA_J2000", "right_ascension,declination"),
+    ],
 )
 def test_positions_are_known_by_the_names_that_catalogues_give_them(tmp_path, names):
     image(tmp_path / "in/a.fits", **wcs())
