@@ -15,7 +15,7 @@ import yaml
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
-from lensmill.pipeline import cutout_checks, cutout_files, cutouts, store
+from lensmill.pipeline import cutout_checks, cutout_files, cutout_layouts, cutouts, store
 
 SIZE = 24
 OBSERVATION = {"pixel_scale": 0.1, "size": SIZE, "bands": ["VIS"]}
@@ -244,12 +244,19 @@ def test_arrays_are_read_and_pickles_never(tmp_path):
     np.save(folder / "pickled.npy", np.array([galaxy(3), 0.7], object), allow_pickle=True)
     (folder / "cut.npy").write_bytes((folder / "one_plane.npy").read_bytes()[:900])
     np.save(folder / "complex.npy", galaxy(4).astype(complex))
+    good = (folder / "sub/good.npy").read_bytes()
+    for name, damage in (
+        ("type", good.replace(b"'<f8'", b"',f8'")),
+        ("end", good.replace(b"}", b" ")),
+    ):
+        (folder / f"{name}.npy").write_bytes(damage)
     settings = {"format": "npy", "pixel_scale": 0.1}
     systems, _, refused = ingest(folder, tmp_path, **settings)
     assert systems["name"].tolist() == ["one_plane.npy", "sub/good.npy"]
     assert systems["label_known"].tolist() == [0, 0]
     assert "without running code" in refused["pickled.npy"]
-    assert "cannot be read as .npy" in refused["cut.npy"]
+    for name in ("cut", "type", "end"):
+        assert "cannot be read as .npy" in refused[f"{name}.npy"]
     assert "not real numbers" in refused["complex.npy"]
 
 
@@ -292,6 +299,12 @@ def test_a_table_names_files_and_planes_of_each_band(survey, tmp_path):
 def test_a_label_for_all_replaces_that_of_the_table(survey, tmp_path):
     systems, *_ = ingest(survey, tmp_path, **RI, label=1)
     assert systems["is_lens"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("text", ["1", "1.0", "1.", "+1", "1.000000000000000000e+00"])
+def test_a_label_is_a_number_however_it_is_printed(text):
+    assert cutout_layouts.parse_label(text) == (1, "")
+    assert cutout_layouts.parse_label(text.replace("1", "0")) == (0, "")
 
 
 def test_every_fault_of_a_table_is_named(survey, tmp_path):

@@ -226,6 +226,47 @@ def test_a_given_pixel_scale_that_agrees_is_not_worth_a_word(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("cards", "said"),
+    [
+        (wcs(CRVAL2=100.0), "its WCS cannot be understood"),
+        (wcs(kind="SIN", CRPIX1=1e9), "the image lies nowhere on its sky"),
+        (wcs(kind="DSS"), "Unrecognized projection code"),
+    ],
+)
+def test_a_wcs_of_no_sky_is_overridden_in_several_bands_and_in_a_cube(tmp_path, cards, said):
+    image(tmp_path / "in/a_g.fits", galaxy(1), **cards)
+    image(tmp_path / "in/a_r.fits", galaxy(2), **cards)
+    image(tmp_path / "in/b.fits", np.stack([galaxy(3), galaxy(4)]), **cards)
+    text = "name,g,r,ra,dec\na,a_g.fits,a_r.fits,150,2\nb,b.fits[0],b.fits[1],150,2\n"
+    with pytest.raises(ValueError, match="none of 2") as error:
+        table(tmp_path, text, observation=TWO)
+    for where in ("a_g.fits, band 'g': ", "b.fits, band 'g': "):
+        assert where + "its WCS cannot be understood" in str(error.value)
+    assert "repair it, or set pixel_scale" in str(error.value)
+    systems, _, refused, notes = table(tmp_path, text, observation=TWO, pixel_scale=0.1)
+    assert systems["name"].tolist() == ["a", "b"]
+    assert systems["off_centre"].tolist() == [0, 0]
+    assert not refused
+    assert all(said in note and "pixel_scale: 0.1 is used" in note for note in notes.values())
+
+
+@pytest.mark.parametrize(
+    "third",
+    [
+        {"CTYPE3": "WAVE", "CUNIT3": "A", "CD3_3": 1.0},  # ampere
+        {"CTYPE3": "WAVE", "CUNIT3": "furlong", "CD3_3": 1.0},
+        {**NO_CD, "CDELT1": -0.1 / DEGREE, "CDELT2": 0.1 / DEGREE, "CTYPE3": "FREQ", "CDELT3": 0.0},
+        {"CTYPE3": "FELO-HEL", "CUNIT3": "km/s", "CD3_3": 1.0},
+        {"CTYPE3": "BAND", "CRVAL3": "g"},
+    ],
+)
+def test_whatever_is_wrong_with_the_axis_of_the_bands_the_sky_is_known(tmp_path, third):
+    image(tmp_path / "in/a.fits", np.stack([galaxy(1), galaxy(2)]), **wcs(**third))
+    systems, *_ = ingest(tmp_path / "in", tmp_path, observation=TWO)
+    assert systems["native_pixel_scale"] == pytest.approx([0.1])
+
+
+@pytest.mark.parametrize(
     ("other", "expected"),
     [
         (wcs(CD1_1=0.1 / DEGREE), "one is mirrored"),
@@ -320,8 +361,10 @@ def test_what_is_no_image_by_its_name_or_not_the_only_one_is_refused_with_the_na
     write(tmp_path / "in/typed.fits", typed)
     primary = extension(galaxy(3), None, wcs(), fits.PrimaryHDU)
     write(tmp_path / "in/first.fits", primary, extension(galaxy(4)))
+    write(tmp_path / "in/alike.fits", *(extension(galaxy(k), "SCI") for k in (1, 2)))
     systems, _, refused, _ = ingest(tmp_path / "in", tmp_path)
     assert systems["name"].tolist() == ["first.fits"]
+    assert "there are: [1] of 24 x 24, [2] of 24 x 24" in refused["alike.fits"]
     assert (
         "none of its images is one of the sky by its name; there are: [MASK]"
         in refused["mask.fits"]
@@ -329,6 +372,13 @@ def test_what_is_no_image_by_its_name_or_not_the_only_one_is_refused_with_the_na
     assert "[VIS] of 24 x 24, [NISP] of 24 x 24; write one" in refused["two.fits"]
     assert "[SCI,1] of 24 x 24, [SCI,2] of 24 x 24" in refused["chips.fits"]
     assert "[VARIANCE]" in refused["typed.fits"]
+
+
+def test_an_extension_that_is_called_by_a_number_is_found_by_it(tmp_path):
+    write(tmp_path / "in/x.fits", extension(galaxy(1), "606"), extension(galaxy(2), "814"))
+    image(tmp_path / "in/y.fits", galaxy(2), **wcs())
+    systems, *_ = table(tmp_path, "name,VIS\nx,x.fits[814]\ny,y.fits\n")
+    assert systems["content_hash"][0] == systems["content_hash"][1]
 
 
 def test_an_extension_is_named_by_name_version_or_number_and_a_plane_behind_it(tmp_path):
@@ -380,6 +430,53 @@ def test_planes_are_taken_by_number_from_cubes_of_any_length(tmp_path):
     settings = {"bands": {"r": 1}, "format": "npy", "pixel_scale": 0.1}
     _, pixels, *_ = ingest(tmp_path / "in", tmp_path, observation=TWO, **settings)
     assert pixels[0].sum(axis=(0, 1)) == pytest.approx([1000, 2000], abs=150)
+    (tmp_path / "in/last.npy").unlink()
+    many = np.stack([galaxy(n, flux=1000.0 * (n + 1)) for n in range(12)])
+    np.save(tmp_path / "in/first.npy", many)
+    np.save(tmp_path / "in/last.npy", np.moveaxis(many, 0, -1))
+    systems, pixels, *_ = ingest(tmp_path / "in", tmp_path, observation=TWO, **settings)
+    assert systems["content_hash"][0] == systems["content_hash"][1]
+    assert pixels[1].sum(axis=(0, 1)) == pytest.approx([1000, 2000], abs=150)
+    with pytest.raises(ValueError, match="number the plane that is meant, as in bands"):
+        ingest(tmp_path / "in", tmp_path, format="npy", pixel_scale=0.1)
+
+
+@pytest.mark.parametrize(
+    ("card", "damaged", "said"),
+    [
+        (b"SIMPLE  =                    T", b"SIMPLE  =                    F", "no image"),
+        (b"NAXIS1  =                   24", b"NAXIS1  = 'abc               '", "damaged"),
+        (b"NAXIS2  =                   24", b"NAXIS2  = 99999999999999999999", "damaged"),
+        (b"CTYPE1  = 'RA---TAN'          ", b"CTYPE1  = 'RA---T\xc4N'          ", "its WCS"),
+        (b"TTYPE1  = 'COMPRESSED_DATA'   ", b"TTYPE1  = 12                  ", "damaged"),
+        (b"TFORM1  = '1PB", b"TFORM1  = '1?B", "damaged"),
+    ],
+)
+def test_a_damaged_file_is_refused_alone(tmp_path, card, damaged, said):
+    image(tmp_path / "in/a.fits", **wcs())
+    write(tmp_path / "in/b.fits", extension(galaxy(), kind=fits.CompImageHDU))
+    for name in ("a", "b"):
+        data = (tmp_path / f"in/{name}.fits").read_bytes()
+        (tmp_path / f"in/{name}.fits").write_bytes(data.replace(card, damaged))
+    image(tmp_path / "in/c.fits", **wcs())
+    systems, _, refused, _ = ingest(tmp_path / "in", tmp_path)
+    assert "c.fits" in systems["name"]
+    assert refused
+    assert all(said in reason for reason in refused.values())
+
+
+def test_a_compressed_stream_that_is_damaged_is_refused_alone(tmp_path):
+    write(tmp_path / "in/a.fits", extension(galaxy(), kind=fits.CompImageHDU))
+    data = (tmp_path / "in/a.fits").read_bytes()
+    with fits.open(tmp_path / "in/a.fits", disable_image_compression=True) as file:
+        header = file[1].header
+        heap = file[1].fileinfo()["datLoc"] + header["NAXIS1"] * header["NAXIS2"]
+    zeros = bytes(len(data) - heap)
+    (tmp_path / "in/a.fits").write_bytes(data[:heap] + zeros)
+    image(tmp_path / "in/b.fits", **wcs())
+    systems, _, refused, _ = ingest(tmp_path / "in", tmp_path)
+    assert systems["name"].tolist() == ["b.fits"]
+    assert "truncated or damaged" in refused["a.fits"]
 
 
 def test_axes_of_length_one_do_not_count_and_those_of_the_sky_are_found(tmp_path):
@@ -463,6 +560,20 @@ def test_an_image_trimmed_at_an_edge_is_flagged_by_how_far_its_target_is_off(
     systems, _, _, notes = table(tmp_path, text)
     assert systems["off_centre"] == pytest.approx([np.hypot(*off), 0.0], abs=0.01)
     assert "by the table's position" in notes["cut.fits"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        *("RA,Dec", "RAJ2000,DEJ2000", "RAdeg,DEdeg", "_RAJ2000,_DEJ2000", "RA_ICRS,DE_ICRS"),
+        *("ra_deg,dec_deg", "ALPHA_J2000,DELTA_J2000", "right_ascension,declination"),
+    ],
+)
+def test_positions_are_known_by_the_names_that_catalogues_give_them(tmp_path, names):
+    image(tmp_path / "in/a.fits", **wcs())
+    text = f"name,VIS,{names}\na,a.fits,150.0,{2.0 + 1 / DEGREE:.9f}\n"
+    systems, *_ = table(tmp_path, text)
+    assert systems["off_centre"] == pytest.approx([1.0], abs=1e-3)
 
 
 def test_a_sky_of_single_photons_is_called_so_and_zeros_beyond_an_edge_are_not(tmp_path):

@@ -232,6 +232,9 @@ ORDINARY = {
     "enlarged twice": np.kron(observed(n=50), np.ones((2, 2))),
     "enlarged four times": np.kron(observed(n=40), np.ones((4, 4))),
     "enlarged eight times": np.kron(observed(n=20, flux=200), np.ones((8, 8))),
+    "counts enlarged four times": np.kron(
+        np.random.default_rng(5).poisson(20 + blob(25, 2, flux=3000)), np.ones((4, 4))
+    ),
     "mirrored at the edges": np.pad(observed(n=80), 12, mode="reflect"),
     "small hole filled with one value": np.where(
         np.add.outer(np.abs(np.arange(120) - 9), np.abs(np.arange(120) - 7)) < 3, 1.1, observed(120)
@@ -274,6 +277,14 @@ def test_a_mark_is_found_between_whole_numbers(value):
     assert [mark.value for mark in marks(pixels)] == [value]
 
 
+def test_a_mark_between_the_brightness_of_sky_and_of_stars_is_found_beside_a_star():
+    pixels = observed(n=101) + blob(101, 2.5, 10, -8, flux=4000)
+    found = marks(marked(99.0, np.s_[50:, :51], pixels).astype(np.float32))
+    assert [mark.value for mark in found] == [99.0]
+    counts = np.random.default_rng(1).poisson(300, (101, 101)) - 300  # noise of 17
+    assert [mark.value for mark in marks(marked(99, np.s_[70:78, 20:28], counts))] == [99]
+
+
 def test_zeros_beyond_the_edge_of_counts_of_few_photons_are_found():
     counts = np.random.default_rng(1).poisson(2.0, (101, 101))
     assert [mark.value for mark in marks(marked(0, np.s_[:, :20], counts))] == [0]
@@ -289,6 +300,21 @@ def test_single_pixels_of_opposite_sign_are_found():
     pixels = marked(-1e30, np.s_[3, 3], marked(1e30, np.s_[50, 9])).astype(np.float32)
     assert {mark.value for mark in marks(pixels)} == {*np.float32([1e30, -1e30])}
     assert [mark.value for mark in marks(marked(-9999, np.s_[3, 3]))] == [-9999]
+
+
+def test_the_sky_between_marks_is_none():
+    steps = np.round(observed(n=96) / 0.25) * 0.25
+    assert [mark.value for mark in marks(marked(-99.0, np.s_[:, :20], steps), 0.25)] == [-99.0]
+    both = marked(0.0, HOLE, marked(-99.0, np.s_[:, :20], observed(n=96)))
+    assert [mark.value for mark in marks(both)] == [-99.0, 0.0]
+
+
+@pytest.mark.parametrize("step", [0.5, 1.0, 2.0])
+def test_steps_as_wide_as_the_noise_hide_no_mark_and_are_none(step):
+    blur = step * np.random.default_rng(0).uniform(-0.5, 0.5, (96, 96))
+    pixels = step * np.round((observed(n=96) - blur) / step) + blur
+    assert marks(pixels, lossy=step) == []
+    assert [round(mark.value) for mark in marks(marked(-99.0, EDGE, pixels), step)] == [-99]
 
 
 @pytest.mark.parametrize("value", [-99.0, -9999.0])

@@ -194,6 +194,17 @@ def test_a_truncated_file_is_refused(tmp_path):
         legacy.load(path)
 
 
+@pytest.mark.parametrize(
+    ("was", "damage"),
+    [(b"}", b" "), (b"'|O'", b"',O'"), (b"\x8c\x06einrad", b"\x8d" + b"\xff" * 8)],
+)
+def test_a_damaged_file_is_refused(tmp_path, was, damage):
+    path = save(tmp_path / "old.npy", [an_entry()])
+    path.write_bytes(path.read_bytes().replace(was, damage, 1))
+    with pytest.raises(ValueError, match=r"old\.npy"):
+        legacy.load(path)
+
+
 def test_a_plain_array_is_refused(tmp_path):
     np.save(tmp_path / "old.npy", np.arange(3.0))
     with pytest.raises(ValueError, match="float64, not one dict per lens"):

@@ -92,6 +92,8 @@ def test_measurements_are_numbers_however_they_are_printed(texts):
         TABLE.replace("-", "\u2013").encode(),
         TABLE.replace("\n", ",\n").encode(),  # a column that was touched once
         (TABLE + ",\n,\n").encode(),  # rows that were
+        ("sep=,\n" + TABLE).encode(),
+        ("sep=\t\n" + TABLE.replace(",", "\t")).encode("utf-16"),
     ],
 )
 def test_what_can_be_told_for_sure_is_read(tmp_path, data):
@@ -109,9 +111,26 @@ def test_a_line_separator_inside_a_cell_does_not_end_the_row():
     assert text_tables.split("name,x\na\u2028b,1\n").rows == [(2, ["a\u2028b", "1"])]
 
 
+def test_lines_of_one_cell_are_not_glued_together():
+    assert text_tables.split('name,x\n"a\nb",1\nc,2\n').rows == [
+        (3, ["a b", "1"]),
+        (4, ["c", "2"]),
+    ]
+
+
+@pytest.mark.parametrize("gap", ["NA", "<NA>", "N/A", "#N/A", "nan", "NULL", "--", ""])
+def test_what_programs_write_where_nothing_is_known_is_no_value(gap):
+    assert column("0.5", gap).tolist() == [0.5, 0.0]
+    assert column("43158176442354199", gap).tolist() == [43158176442354199, 0]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("name x z\na 0.5 1\n", "line 1: the columns are separated by blanks"),
+        ("# name x z\na 0.5 1\n", "line 2: the columns are separated by blanks"),
+        ("| name | x | z |\n| a | 0.5 | 1 |\n", "line 1: the columns are separated by blanks"),
+        ("sep=;\nname;x\na;0,5\n", "line 2: the columns are separated by semicolons"),
         ("name;x\na;0,5\n", "line 1: the columns are separated by semicolons"),
         ("# name,x\na,0.5\n", "line 1: the names of the columns stand behind a '#'"),
         ("# %ECSV 1.0\n# ---\n# datatype: [\nname x\n", "line 1: the header of this ECSV"),

@@ -31,7 +31,8 @@ SIX_DIGITS = 2.0**-20  # to which numbers are rounded where interpolation may ha
 LOSSY_BIN, LOSSY_OFFSETS = 2, 4
 FLAT = 7  # side of a square that has one value only [pixel]
 # ASSUME: a star that saturates has wings: somewhere at the rim of what has its highest value is a
-# pixel of a quarter of it. A mark has none, unless it lies beside something as bright.
+# pixel of a quarter of it, and most of the rim is above the sky. A mark has none, unless it lies
+# in the middle of something as bright.
 WINGS = 0.25
 IN_SKY = 10.0  # sigma
 BRIGHT = 5.0  # sigma above the sky from which a value may be that of a saturated star
@@ -151,15 +152,26 @@ def repeated(
             candidates.append((int(same.sum()), usual, same))
     if not candidates:
         candidates = _flat(pixels, good, ratio)
-    marks, seen = [], np.zeros(len(values), bool)
+    near, far = [], []
+    seen, gone = np.zeros((2, len(values)), bool)
+    # where the steps of a compression are as wide as the noise, most of the sky has one of them
+    itself = LOSSY_BIN * lossy if LOSSY_BIN * lossy > sky.sigma else 0.0
     for count, usual, same in sorted(candidates, key=lambda one: -one[0]):
         if (same & seen).any() or _has_wings(pixels, good, same, sky):
             continue
         seen |= same
         value = float(np.median(values[same]))
-        if abs(value - sky.level) > IN_SKY * sky.sigma or count >= fraction * pixels.size:
-            marks.append(Mark(value, count, usual))
-    return marks
+        off = abs(value - sky.level)
+        if off > IN_SKY * sky.sigma:
+            far.append(Mark(value, count, usual))
+            gone |= same
+        elif count >= fraction * pixels.size and off >= itself:
+            near.append(Mark(value, count, usual))
+    if far and near:  # the far ones widen the histogram: whether the near ones are any shows then
+        rest = mask.copy()
+        rest[good] = gone
+        near = repeated(pixels, rest, sky, fewest, fraction, ratio, lossy, exact_zero)
+    return sorted(far + near, key=lambda mark: -mark.count)
 
 
 def _keys(values: NDArray, exact: bool, digits: bool, lossy: float) -> Iterator[NDArray]:
@@ -199,8 +211,9 @@ def _frequent(keys: NDArray, fewest: int, ratio: float) -> list[tuple[float, flo
     row, usual = row[often], usual[often]
     if row.size == 0:
         return []
-    rate = np.maximum(usual - 1 / usual, FEWEST_TIES)
-    sure = poisson.sf(count[row] - 1, rate) < CHANCE
+    block = np.gcd.reduce(count)  # of pixels of one value, in an enlarged image
+    rate = np.maximum((usual - 1 / usual) / block, FEWEST_TIES)
+    sure = poisson.sf(count[row] / block - 1, rate) < CHANCE
     return [(float(k), float(u)) for k, u in zip(key[row[sure]], usual[sure], strict=True)]
 
 
@@ -230,14 +243,15 @@ def _flat(pixels: NDArray, good: NDArray, ratio: float) -> list[tuple[int, float
     flat &= good
     if not flat.any():
         return []
-    usual = _rare(np.unique(pixels[good], return_counts=True)[1])
+    count = np.unique(pixels[good], return_counts=True)[1]
+    usual, block = _rare(count), np.gcd.reduce(count)
     found = []
     for value in np.unique(pixels[flat]):
         same = pixels[good] == value
         elsewhere = good & ~flat
         share = (pixels[elsewhere] == value).mean() if elsewhere.any() else 0.0
         often = same.sum() > ratio * usual
-        if often and share ** (FLAT**2) * pixels.size < CHANCE:
+        if often and share ** (FLAT**2 / block) * pixels.size < CHANCE:
             found.append((int(same.sum()), share * same.size, same))
     return found
 
@@ -250,7 +264,8 @@ def _has_wings(pixels: NDArray, good: NDArray, same: NDArray, sky: Sky) -> bool:
     around = ndimage.binary_dilation(there, np.ones((3, 3))) & good & ~there
     if height < BRIGHT * sky.sigma or not around.any():
         return False
-    return float(pixels[around].max()) - sky.level >= WINGS * height
+    rim = pixels[around].astype(np.float64) - sky.level
+    return bool(rim.max() >= WINGS * height and np.median(rim) > sky.sigma)
 
 
 def photons(values: NDArray) -> bool:

@@ -12,12 +12,15 @@ import shutil
 import tempfile
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
+from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import NDArray
 
@@ -43,6 +46,7 @@ KEYS = "|".join(
     ]
 )
 CARD = 80  # characters
+IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
 SCIENCE = ("sci", "science", "image", "data", "flux")
 # Words in the names of what belongs to an image and is none
 BESIDE = frozenset(
@@ -56,7 +60,11 @@ TRIMMED = 2  # pixels by which the sides of an image that was not trimmed may di
 LARGE = 1 << 25  # bytes of a file beyond which it is neither read whole nor kept in memory
 PACKED = 4  # times as large that an image may be in memory as in its compressed file
 REMEMBERED = 8  # files kept in memory: a table names the planes of the same cubes again and again
-DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AstropyUserWarning)
+# What numpy raises where an array or its header, a Python literal, is damaged
+NOT_NPY = (OSError, ValueError, TypeError, EOFError, MemoryError, SyntaxError, TokenError)
+# What astropy raises where headers or compressed pixels are damaged
+DAMAGE = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+DAMAGE += (AssertionError, AstropyUserWarning, fits.VerifyError, CfitsioException)
 
 
 class Source(NamedTuple):
@@ -113,6 +121,7 @@ class Facts(NamedTuple):
     cards: Mapping[str, Any]
     wcs: cutout_wcs.Header | None
     fault: str  # of the WCS
+    axes: tuple[int, int] = (0, 1)  # of the sky, among those of the file
 
 
 def read(source: Source, pixel_scale: float | None = None) -> Plane:
@@ -137,7 +146,7 @@ def read(source: Source, pixel_scale: float | None = None) -> Plane:
     contents = _contents(source.path, changed)
     number, plane = _which(contents.units, source)
     facts = _facts(source.path, changed, number)
-    pixels = _plane(_array(contents, number, facts), plane, source.planes)
+    pixels = _plane(_array(contents, number, facts), plane, source.planes, facts.wcs is not None)
     said, note = None, ""
     try:
         said = _pixel_scale(facts, pixels.shape)
@@ -179,6 +188,10 @@ def _which(units: Mapping[int, Unit], source: Source) -> tuple[int, int | None]:
     plane = source.plane
     if source.extension is not None:
         return _named(units, *source.extension), plane
+    if plane not in units and source.planes is None:  # a name of digits: F814W may be "814"
+        called = [number for number, unit in units.items() if unit.name == str(plane)]
+        if len(called) == 1:
+            return called[0], None
     try:
         science = _science(units)
     except Refused:
@@ -231,22 +244,27 @@ def _science(units: Mapping[int, Unit]) -> int:
 
 
 def _there_are(units: Mapping[int, Unit]) -> str:
-    several = {unit.name for unit in units.values() if unit.name}
-    twice = len(several) < sum(1 for unit in units.values() if unit.name)
+    names = Counter(unit.name for unit in units.values())
+    versions = Counter((unit.name, unit.version) for unit in units.values())
     shown = []
     for number, unit in units.items():
-        name = f"{unit.name.upper()},{unit.version}" if twice else unit.name.upper()
-        size = " x ".join(map(str, unit.shape))
-        shown.append(f"[{name if unit.name else number}] of {size}")
+        called = unit.name.upper()
+        if names[unit.name] > 1:
+            called = f"{called},{unit.version}"
+        if not unit.name or versions[unit.name, unit.version] > 1:
+            called = str(number)
+        shown.append(f"[{called}] of {' x '.join(map(str, unit.shape))}")
     return f"there are: {', '.join(shown)}; write one of them behind the file's name in a table"
 
 
-def _plane(array: NDArray, plane: int | None, planes: int | None) -> NDArray:
-    """Return one image of the array of a header-data unit."""
+def _plane(array: NDArray, plane: int | None, planes: int | None, known: bool) -> NDArray:
+    """Return one image of an array; ``known``: the axes of the sky are the last two."""
     array = array.squeeze()
-    last = array.ndim == 3 and array.shape[-1] < SMALLEST <= min(array.shape[:2])
-    if last or (array.ndim == 3 and array.shape[-1] == planes != array.shape[0]):
-        array = np.moveaxis(array, -1, 0)
+    if array.ndim == 3:
+        height, width, bands = array.shape
+        last = bands < SMALLEST <= min(height, width) or bands == planes != height
+        if last or (not known and height == width > bands):
+            array = np.moveaxis(array, -1, 0)
     shape = array.shape
     if array.ndim == 3 and planes is not None and len(array) != planes:
         raise Refused(
@@ -263,7 +281,10 @@ def _plane(array: NDArray, plane: int | None, planes: int | None) -> NDArray:
         raise Refused(f"it has no plane {plane}; its shape is {shape}")
     if array.ndim != 2 or min(array.shape) < SMALLEST:
         smallest = f"{SMALLEST} x {SMALLEST} pixels"
-        raise Refused(f"its shape is {array.shape}, which is no image of at least {smallest}")
+        which = "; number the plane that is meant, as in bands: {r: 1}" if array.ndim == 3 else ""
+        raise Refused(
+            f"its shape is {array.shape}, which is no image of at least {smallest}{which}"
+        )
     return array
 
 
@@ -332,7 +353,7 @@ def _npy(source: bytes | Path) -> Contents:
             array = np.load(source, mmap_mode="r", allow_pickle=False)
         else:
             array = np.load(io.BytesIO(source), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except NOT_NPY as error:
         raise Refused(f"it cannot be read as .npy without running code ({error})") from error
     if array.dtype.kind not in "fiub":
         raise Refused(f"it holds {array.dtype}, not real numbers")
@@ -354,10 +375,10 @@ def _fits(data: bytes | mmap.mmap, source: bytes | Path) -> Contents:
                 do_not_scale_image_data=mapped,
             )
             for number, unit in enumerate(file):
-                if unit.is_image and unit.shape and all(unit.shape):
+                if isinstance(unit, IMAGES) and unit.shape and all(unit.shape):
                     units[number] = _unit(unit, data)
                     storage[number] = _storage(units[number].cards, mapped)
-            first = _cards(file[0], data)
+            first = _cards(file[0], data) if isinstance(file[0], fits.PrimaryHDU) else {}
             if any(u.cards.get("ZIMAGE") and u.cards["ZBITPIX"] < 0 for u in units.values()):
                 _add_lossy(source, storage)
     except DAMAGE as error:
@@ -398,7 +419,7 @@ def _unit(unit: Any, data: bytes | mmap.mmap) -> Unit:
     return Unit(
         next((name for name in names if name not in ("", "compressed_image")), ""),
         int(cutout_wcs.number(cards.get("EXTVER")) or 1),
-        tuple(unit.shape),
+        tuple(int(side) for side in unit.shape),
         cards,
     )
 
@@ -447,8 +468,8 @@ def _array(contents: Contents, number: int, facts: Facts) -> NDArray:
         array = contents.file[number].data
     except DAMAGE as error:
         raise Refused(f"it cannot be read as FITS, truncated or damaged ({error})") from error
-    if array.ndim > 2 and facts.wcs is not None and not facts.fault:
-        axes = [axis for axis in cutout_wcs.axes(facts.wcs) if axis < array.ndim]
+    if array.ndim > 2:
+        axes = [axis for axis in facts.axes if axis < array.ndim]
         array = np.moveaxis(array, [array.ndim - 1 - axis for axis in axes], [-1, -2])
     return array
 
@@ -464,7 +485,8 @@ def _facts(path: Path, changed: int, number: int) -> Facts:
             first = {k: v for k, v in first.items() if not cutout_wcs.LINEAR.fullmatch(k)}
         own = first | own
     try:
-        return Facts(own, cutout_wcs.read(own), "")
+        wcs = cutout_wcs.read(own)
+        return Facts(own, wcs, "", cutout_wcs.axes(wcs) if wcs is not None else (0, 1))
     except Refused as reason:
         return Facts(own, None, str(reason))
 

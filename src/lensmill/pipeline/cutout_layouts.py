@@ -161,7 +161,7 @@ def parse_label(text: str) -> tuple[int | None, str]:
     """Return a label, or why there is none; empty cells are unknown labels."""
     if text.casefold() in UNKNOWN:
         return None, ""
-    if text in ("0", "1", "0.0", "1.0"):
+    if text_tables.NUMBER.fullmatch(text) and float(text) in (0, 1):
         return int(float(text)), ""
     return None, f"label {text!r} is neither 0 (no lens), 1 (lens) nor empty (unknown)"
 
@@ -272,9 +272,10 @@ def _need_group(names: list[str], settings: Mapping[str, Any], path: Path) -> No
 
 
 def _group(cells: dict[str, str], settings: Mapping[str, Any]) -> str:
-    """Return the group of a row, as it is written; "" if its cell says nothing."""
+    """Return the group of a row, as text; "" if its cell says nothing."""
     text = cells.get(settings["group"], "")
-    return "" if text.casefold() in UNKNOWN else text
+    # 120 in one table and 120.0 in another are one host: pandas writes this beside empty cells
+    return "" if text.casefold() in UNKNOWN else text_tables.identity(text)
 
 
 def _file_of_band(cells: dict[str, str], band: Any, template: str | None, path: Path) -> str:

@@ -25,6 +25,11 @@ KEYS = re.compile(
 # Their scale is that of the matrix, wherever the reference point lies: exact there, and to 1e-3
 # within three degrees of it
 ZENITHAL = re.compile(r"(RA|DEC)-+(TAN|SIN|ARC|STG|ZEA)")
+# The first two axes, of the sky, and what tells of others
+CELESTIAL = re.compile(r"(RA--|DEC-|.LON|.LAT|..LN|..LT)-.+")
+OTHER_AXES = re.compile(
+    r"(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA|PV)[3-9](_\d+)?|(CD|PC)(0*[3-9]_?0*\d|0*\d_?0*[3-9])"
+)
 SQUARE = 0.05  # ratio of the sides of a pixel less 1 up to which it is taken for a square
 ARCSEC = np.degrees(1.0) * 3600
 
@@ -73,9 +78,12 @@ def read(cards: Mapping[str, Any]) -> Header | None:
     Refused
         If one of its numbers is none.
     """
+    first, second = (str(cards.get(f"CTYPE{axis}", "")).strip() for axis in "12")
+    # whatever is wrong with a third axis, of wavelength or of bands, the sky is known
+    known = CELESTIAL.fullmatch(first) and CELESTIAL.fullmatch(second)
     found = {}
     for key, value in cards.items():
-        if not KEYS.fullmatch(key):
+        if not KEYS.fullmatch(key) or (known and OTHER_AXES.fullmatch(key)):
             continue
         if TEXTS.fullmatch(key):
             found[key] = str(value).strip()
@@ -84,7 +92,6 @@ def read(cards: Mapping[str, Any]) -> Header | None:
         elif key not in ("EQUINOX", "EPOCH"):  # which may say J2000
             said = {True: "T", False: "F"}.get(value, repr(value))
             raise Refused(f"its WCS cannot be understood ({key} = {said} is not a number)")
-    first, second = found.get("CTYPE1", ""), found.get("CTYPE2", "")
     if not any(map(LINEAR.fullmatch, found)) or not any(key.startswith("CTYPE") for key in found):
         return None
     if not first.endswith("-SIP"):  # left over from before it was resampled
@@ -106,18 +113,18 @@ def scale(header: Header, middle: tuple[float, float]) -> float | None:
     Raises
     ------
     Refused
-        If the WCS cannot be understood, or if its pixels are not square.
+        If the WCS cannot be understood, if the place lies on no sky, or if its pixels are not
+        square.
     """
-    if header.reference:
-        return _scale_of_matrix(header.cards)
     place = locate(header, middle)
-    return _side(place.axes) if place is not None else None
+    if place is None:
+        return None
+    return _scale_of_matrix(header.cards) if header.reference else _side(place.axes)
 
 
 @functools.lru_cache(maxsize=1024)
-def _scale_of_matrix(cards: tuple[tuple[str, Any], ...]) -> float | None:
-    sky = _understood(cards)
-    return None if sky is None else _side(3600 * sky.wcs.pixel_scale_matrix)
+def _scale_of_matrix(cards: tuple[tuple[str, Any], ...]) -> float:
+    return _side(3600 * _understood(cards).wcs.pixel_scale_matrix)
 
 
 def _side(matrix: NDArray) -> float:
@@ -206,8 +213,8 @@ def _east_north(direction: NDArray) -> NDArray:
 @functools.lru_cache(maxsize=1024)
 def _understood(cards: tuple[tuple[str, Any], ...]) -> _Sky | None:
     """Return the WCS of a header; most files of a survey agree but for the reference."""
-    header = fits.Header([*_distorted(dict(cards)).items(), ("NAXIS", 2)])
     try:
+        header = fits.Header([*_distorted(dict(cards)).items(), ("NAXIS", 2)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old keywords, which are understood
             wcs = WCS(header)

@@ -61,6 +61,8 @@ APART = 1.5  # of the largest pixel
 POSITION = (
     *(("ra", "dec"), ("ra_deg", "dec_deg"), ("radeg", "decdeg"), ("ra_j2000", "dec_j2000")),
     *(("raj2000", "dej2000"), ("raj2000", "decj2000"), ("alpha_j2000", "delta_j2000")),
+    *(("radeg", "dedeg"), ("_raj2000", "_dej2000"), ("ra_icrs", "de_icrs")),  # of CDS and VizieR
+    ("right_ascension", "declination"),
 )
 SMALLEST = 16  # pixels a side of an observation (schema.yaml)
 SHOWN = 20  # refused files that are named in the log for each reason; the table names all

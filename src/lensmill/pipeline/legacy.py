@@ -17,6 +17,7 @@ import logging
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ from lensmill.pipeline import provenance, store
 
 SECONDS_PER_DAY = 86400.0
 CLOSURE = 1e-4  # [arcsec]; the old solver stopped at 1e-5
+DAMAGE = (AttributeError, EOFError, IndexError, KeyError, TypeError)
+# Of numpy's header, a Python literal, or of a length in the pickle
+DAMAGE += (MemoryError, OverflowError, SyntaxError, TokenError)
 
 SYSTEM_UNITS = {
     "index": "",
@@ -213,7 +217,7 @@ def load(path: str | Path) -> list[dict[str, Any]]:
             return [_entry(number, entry) for number, entry in enumerate(entries)]
         except (ValueError, pickle.UnpicklingError) as error:
             raise ValueError(f"{path.name}: {error}") from error
-        except (AttributeError, EOFError, IndexError, KeyError, TypeError) as error:
+        except DAMAGE as error:
             raise ValueError(
                 f"{path.name} is damaged or not a lens catalogue: {error!r}"
             ) from error

@@ -16,7 +16,8 @@ from astropy.table import meta as ecsv
 from numpy.typing import NDArray
 
 # cells that say nothing
-UNKNOWN = ("", "nan", "+nan", "-nan", "none", "null", "n/a", "--")
+UNKNOWN = ("", "nan", "+nan", "-nan", "none", "null", "--")
+UNKNOWN += ("na", "<na>", "n/a", "#n/a", "#na")  # of R, pandas and spreadsheets
 UNKNOWN += ("inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
 MINUS = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2212\ufe63\uff0d", "-"))
 
@@ -26,6 +27,7 @@ MEASURED = re.compile(r".*(\.|[eE][+-]).*")  # no name of a thing has a point or
 PADDED = re.compile(r"[+-]?0[0-9]+([eE].*)?")
 THOUSANDS = r"[+-]?[0-9]{1,3}([ ,.'\u00a0\u2009\u202f][0-9]{3})+([.,][0-9]+)?"
 COMMA = re.compile(THOUSANDS + "|[+-]?[0-9]*,[0-9]+")
+SEPARATOR = re.compile(r'"?sep=.?"?', re.IGNORECASE)  # a first line for spreadsheets alone
 EXACT = 2.0**53  # above it a float64 does not tell neighbouring integers apart
 
 
@@ -76,13 +78,16 @@ def split(text: str) -> Split:
     # not `splitlines`, which also divides at signs that may stand in a cell
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     data = [(i, line) for i, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
+    if data and SEPARATOR.fullmatch(data[0][1].strip()):
+        data = data[1:]
     if not data:
         return Split([], 0, [], {})
     first, head = data[0]
-    delimiter, units = _delimiter(head, first), {}
     if lines[0].startswith("# %ECSV"):
         delimiter, units = _ecsv_header(lines)
-    cells = csv.reader([line for _, line in data], delimiter=delimiter)
+    else:
+        delimiter, units = _delimiter(head, first), {}
+    cells = csv.reader([f"{line}\n" for _, line in data], delimiter=delimiter)
     rows = [(data[cells.line_num - 1][0], [_cell(value) for value in row]) for row in cells]
     names = rows[0][1]
     if first > 1 and lines[first - 2][:1] == "#" and any(NUMBER.fullmatch(n) for n in names):
@@ -108,6 +113,11 @@ def _delimiter(head: str, line: int) -> str:
             "the decimal mark is a comma; save it with commas between the columns and points in "
             "the numbers (0.5, not 0,5)"
         )
+    if "," not in head and "\t" not in head and len(re.split(r"[\s|]+", head.strip(" |"))) > 2:
+        raise ValueError(
+            f"line {line}: the columns are separated by blanks or '|' ({head.strip()[:40]!r}); "
+            "save it with commas or tabs between them"
+        )
     return "\t" if head.count("\t") > head.count(",") else ","
 
 
@@ -122,8 +132,8 @@ def _ecsv_header(lines: list[str]) -> tuple[str, dict[str, str]]:
 
 
 def _cell(value: str) -> str:
-    """Return a cell without blanks around; a number that a word processor has set is mended."""
-    value = value.strip()
+    """Return a cell in one line; a number that a word processor has set is mended."""
+    value = value.strip().replace("\n", " ")
     plain = value.translate(MINUS)
     return plain if NUMBER.fullmatch(plain) else value
 
