@@ -336,9 +336,9 @@ def prior_limits(
         edge = max(float(np.quantile(miss[:n], 1 - false_alarm_rate)), 0.0)
         limits[int(found["n_images"][0])] = {
             "edge": edge,
-            "outside": OUTSIDE_PRIOR * edge,
+            "outside": edge + OUTSIDE_PRIOR,
             "at_edge": float(np.mean(miss[n:] > edge)),
-            "beyond": float(np.mean(miss[n:] > OUTSIDE_PRIOR * edge)),
+            "beyond": float(np.mean(miss[n:] > edge + OUTSIDE_PRIOR)),
             "mocks": n,
             "power": float(np.mean(foreign > edge)) if len(foreign) else None,
         }
