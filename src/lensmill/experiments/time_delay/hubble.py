@@ -30,9 +30,7 @@ OMEGA_M_NODES = 9
 EDGES = np.array([1e-6, 1 - 1e-6])  # of a prior, in probability
 BINS = 4  # per kernel width, where densities are estimated
 TRUNCATE = 8.0  # kernel widths from its centre, where the kernel ends
-OUTSIDE_PRIOR = (
-    2.0  # times the limit of the edge: so rare in mocks that leaving out truncates nothing
-)
+OUTSIDE_PRIOR = 1.0  # errors beyond the edge, where leaving systems out truncates nothing
 FOREIGN = 1.25  # times an end of the prior: where a mock lies that should be noticed
 NARROWEST = 1e-5  # kernel, in ln D_dt
 TINY = 1e-300
