@@ -93,7 +93,7 @@ def test_a_population_that_is_refused_costs_no_other_its_scores(run, tmp_path):
     scores = [FINDER / f"scores/p4m/{p}/scores.json" for p in ("euclid", "mine", "hst", "lsst")]
     for path in scores:
         (folder / path).unlink(missing_ok=True)
-    done = snakemake(folder, "--keep-going", "--", *scores, settings=[mine])
+    done = snakemake(folder, "--", *scores, settings=[mine])
     assert done.returncode == 1
     assert "none of 1 candidates can be used" in done.stdout + done.stderr
     assert [(folder / path).is_file() for path in scores] == [True, False, True, True]
