@@ -176,7 +176,8 @@ def thresholds(is_lens: NDArray, score: NDArray, false_alarms: int) -> NDArray:
     as Beta(m + 1, n - m), whatever the scores. Rates become scores by the non-lenses themselves,
     the k-th highest of which has a rate of (k - 0.3) / (n + 0.4) in the median; between them, and
     beyond the highest, the rate falls exponentially. A bootstrap knows nothing beyond the highest:
-    of TPR_0 its intervals cover 37 to 56 % where they claim 68 %.
+    of TPR_0 its intervals cover 48 % where they claim 68 %, in the median of
+    ``benchmarks/intervals.py``.
 
     Returns
     -------
@@ -240,8 +241,9 @@ def tpr0(is_lens: NDArray, score: NDArray) -> Rate:
 
     The interval is that of lenses and threshold together (`thresholds`), for the median of test
     sets of this size. Simulated with five laws of scores (Gaussian to Student's t with 3 degrees of
-    freedom), 300 to 10^4 non-lenses and 100 to 10^4 lenses, it holds that in 61 to 86 % of the
-    cases, 76 in the median (92 % where TPR_0 is below 10^-3); that of the lenses alone in 21.
+    freedom), 300 to 10^4 non-lenses and 100 to 10^4 lenses (``benchmarks/intervals.py``), it holds
+    that in 64 to 81 % of the cases, 77 in the median (95 % where TPR_0 is below 10^-3); that of
+    the lenses alone in 21.
     """
     return _tpr(is_lens, score, 0)
 
@@ -250,7 +252,7 @@ def tpr10(is_lens: NDArray, score: NDArray) -> Rate:
     """Return the fraction of lenses found with fewer than ten false positives.
 
     TPR_10 of Metcalf et al. (2019), that is with nine. Like `tpr0` it depends on how many
-    non-lenses there are. Its interval, simulated likewise, covers 67 to 76 %.
+    non-lenses there are. Its interval, simulated likewise, covers 67 to 78 %.
     """
     return _tpr(is_lens, score, 9)
 
@@ -258,8 +260,8 @@ def tpr10(is_lens: NDArray, score: NDArray) -> Rate:
 def tpr_at_fpr(is_lens: NDArray, score: NDArray, fpr: float) -> Rate:
     """Return the fraction of lenses found at a false-positive rate of at most ``fpr``.
 
-    Its interval, simulated as for `tpr0` at 1 and 0.1 %, covers 65 to 79 % for the median of test
-    sets of this size, and 61 to 76 % for a true rate of ``fpr``: less where it is but one or two
+    Its interval, simulated as for `tpr0` at 1 and 0.1 %, covers 66 to 78 % for the median of test
+    sets of this size, and 60 to 75 % for a true rate of ``fpr``: less where it is but one or two
     false alarms, whose threshold lets more through in truth.
     """
     _need_both(is_lens)
