@@ -107,6 +107,14 @@ def test_a_network_can_be_asked_about_any_other_population(run):
     assert "network=canonical_quad, population=published" in plan.stdout
 
 
+def test_an_ensemble_that_an_experiment_cannot_judge_is_refused_before_the_first_job(run):
+    plan = snakemake(
+        run, "--dry-run", "--", RESULTS / "scores/canonical_quad_ensemble2/sie/scores.json"
+    )
+    assert plan.returncode != 0
+    assert "time_delay does not combine networks" in plan.stdout + plan.stderr
+
+
 def test_every_published_system_has_a_row_and_a_verdict(run):
     systems = Table.read(run / RESULTS / "hubble/published/systems.ecsv")
     published = store.read(run / RESULTS / "data/published/dataset.h5", "systems", ["name"])

@@ -172,6 +172,33 @@ def test_real_systems_have_samples_and_no_false_truth(noisy, population, tmp_pat
         assert file["samples/potential"].shape == (8, 300)
 
 
+def test_folds_judge_every_system_once_and_learn_from_all_others(population):
+    parts = [observe.from_simulated(**population, part=part, n_images=4) for part in (0, 1)]
+    whole = np.sort(np.concatenate([observed.index for observed, _ in parts]))
+    judged = []
+    for fold in (1, 2, 3):
+        (learned, truth), (judging, _) = network._cut(parts, fold, 3)
+        assert not np.intersect1d(learned.index, judging.index).size
+        assert len(truth.d_dt) == len(learned.index)
+        assert np.array_equal(np.sort(np.append(learned.index, judging.index)), whole)
+        judged.append(judging.index)
+    assert np.array_equal(np.sort(np.concatenate(judged)), whole)
+    with pytest.raises(ValueError, match="fold is 4, but must lie between 1 and folds = 3"):
+        network._cut(parts, 4, 3)
+
+
+def test_networks_of_two_folds_learn_otherwise(population, tmp_path):
+    losses = [
+        json.loads(
+            Path(
+                train(population, tmp_path / f"{fold}", images=4, fold=fold, folds=2)["training"]
+            ).read_text()
+        )["standardisation"]["targets"]["mean"]
+        for fold in (1, 2)
+    ]
+    assert losses[0] != losses[1]
+
+
 def test_only_test_systems_are_judged(noisy, population):
     judged = store.read(noisy[2] / "predictions.h5", "systems", ["index"])["index"]
     labels = store.read(population["split"], "systems")

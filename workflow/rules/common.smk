@@ -364,6 +364,11 @@ def test_data(wildcards):
 
 def members_predictions(wildcards):
     """Name what the members of an ensemble say, and the ensemble's scores whose threshold is used."""
+    if not experiments.offers(wildcards.experiment, "evaluate", "combine"):
+        raise WorkflowError(
+            f"{wildcards.network}_ensemble{wildcards.members}: {wildcards.experiment} does not "
+            f"combine networks; ask for {wildcards.network}_seed1 and so on, one by one"
+        )
     folder = f"results/{wildcards.experiment}/scores/{wildcards.network}"
     files = {
         "members": [

@@ -3,6 +3,7 @@
 Nothing is registered. A folder that has a ``defaults.yaml`` is an experiment.
 """
 
+import ast
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,12 @@ def load(name: str, part: str) -> ModuleType:
     if name not in NAMES:
         raise ValueError(f"unknown experiment {name!r}; there are: {', '.join(NAMES)}")
     return import_module(f"{__name__}.{name}.{part}")
+
+
+def offers(name: str, part: str, function: str) -> bool:
+    """Say whether a module of an experiment has a function, without importing it."""
+    tree = ast.parse((FOLDER / name / f"{part}.py").read_text())
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in tree.body)
 
 
 def defaults(name: str) -> dict:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import KFold
 
 from lensmill.experiments.time_delay import canonical, isothermal, observe, sky, transforms
 from lensmill.experiments.time_delay.canonical import Answer
@@ -43,6 +44,8 @@ DEFAULTS: dict[str, Any] = {
     "width": 128,
     "blocks": 3,
     "max_systems": 0,
+    "fold": 0,
+    "folds": 0,
     "epochs": 50,
     "repeats": 1,
     "batch_size": 512,
@@ -116,6 +119,8 @@ def train(
     facts = store.attributes(dataset)
     k = settings["images"]
     parts = [observe.from_simulated(dataset, split, part, k) for part in (0, 1)]
+    if settings["folds"]:
+        parts = _cut(parts, settings["fold"], settings["folds"])
     limit = settings["max_systems"] or None
     exact, truth = (observe.select(table, slice(limit)) for table in parts[0])
     draw = _drawing(exact, truth, settings, observation, int(keys[1]))
@@ -227,6 +232,23 @@ def predict(
     if settings["architecture"] == "dense":
         return sky.to_sky(answers, observed)
     return canonical.to_sky(answers, observed, _view(settings, observation))
+
+
+def _cut(
+    parts: list[tuple[Observed, Truth]], fold: int, folds: int
+) -> list[tuple[Observed, Truth]]:
+    """Pool the parts and cut them into folds, of which number ``fold`` of 1 ... judges."""
+    if not 1 <= fold <= folds:
+        raise ValueError(f"fold is {fold}, but must lie between 1 and folds = {folds}")
+    pooled = [
+        type(tables[0])(*map(np.concatenate, zip(*tables, strict=True)))
+        for tables in zip(*parts, strict=True)
+    ]
+    n = len(pooled[0].index)
+    if n < folds:
+        raise ValueError(f"{n} systems cannot be cut into folds = {folds}; simulate more")
+    chosen = list(KFold(folds, shuffle=True, random_state=0).split(np.arange(n)))[fold - 1]
+    return [tuple(observe.select(table, rows) for table in pooled) for rows in chosen]
 
 
 def _drawing(
