@@ -204,6 +204,7 @@ def real(results, tmp_path):
         "challenge": {"ingest": str(tmp_path / "mine"), "format": "bologna", "labels": "truth.csv"},
     }
     toy["networks"] = {"net": {"train_on": "numbers", "test_on": ["numbers"], "epochs": 3}}
+    toy["networks"]["net"]["patience"] = None  # left out
     settings.keep(config, results / "configurations")
     fixed = settings.population(toy, "numbers")
     dataset(results / "toy/data/numbers/dataset.h5", [1, 2, 3], settings=json.dumps(fixed))
@@ -215,7 +216,7 @@ def real(results, tmp_path):
     stored = json.dumps(toy["populations"]["challenge"])
     dataset(results / "toy/data/challenge/dataset.h5", [1], settings=stored, source="mine")
     (results / "toy/data/images/files.json").write_text(json.dumps([str(image)]))
-    network(results, "net_seed2", epochs=3, seed=2)
+    network(results, "net_seed2", epochs=3, patience=0, seed=2)
     return results
 
 

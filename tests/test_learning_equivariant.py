@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("keras")
+keras = pytest.importorskip("keras")
 
-from lensmill.learning import equivariant, image_models
+from lensmill.learning import equivariant, image_models  # noqa: E402
 
 
 def images(size, n=6, seed=0):
@@ -102,6 +102,18 @@ def test_plain_networks_are_not_invariant(architecture):
     pictures = images(32)
     model = image_models.build(architecture, (32, 32, 1), {}, seed=1)
     assert change(trained(model), pictures) > 1e-3
+
+
+@pytest.mark.parametrize("architecture", ["p4m", "resnet", "dense", "one_conv"])
+def test_only_p4m_learns_the_same_from_turned_images(architecture):
+    pictures, moved = images(32), []
+    for g in (0, 1, 6):
+        model = image_models.build(architecture, (32, 32, 1), {"width": 16}, seed=1)
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        model.train_on_batch(seen(pictures, g), np.arange(len(pictures), dtype=np.float32)[:, None])
+        moved.append(np.concatenate([np.ravel(w) for w in model.get_weights()]))
+    same = [np.allclose(moved[0], other, rtol=1e-3, atol=1e-4) for other in moved[1:]]
+    assert same == [architecture == "p4m"] * 2
 
 
 def test_images_that_are_not_square_are_refused_by_p4m():

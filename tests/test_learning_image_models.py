@@ -153,6 +153,21 @@ def test_every_setting_of_an_architecture_can_be_stored():
         assert json.loads(json.dumps(image_models.settings_of(name))) == image_models.DEFAULTS[name]
 
 
+def test_an_architecture_uses_its_own_settings_and_no_others():
+    looked_at = set()
+
+    class Looked(dict):
+        def __getitem__(self, key):
+            looked_at.add(key)
+            return super().__getitem__(key)
+
+    everything = image_models.DEFAULTS["p4m"]
+    for name, own in image_models.DEFAULTS.items():
+        looked_at.clear()
+        image_models.BODIES[name](keras.Input((32, 32, 1)), Looked(everything | own), seed=0)
+        assert looked_at == own.keys(), name
+
+
 def test_an_unknown_architecture_is_refused_with_those_there_are():
     with pytest.raises(ValueError, match=r"'vgg' is no architecture; there are deeplens, dense"):
         image_models.build("vgg", (32, 32, 1), {}, seed=0)

@@ -1,6 +1,9 @@
 """Small networks on a small population, from data set to scores."""
 
+import inspect
 import json
+import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import h5py
@@ -9,7 +12,10 @@ import pytest
 
 pytest.importorskip("keras")
 
+from lensmill import experiments
 from lensmill.experiments.time_delay import evaluate, network, observe, simulate
+from lensmill.learning import training as loop
+from lensmill.pipeline import settings as checked
 from lensmill.pipeline import splits, store, streams
 
 LABORATORY = {
@@ -299,3 +305,90 @@ def test_a_population_without_such_systems_is_refused(population, tmp_path):
     # A source this near the centre of an isothermal lens always has two images at least.
     with pytest.raises(ValueError, match="no systems with 1 images"):
         train(population, tmp_path, images=1, architecture="dense")
+
+
+# --- which settings a network uses
+
+# Another value of every setting that decides what is learned, from what and how.
+OTHERS = {
+    "augment": "rotation",
+    "use_delays": False,
+    "guess_ellipticity": 0.2,
+    "head": "gaussian",
+    "components": 3,
+    "width": 32,
+    "blocks": 2,
+    "max_systems": 40,
+    "epochs": 4,
+    "repeats": 2,
+    "batch_size": 32,
+    "learning_rate": 0.1,
+    "schedule": "constant",
+    "weight_decay": 0.1,
+    "clip_norm": 3.0,
+    "patience": 5,
+    "checkpoint_seconds": 1,
+    "seed": 2,
+}
+USES = experiments.uses("time_delay")
+# What is written of a network before one more setting is.
+KINDS = {
+    "dense": {"architecture": "dense", "images": 4},
+    "point": {"images": 4},
+    "gaussian": {"head": "gaussian", "images": 4},
+    "mixture": {"head": "mixture", "images": 4},
+    "mixture of doubles": {"head": "mixture", "images": 2},
+}
+
+
+class Caught(Exception):
+    """What a training is given, before it begins."""
+
+
+@pytest.fixture
+def given(population, tmp_path, monkeypatch):
+    """Return what the loop is given: weights, loss, examples of two epochs, its settings."""
+    reads = set(re.findall(r'settings(?:\[|\.get\()"(\w+)"', inspect.getsource(loop.fit)))
+
+    def catch(model, loss, draw, validation, settings, seed, *_):
+        arrays = [*model.get_weights(), *draw(0), *draw(1), *validation]
+        loss = loss if isinstance(loss, str) else loss.get_config()
+        raise Caught(arrays, [loss, seed, {k: settings.get(k) for k in reads}])
+
+    def train_until_it_begins(settings):
+        monkeypatch.setattr(loop, "fit", catch)
+        with pytest.raises(Caught) as caught:
+            train(population, tmp_path, **settings)
+        return caught.value.args
+
+    return train_until_it_begins
+
+
+def differ(one, other):
+    (arrays, facts), (others, other_facts) = one, other
+    if facts != other_facts or [x.shape for x in arrays] != [x.shape for x in others]:
+        return True
+    # to the last digits of a lens that was turned, of features in units of their spread
+    return not all(np.allclose(x, y, atol=1e-3) for x, y in zip(arrays, others, strict=True))
+
+
+def test_no_setting_of_a_network_is_forgotten_here():
+    properties = experiments.schema("time_delay")["$defs"]["network"]["properties"]
+    decide = {*USES.unless_said, "train_on", "test_on", "observation", "tensorboard"}
+    assert properties.keys() - decide <= OTHERS.keys() <= network.DEFAULTS.keys()
+
+
+@pytest.mark.parametrize("key", OTHERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_refused_is_what_a_network_does_not_use(kind, key, given):
+    written = KINDS[kind]
+    value = "mixture" if OTHERS[key] == written.get(key) else OTHERS[key]
+    # without noise, of which a lens that is turned draws other numbers
+    noise = {} if key == "augment" else LABORATORY
+    base = {**network.DEFAULTS, **QUICK, "components": 2, "max_systems": 50, "observation": noise}
+    uses_it = differ(given(base | written), given(base | written | {key: value}))
+
+    mine = {**written, key: value, "train_on": "mine"}
+    settings = {"networks": {"net": mine}, "populations": {"mine": {}}}
+    with nullcontext() if uses_it else pytest.raises(ValueError, match=f"net: {key} would be"):
+        checked.check_networks(settings, USES, "e")

@@ -108,4 +108,4 @@ onstart:
         logger.warning(note)
     look_before_start()
     drop_default_limit()
-    checked.keep(config, Path("results/configurations"))
+    checked.keep(whole_config, Path("results/configurations"))

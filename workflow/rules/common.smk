@@ -30,15 +30,17 @@ for name in config["run"]:
             f"src/lensmill/experiments are: {', '.join(experiments.NAMES)}."
         )
 validate(config, ROOT / "workflow/schemas/config.schema.yaml")
+whole_config = {**config, "experiments": {}}  # as it was written, to be kept
 for name, chosen in config["experiments"].items():
     if name not in experiments.NAMES:
         raise WorkflowError(
             f"experiments.{name} is not an experiment; there are: {', '.join(experiments.NAMES)}."
         )
     chosen = names.text_values(chosen, experiments.schema(name))
-    config["experiments"][name] = chosen
+    whole_config["experiments"][name] = chosen
     try:
         checked.refuse_unknown(chosen, experiments.schema(name), f"experiments.{name}")
+        config["experiments"][name] = chosen = checked.without_null(chosen)
         validate(chosen, ROOT / f"src/lensmill/experiments/{name}/schema.yaml")
         names.check(chosen, f"experiments.{name}")
         checked.check_experiment(
@@ -50,6 +52,7 @@ for name, chosen in config["experiments"].items():
             experiments.schema(name),
             f"experiments.{name}",
         )
+        checked.check_networks(chosen, experiments.uses(name), f"experiments.{name}")
     except ValueError as error:
         raise WorkflowError(str(error)) from None
 

@@ -10,6 +10,8 @@ from types import ModuleType
 
 import yaml
 
+from lensmill.pipeline.settings import Uses
+
 FOLDER = Path(__file__).parent
 NAMES = sorted(path.parent.name for path in FOLDER.glob("*/defaults.yaml"))
 
@@ -52,3 +54,9 @@ def families(name: str) -> dict[str, dict[str, list]]:
     """Return the priors that each family of an experiment fixes; empty if it has no families."""
     there = (FOLDER / name / "families.py").exists()
     return load(name, "families").FAMILIES if there else {}
+
+
+def uses(name: str) -> Uses:
+    """Return what the networks of an experiment use of their settings; all if it does not say."""
+    there = (FOLDER / name / "architectures.py").exists()
+    return load(name, "architectures").USES if there else Uses()

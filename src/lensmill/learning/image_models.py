@@ -14,23 +14,10 @@ from typing import Any
 import keras
 
 from lensmill.learning import equivariant
+from lensmill.learning.image_architectures import DEFAULTS, SMALLEST
 from lensmill.learning.stretch import AsinhStretch
 
-# What an architecture makes of settings left out. ``width``: channels of the first stage, of p4m
-# in each of 8 orientations; ``stages``: how often the maps are halved with the channels growing;
-# ``blocks``: residual blocks per stage; ``stem``: stride of the first convolution.
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "p4m": {"width": 8, "stages": 3, "blocks": 1, "stem": 2, "dropout": 0.0},
-    "resnet": {"width": 32, "stages": 3, "blocks": 1, "stem": 2, "dropout": 0.0},
-    "lastro": {"dropout": 0.5},
-    "deeplens": {"dropout": 0.0},
-    "efficientnet_b0": {"dropout": 0.2},
-    "dense": {"width": 128, "dropout": 0.2},
-    "one_conv": {"width": 16, "dropout": 0.2},
-}
 MOMENTUM = 0.9  # of moving statistics: short trainings must not be judged by those of their start
-# Pixels across: smaller images leave nothing to the last stages. Every size from there on will do.
-SMALLEST = dict.fromkeys(DEFAULTS, 16) | {"efficientnet_b0": 32}
 
 
 def settings_of(architecture: str) -> dict[str, Any]:

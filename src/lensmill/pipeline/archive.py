@@ -209,6 +209,7 @@ def _trains(whole: Mapping, experiment: str, network: str, facts: Mapping) -> bo
     name = re.sub(r"(_seed\d+)?(_fold\d+of\d+)?$", "", network)
     networks = chosen.get("networks", {})
     wanted = networks.get(network) or networks.get(name)
+    wanted = {k: v for k, v in (wanted or {}).items() if v is not None}  # null: left out
     if not wanted or (wanted["train_on"], whole["seed"]) != (facts["population"], facts["seed"]):
         return False
     if "observation" in wanted:

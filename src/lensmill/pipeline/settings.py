@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from math import log10
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # Kinds of priors and their parameters, see lensmill.pipeline.priors.
 PRIOR_PARAMETERS = {
@@ -35,6 +35,14 @@ INGESTED = (
     *("max_masked_fraction", "max_saturated_fraction", "min_snr"),
 )
 TAIL = 6  # an unbounded prior is judged by its values within this many standard deviations
+
+
+class Uses(NamedTuple):
+    """What the networks of an experiment use of their settings; what is not named, all use."""
+
+    unless_said: Mapping = {}  # what the settings that others hang on are where they are left out
+    only_with: Mapping = {}  # setting: those that it hangs on, with the values that use it
+    smallest: Mapping = {}  # pixels across that an architecture needs
 
 
 def refuse_unknown(settings: Any, schema: Mapping, where: str, root: Mapping | None = None) -> None:
@@ -371,3 +379,62 @@ def _refuse_source_before_lens(prior: Mapping, place: str) -> None:
         f"{lens[1]:g}, and with redshift_gap {gap:g} that is beyond {source[1]:g}, the highest of "
         f"z_source {prior['z_source']}; end z_lens below {source[1] - gap:g} or raise z_source"
     )
+
+
+def without_null(settings: Mapping) -> dict[str, Any]:
+    """Return settings in which what a network sets to null is left out.
+
+    Snakemake merges mappings, so what a network has from the defaults cannot be left out otherwise.
+    """
+    networks = settings.get("networks")
+    if not isinstance(networks, Mapping):
+        return dict(settings)
+    written = {
+        name: {k: v for k, v in n.items() if v is not None} if isinstance(n, Mapping) else n
+        for name, n in networks.items()
+    }
+    return {**settings, "networks": written}
+
+
+def check_networks(settings: Mapping, uses: Uses, where: str) -> None:
+    """Refuse what a network would ignore, and images too small for it.
+
+    Parameters
+    ----------
+    settings : mapping
+        Those of an experiment, which `check_experiment` has accepted.
+    uses : Uses
+        What the networks of the experiment use.
+    where : str
+        How the message names the experiment.
+
+    Raises
+    ------
+    ValueError
+        Naming the network and its settings, what uses them, and what to do.
+    """
+    for name, network in settings["networks"].items():
+        place = f"{where}.networks.{name}"
+        chosen = {**uses.unless_said, **network}
+        for by in uses.unless_said:
+            used = {k: of[by] for k, of in uses.only_with.items() if k in network and by in of}
+            vain = {k: values for k, values in used.items() if chosen[by] not in values}
+            if vain:
+                only = "; ".join(f"{k} only with {', '.join(map(str, v))}" for k, v in vain.items())
+                raise ValueError(
+                    f"{place}: {', '.join(vain)} would be ignored with {by} {chosen[by]!r} ({only})"
+                    "; take it out, or where it comes from the defaults or another file set it to "
+                    f"null, which leaves it out: {{{', '.join(f'{k}: null' for k in vain)}}}"
+                )
+        architecture, population = chosen.get("architecture"), network["train_on"]
+        observation = settings["populations"][population].get("observation")
+        if architecture not in uses.smallest or observation is None:
+            continue
+        size, least = settings["observations"][observation]["size"], uses.smallest[architecture]
+        if size < least:
+            better = [a for a, needed in uses.smallest.items() if needed <= size]
+            raise ValueError(
+                f"{place}: the images of {population!r} are {size} x {size} pixels, too small for "
+                f"the architecture {architecture!r}, which needs {least} across; raise the size of "
+                f"the observation {observation!r}, or choose {', '.join(better)}"
+            )

@@ -79,7 +79,7 @@ def train(
         epoch, the third is not looked at.
     settings : mapping
         The network's settings; what is left out is in ``DEFAULTS``, and what belongs to the
-        architecture in `lensmill.learning.image_models.DEFAULTS`.
+        architecture in `lensmill.learning.image_architectures.DEFAULTS`.
     seed : int
         With ``settings["seed"]`` it fixes every random number.
     threads : int
