@@ -4,9 +4,10 @@ Reads:  results/time_delay/data/, results/time_delay/scores/
 Writes: results/time_delay/hubble/{population}/
 """
 
-from lensmill.experiments.time_delay.settings import check_hubble
+from lensmill.experiments.time_delay.settings import check_hubble, check_images
 
 try:
+    check_images(config["experiments"]["time_delay"])
     check_hubble(config["experiments"]["time_delay"])
 except ValueError as error:
     raise WorkflowError(str(error)) from None

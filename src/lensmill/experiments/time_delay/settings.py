@@ -1,4 +1,4 @@
-"""What a schema cannot say of the settings of the Hubble constant."""
+"""What a schema cannot say of the settings of this experiment."""
 
 from collections.abc import Mapping
 
@@ -6,6 +6,23 @@ from lensmill.pipeline.priors import inverse_cdf
 from lensmill.pipeline.settings import population, refuse_prior
 
 H0_SUPPORT = [10.0, 200.0]  # [km / (Mpc s)]
+
+
+def check_images(settings: Mapping) -> None:
+    """Check that a network has images to compare.
+
+    Raises
+    ------
+    ValueError
+        Naming the network and the remedy.
+    """
+    for name, network in settings["networks"].items():
+        if network["images"] == 1 and network.get("architecture") != "dense":
+            raise ValueError(
+                f"experiments.time_delay.networks.{name}: a canonical network needs 2 images or "
+                "more, whose delays and places it compares, not 1; say architecture: dense, or "
+                "raise images"
+            )
 
 
 def check_hubble(settings: Mapping) -> None:

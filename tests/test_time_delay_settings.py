@@ -1,11 +1,11 @@
-"""What the settings of the Hubble constant may be."""
+"""What the settings of time_delay may be."""
 
 import copy
 
 import pytest
 
 from lensmill import experiments
-from lensmill.experiments.time_delay.settings import check_hubble
+from lensmill.experiments.time_delay.settings import check_hubble, check_images
 
 DEFAULTS = experiments.defaults("time_delay")
 
@@ -45,3 +45,10 @@ def test_what_cannot_be_is_refused_with_the_remedy(hubble, message):
 def test_networks_that_saw_one_hubble_constant_cannot_tell_it():
     with pytest.raises(ValueError, match=r"has \['fixed', 70.0\] for h0, .* give it a range"):
         check(h0=["fixed", 70.0])
+
+
+def test_a_canonical_network_of_one_image_is_refused_before_it_is_trained():
+    check_images(DEFAULTS)
+    networks = {"mine": {"images": 1, "train_on": "survey"}}
+    with pytest.raises(ValueError, match=r"networks.mine: a canonical network needs 2 images"):
+        check_images({"networks": networks})
