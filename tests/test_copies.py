@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from lensmill import experiments
 from lensmill.experiments.lens_finding import simulate
 from lensmill.pipeline import checks, copies, cutout_checks, cutouts, store
 from lensmill.pipeline.settings import population
@@ -54,6 +55,22 @@ def test_every_changed_copy_is_found_and_nothing_else(change):
 @pytest.mark.parametrize("noise", [1.0, 0.0], ids=["noise", "no noise"])
 def test_images_that_only_resemble_each_other_are_no_copies(noise):
     assert found(scenes(600, 2, noise)) == set()
+
+
+def test_bright_stars_behind_one_telescope_are_no_copies():
+    settings = experiments.defaults("lens_finding")
+    settings["populations"]["stars"] = {
+        "family": "epl_shear",
+        "prior": "galaxies",
+        "observation": "hst_f814w_small",
+        "systems": 1500,
+        "override": {"lens_fraction": 0.0, "star_magnitude": ["uniform", 18.0, 20.0]},
+    }
+    chosen = population(settings, "stars")
+    kinds = dict.fromkeys(chosen["prior"]["non_lenses"], 0.0) | {"star": 1.0}
+    chosen["prior"]["non_lenses"] = kinds
+    u = uniforms(1, "lens_finding", "stars", 0, 1500, simulate.WIDTH)
+    assert found(simulate.draw(0, u, chosen)["cutouts"]["pixels"]) == set()
 
 
 def test_copies_without_noise_are_found():

@@ -180,7 +180,9 @@ def same(image: NDArray, other: NDArray) -> bool | None:
             if _correlation(*faint) > 1 - EXACT**2 / 2:
                 return True
         faint = _overlap(flat, shift, 1), _overlap(clipped[view], shift, -1)
-        if _correlation(*faint) > NOISE_ALIKE:
+        # two bright stars agree where they are clipped, but not in the noise beside that
+        dark = (np.abs(faint[0]) < CLIP) & (np.abs(faint[1]) < CLIP)
+        if min(_correlation(*faint), _correlation(*(dark * each for each in faint))) > NOISE_ALIKE:
             noise = False
     return noise if noise is None or (_noisy(image) and _noisy(other)) else None
 
