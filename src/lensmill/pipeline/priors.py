@@ -61,6 +61,11 @@ def _cut_normal(
     return np.clip(mean + sd * ndtri(bottom + u * (top - bottom)), low, high)
 
 
+def ends(prior: list) -> NDArray:
+    """Return the lowest and the highest value of a prior, but for a probability of 1e-6 each."""
+    return inverse_cdf(prior, [1e-6, 1 - 1e-6])
+
+
 def cdf(prior: list, x: ArrayLike) -> NDArray:
     """Cumulative distribution of a prior at ``x``; 0 below its support and 1 above it."""
     x = np.asarray(x, float)

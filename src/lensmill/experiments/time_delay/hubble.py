@@ -21,13 +21,12 @@ from lensmill.experiments.time_delay import observe, predictive
 from lensmill.learning import calibration
 from lensmill.lensing.distances import distances
 from lensmill.pipeline import store
-from lensmill.pipeline.priors import cdf, inverse_cdf
+from lensmill.pipeline.priors import cdf, ends, inverse_cdf
 
 CENTRAL68 = [15.865, 50, 84.135]  # percentiles
 REFERENCE = 70.0  # [km / (Mpc s)]; any other H0 gives the same answer: D_dt goes as 1 / H0
 GRID = 2000  # points in H0
 OMEGA_M_NODES = 9
-EDGES = np.array([1e-6, 1 - 1e-6])  # of a prior, in probability
 BINS = 4  # per kernel width, where densities are estimated
 TRUNCATE = 8.0  # kernel widths from its centre, where the kernel ends
 OUTSIDE_PRIOR = 0.5  # errors beyond the edge, where leaving systems out hardly truncates
@@ -210,7 +209,7 @@ def log_likelihood(
     spread = min(ln_d_dt.std(), (high - low) / 1.349)
     kernel = max(0.9 * spread * len(ln_d_dt) ** -0.2, NARROWEST)  # Silverman 1986, eq. 3.31
     reference = _ln_reference(z_lens, z_source, trained["omega_m"])
-    slowest, fastest = np.log(inverse_cdf(trained["h0"], EDGES))
+    slowest, fastest = np.log(ends(trained["h0"]))
     margin = TRUNCATE * kernel
     edges = np.arange(
         reference.min() - fastest - margin, reference.max() - slowest + margin, kernel / BINS
@@ -315,7 +314,7 @@ def prior_limits(
         a quarter or more beyond the prior exceed the edge.
     """
     true = store.read(mocks, "systems", ["h0"])["h0"]
-    low, high = inverse_cdf(prior["h0"], EDGES)
+    low, high = ends(prior["h0"])
     limits = {}
     for path in predictions:
         found = store.read(path, "systems")
@@ -370,7 +369,7 @@ def prior_miss(
         Of the answer.
     """
     low, middle, high = ln_d_dt
-    slowest, fastest = np.log(inverse_cdf(prior["h0"], EDGES))
+    slowest, fastest = np.log(ends(prior["h0"]))
     reference = _ln_reference(z_lens, z_source, prior["omega_m"])
     too_large = (middle - (reference.max(axis=0) - slowest)) / (middle - low)
     too_small = (reference.min(axis=0) - fastest - middle) / (high - middle)

@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lensmill import plotting
-from lensmill.pipeline.priors import inverse_cdf
+from lensmill.pipeline.priors import ends
 
 # by the first word of the verdict: how a circle is filled, and its colour
 STYLE = {
@@ -37,7 +37,6 @@ REFERENCES = {  # name: value, error [km / (Mpc s)]
     "Cepheids": (73.04, 1.04, plotting.ORANGE),  # Riess et al. 2022, ApJ 934, L7
 }
 COMBINED = {"usable": "usable", "usable_without_complex": r"usable, without $\dagger$"}
-ENDS = [1e-6, 1 - 1e-6]  # of the prior, in probability
 MARGIN = 0.35  # beside the prior, in parts of its range
 
 
@@ -52,7 +51,7 @@ def plot(systems: list[str], summary: str, mocks: str) -> Figure:
     table = table[np.lexsort((table["name"], -table["n_images"]))]
     found = json.loads(Path(summary).read_text())
     n = len(table)
-    low, high = inverse_cdf(found["prior"]["h0"], ENDS)
+    low, high = ends(found["prior"]["h0"])
     left, right = low - MARGIN * (high - low), high + MARGIN * (high - low)
     figure, axis = plt.subplots(figsize=(plotting.COLUMN * 1.25, 1.6 + 0.155 * n))
     for name, (value, error, colour) in REFERENCES.items():
@@ -71,10 +70,10 @@ def plot(systems: list[str], summary: str, mocks: str) -> Figure:
     places = [n + 0.7 + 1.3 * i for i in range(len(shown))]
     for row, values in zip(places, shown.values(), strict=True):
         if values["h0"] is not None:
-            ends = [values["h0_low68"], values["h0_high68"]]
-            axis.plot(ends, [row, row], color=plotting.BLACK, lw=2.0)
+            interval = [values["h0_low68"], values["h0_high68"]]
+            axis.plot(interval, [row, row], color=plotting.BLACK, lw=2.0)
             axis.plot(values["h0"], row, "s", color=plotting.BLACK, ms=4)
-            up, down = ends[1] - values["h0"], values["h0"] - ends[0]
+            up, down = interval[1] - values["h0"], values["h0"] - interval[0]
             text = f"{values['h0']:.1f}$^{{+{up:.1f}}}_{{-{down:.1f}}}$"
             axis.text(right - 4, row, text, ha="right", va="center")
     axis.axhline(n - 0.2, color=plotting.BLACK, lw=0.6)

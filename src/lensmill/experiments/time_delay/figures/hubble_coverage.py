@@ -18,11 +18,10 @@ from matplotlib.figure import Figure
 from scipy.stats import binom
 
 from lensmill import plotting
-from lensmill.pipeline.priors import inverse_cdf
+from lensmill.pipeline.priors import ends
 
 LEVELS = np.linspace(0.02, 0.98, 49)
 BINS = np.linspace(0.0, 1.0, 11)
-ENDS = [1e-6, 1 - 1e-6]  # of the prior, in probability
 BAND = [0.025, 0.975]
 
 
@@ -37,14 +36,14 @@ def plot(universes: str) -> Figure:
         for name in ("h0", "low68", "high68", "rank")
     )
     figure, (left, zoom, ranks) = plt.subplots(1, 3, figsize=(plotting.PAGE, 2.5))
-    ends = inverse_cdf(found["prior"]["h0"], ENDS)
+    limits = ends(found["prior"]["h0"])
     left.errorbar(
         truth, middle, [middle - low, high - middle], fmt="o", ms=1.5, lw=0.4, color=plotting.BLUE
     )
-    left.plot(ends, ends, color=plotting.BLACK, lw=0.5, zorder=3)
+    left.plot(limits, limits, color=plotting.BLACK, lw=0.5, zorder=3)
     left.set(
-        xlim=ends,
-        ylim=ends,
+        xlim=limits,
+        ylim=limits,
         xlabel=r"true $H_0$ [km s$^{-1}$ Mpc$^{-1}$]",
         ylabel=r"recovered $H_0$ [km s$^{-1}$ Mpc$^{-1}$]",
     )
