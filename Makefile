@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib src || true
 
 # After a kill -9 or a power cut Snakemake's lock is left, and the next start would stop at it.
-UNLOCK := @PYTHONPATH=src $(BIN)/python -m lensmill.pipeline.queue unlock
+UNLOCK := @PYTHONPATH=src $(BIN)/python -m lensmill.cluster.queue unlock
 
 # With it set, every import of TensorFlow would parse 4,000 files again.
 unexport PYTHONDONTWRITEBYTECODE

@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 import pytest
 
-from lensmill.pipeline import archive, provenance, settings, store
+from lensmill.cluster import archive
+from lensmill.pipeline import provenance, settings, store
 
 ROOT = Path(__file__).parents[1]
 UNITS = {"systems": {"index": "", "value": ""}}

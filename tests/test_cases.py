@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lensmill import experiments
-from lensmill.pipeline import cutouts, store
+from lensmill.cutouts import ingest as cutouts
+from lensmill.pipeline import store
 
 OBSERVATIONS = experiments.defaults("lens_finding")["observations"]
 

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import binom, kstest
 
 from lensmill import experiments
-from lensmill.experiments.time_delay import check, simulate
-from lensmill.pipeline import checks, ingest, settings, shards, store
+from lensmill.experiments.time_delay import check, ingest, simulate
+from lensmill.pipeline import checks, settings, shards, store
 
 SYSTEMS = 3000
 DEFAULTS = experiments.defaults("time_delay")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lensmill.pipeline import doctor, plan, queue, slurm_files
+from lensmill.cluster import doctor, plan, queue, slurm_files
 
 ROOT = Path(__file__).parents[1]
 PROFILE = ROOT / "profiles/slurm/config.yaml"

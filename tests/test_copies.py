@@ -7,8 +7,11 @@ import pytest
 from astropy.io import fits
 
 from lensmill import experiments
+from lensmill.cutouts import checks as cutout_checks
+from lensmill.cutouts import copies
+from lensmill.cutouts import ingest as cutouts
 from lensmill.experiments.lens_finding import simulate
-from lensmill.pipeline import checks, copies, cutout_checks, cutouts, store
+from lensmill.pipeline import checks, store
 from lensmill.pipeline.settings import population
 from lensmill.pipeline.streams import uniforms
 

@@ -15,7 +15,11 @@ import yaml
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
-from lensmill.pipeline import cutout_checks, cutout_files, cutout_layouts, cutouts, store
+from lensmill.cutouts import checks as cutout_checks
+from lensmill.cutouts import files as cutout_files
+from lensmill.cutouts import ingest as cutouts
+from lensmill.cutouts import layouts as cutout_layouts
+from lensmill.pipeline import store
 
 SIZE = 24
 OBSERVATION = {"pixel_scale": 0.1, "size": SIZE, "bands": ["VIS"]}
@@ -730,7 +734,7 @@ def test_a_large_file_that_is_mapped_gives_what_a_whole_one_does(tmp_path, monke
 
 PEAK = """
 import resource, sys
-from lensmill.pipeline import cutouts
+from lensmill.cutouts import ingest as cutouts
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 observation = {"pixel_scale": 0.1, "size": 101, "bands": ["VIS"]}
 settings = {"format": "classes", "observation": observation}

@@ -7,7 +7,9 @@ import pytest
 from astropy.io import fits
 from sklearn.metrics import roc_auc_score
 
-from lensmill.pipeline import cutout_checks, cutouts, store
+from lensmill.cutouts import checks as cutout_checks
+from lensmill.cutouts import ingest as cutouts
+from lensmill.pipeline import store
 
 N, SIZE = 400, 16
 UNITS = {

@@ -10,7 +10,9 @@ from astropy.io import fits
 from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
 
-from lensmill.pipeline import cutout_wcs, cutouts, store
+from lensmill.cutouts import headers as cutout_wcs
+from lensmill.cutouts import ingest as cutouts
+from lensmill.pipeline import store
 
 SIZE = 24
 DEGREE = 3600.0

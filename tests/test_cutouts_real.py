@@ -8,7 +8,9 @@ import pytest
 import yaml
 from astropy.io import fits
 
-from lensmill.pipeline import cutout_checks, cutouts, store
+from lensmill.cutouts import checks as cutout_checks
+from lensmill.cutouts import ingest as cutouts
+from lensmill.pipeline import store
 
 
 def observation(pixel_scale, size, bands):

@@ -7,9 +7,10 @@ import pytest
 from test_checks import ROWS
 
 from lensmill import experiments
+from lensmill.cutouts import checks as cutout_checks
 from lensmill.experiments.lens_finding import check as check_images
-from lensmill.experiments.time_delay import check, resolve, simulate
-from lensmill.pipeline import checks, cutout_checks, ingest, settings, shards, store
+from lensmill.experiments.time_delay import check, ingest, resolve, simulate
+from lensmill.pipeline import checks, settings, shards, store
 
 DEFAULTS = experiments.defaults("time_delay")
 NOTHING = np.zeros(0)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from lensmill import experiments
+from lensmill.cutouts import ingest as cutouts
 from lensmill.experiments.time_delay import observe, simulate
 from lensmill.lensing.images import ON_CAUSTIC
-from lensmill.pipeline import cutouts, settings, splits, store
+from lensmill.pipeline import settings, splits, store
 
 FAMILIES = {name: experiments.families(name) for name in experiments.NAMES}
 

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from astropy.io import fits
 
-from lensmill.pipeline import cutout_layouts, freshness, store
+from lensmill.cutouts import layouts as cutout_layouts
+from lensmill.pipeline import freshness, store
 
 ROOT = Path(__file__).parents[1]
 DATA = Path("results/lens_finding/data/mine")

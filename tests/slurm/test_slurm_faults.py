@@ -13,7 +13,7 @@ import pytest
 import yaml
 from slurm_runs import Run
 
-from lensmill.pipeline import queue
+from lensmill.cluster import queue
 
 DATA = "results/toy/data/numbers/split.h5"
 MODEL = "results/toy/networks/mean/model.keras"
@@ -46,7 +46,7 @@ def running(run, number):
 def ask_queue(run, verb, seconds=120):
     """Call the command behind `make status` and `make resume`."""
     return subprocess.run(
-        [sys.executable, "-m", "lensmill.pipeline.queue", verb],
+        [sys.executable, "-m", "lensmill.cluster.queue", verb],
         cwd=run.folder,
         env=os.environ | {"PYTHONPATH": str(run.checkout / "src")},
         capture_output=True,

@@ -3,7 +3,7 @@
 import os
 
 from lensmill import node
-from lensmill.pipeline import plan, queue
+from lensmill.cluster import plan, queue
 
 
 # Seconds each; in the queue they would cost more than that. Without a cluster this has no effect.
@@ -26,7 +26,7 @@ def look_at_files():
     """Refuse files that would be misread; return the user's partitions, and what to say of them."""
     from snakemake.cli import get_profile_dir
     from snakemake_executor_plugin_slurm.partitions import read_partition_file
-    from lensmill.pipeline import slurm_files
+    from lensmill.cluster import slurm_files
 
     found = [get_profile_dir(name) for name in plan.profiles(sys.argv, os.environ)]
     file = workflow.executor_settings.partition_config
@@ -58,7 +58,7 @@ def chosen(job, partitions):
     """Return the partition that the plugin will choose for a job; empty if it leaves that to SLURM."""
     if not partitions:
         return ""
-    from lensmill.pipeline import slurm_files
+    from lensmill.cluster import slurm_files
 
     return slurm_files.partition_of(job, partitions)
 

@@ -20,7 +20,7 @@ rule ingest:
     conda:
         ROOT / "envs/simulate.yaml"
     params:
-        code=code("pipeline/ingest.py"),
+        code=code("experiments/time_delay/ingest.py"),
     script:
         "../scripts/ingest.py"
 
@@ -43,7 +43,7 @@ rule list_files:
     params:
         settings=population_settings,
         files=names_in_folder,
-        code=code("pipeline/cutout_layouts.py"),
+        code=code("cutouts/layouts.py"),
     script:
         "../scripts/list_files.py"
 
@@ -69,6 +69,6 @@ rule ingest_cutouts:
     params:
         settings=population_settings,
         files=state_of_files,
-        code=code("pipeline/cutouts.py"),
+        code=code("cutouts/ingest.py"),
     script:
         "../scripts/ingest_cutouts.py"

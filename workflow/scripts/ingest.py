@@ -1,6 +1,7 @@
 """Rule ingest: a table of real systems in, a data set out."""
 
-from lensmill.pipeline import ingest, logs
+from lensmill.experiments.time_delay import ingest
+from lensmill.pipeline import logs
 
 logs.start(snakemake.log[0])
 job = snakemake.wildcards

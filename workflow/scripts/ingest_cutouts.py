@@ -1,10 +1,11 @@
 """Rule ingest_cutouts: a folder or table of images in, a data set out."""
 
-from lensmill.pipeline import cutouts, logs
+from lensmill.cutouts import ingest
+from lensmill.pipeline import logs
 
 logs.start(snakemake.log[0])
 job = snakemake.wildcards
-cutouts.ingest(
+ingest.ingest(
     snakemake.input[0],
     snakemake.output[0],
     job.population,

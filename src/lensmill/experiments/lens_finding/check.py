@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lensmill.cutouts import checks as image_checks
 from lensmill.experiments.lens_finding import simulate, sky
-from lensmill.pipeline import checks, cutout_checks, priors, store
+from lensmill.pipeline import checks, priors, store
 from lensmill.pipeline.streams import uniforms
 
 REDRAWN = 32  # systems that are simulated again
@@ -33,7 +34,7 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         ``population``, ``dataset``, ``statistics``, ``checks`` (see `lensmill.pipeline.checks`)
         and ``sketch``.
     """
-    found = cutout_checks.check(dataset, settings)
+    found = image_checks.check(dataset, settings)
     if "ingest" in settings or checks.failed(found["checks"]):
         return found
     systems = store.read(dataset, "systems")

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, special
 
+from lensmill.cutouts import checks as image_checks
 from lensmill.experiments.lens_finding import network as networks
 from lensmill.experiments.lens_finding import simulate
 from lensmill.experiments.lens_finding.sky import KINDS, REAL
 from lensmill.learning import detection
 from lensmill.learning.detection import Undefined
-from lensmill.pipeline import cutout_checks, provenance, store, streams
+from lensmill.pipeline import provenance, store, streams
 from lensmill.pipeline.splits import TEST
 
 log = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ def evaluate(
         seen = None
         if learned_split is not None:
             seen = np.flatnonzero(store.read(learned_split, "systems")["split"] != TEST)
-        for found in cutout_checks.shared(dataset, learned, rows, seen):
+        for found in image_checks.shared(dataset, learned, rows, seen):
             if found["passed"] is False:
                 raise ValueError(
                     f"{found['sentence']}, from which {network} learned; take them out of one, or "

@@ -42,7 +42,7 @@ rule compare_networks:
     params:
         code=code("experiments/lens_finding/comparison.py"),
     script:
-        ROOT / "workflow/scripts/compare_networks.py"
+        "scripts/compare_networks.py"
 
 
 rule measure_rotation:
@@ -70,7 +70,7 @@ rule measure_rotation:
         seed=config["seed"],
         code=code("experiments/lens_finding/evaluate.py"),
     script:
-        ROOT / "workflow/scripts/measure_rotation.py"
+        "scripts/measure_rotation.py"
 
 
 rule measure_saliency:
@@ -94,7 +94,7 @@ rule measure_saliency:
         settings=FINDER["saliency"],
         code=code("experiments/lens_finding/evaluate.py"),
     script:
-        ROOT / "workflow/scripts/measure_saliency.py"
+        "scripts/measure_saliency.py"
 
 
 rule rank_population:
@@ -111,9 +111,9 @@ rule rank_population:
         ROOT / "envs/figures.yaml"
     params:
         settings=FINDER["ranking"],
-        code=code("pipeline/ranking.py"),
+        code=code("experiments/lens_finding/ranking.py"),
     script:
-        ROOT / "workflow/scripts/rank_population.py"
+        "scripts/rank_population.py"
 
 
 rule export_network:
@@ -139,7 +139,7 @@ rule export_network:
     params:
         code=code("learning/export.py"),
     script:
-        ROOT / "workflow/scripts/export_network.py"
+        "scripts/export_network.py"
 
 
 rule search_worker:

@@ -45,7 +45,7 @@ rule calibrate_family:
         seed=config["seed"],
         code=code("experiments/time_delay/predictive.py"),
     script:
-        ROOT / "workflow/scripts/calibrate_family.py"
+        "scripts/calibrate_family.py"
 
 
 rule judge_family:
@@ -79,7 +79,7 @@ rule judge_family:
         starts=HUBBLE["starts"],
         code=code("experiments/time_delay/predictive.py"),
     script:
-        ROOT / "workflow/scripts/judge_family.py"
+        "scripts/judge_family.py"
 
 
 rule infer_hubble:
@@ -119,7 +119,7 @@ rule infer_hubble:
         false_alarm_rate=HUBBLE["false_alarm_rate"],
         code=code("experiments/time_delay/hubble.py"),
     script:
-        ROOT / "workflow/scripts/infer_hubble.py"
+        "scripts/infer_hubble.py"
 
 
 rule calibrate_hubble:
@@ -157,7 +157,7 @@ rule calibrate_hubble:
         seed=config["seed"],
         code=code("experiments/time_delay/universes.py"),
     script:
-        ROOT / "workflow/scripts/calibrate_hubble.py"
+        "scripts/calibrate_hubble.py"
 
 
 rule measure_invariance:
@@ -184,7 +184,7 @@ rule measure_invariance:
         seed=config["seed"],
         code=code("experiments/time_delay/evaluate.py"),
     script:
-        ROOT / "workflow/scripts/measure_invariance.py"
+        "scripts/measure_invariance.py"
 
 
 rule benchmark_solver:
@@ -199,4 +199,4 @@ rule benchmark_solver:
     params:
         code=code("lensing/solver.py"),
     script:
-        ROOT / "workflow/scripts/benchmark_solver.py"
+        "scripts/benchmark_solver.py"

@@ -4,8 +4,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from lensmill.experiments.lens_finding import ranking
 from lensmill.experiments.lens_finding.sky import KINDS, REAL
-from lensmill.pipeline import ranking, store
+from lensmill.pipeline import store
 
 
 def kind_name(kind: int) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lensmill.pipeline import ranking, store
+from lensmill.experiments.lens_finding import ranking
+from lensmill.pipeline import store
 
 SETTINGS = {"thumbnails": 5, "masked_fraction": 0.1, "snr": 5.0}
 

@@ -1,6 +1,7 @@
 """Rule rank_population: predictions and images in, a ranked table and a page of pictures out."""
 
-from lensmill.pipeline import intact, logs, ranking
+from lensmill.experiments.lens_finding import ranking
+from lensmill.pipeline import intact, logs
 
 logs.start(snakemake.log[0])
 intact.verify(snakemake.input)

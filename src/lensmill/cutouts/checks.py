@@ -21,8 +21,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+from lensmill.cutouts import copies
 from lensmill.imaging import quality
-from lensmill.pipeline import checks, copies, logs, splits, store
+from lensmill.pipeline import checks, logs, splits, store
 
 PIECE = 1 << 25  # bytes of images read at a time
 MAX_METADATA_AUROC = 0.6  # what is not in the image should say nothing; 0.1 for selection effects
@@ -546,7 +547,7 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     dataset : str
-        File written by `lensmill.pipeline.cutouts.ingest`, or of simulated images.
+        File written by `lensmill.cutouts.ingest.ingest`, or of simulated images.
     settings : mapping
         Those of the population; used are ``label``, ``max_metadata_auroc``, ``max_image_auroc``
         and ``min_class_fraction``, each with a default here, and ``systems`` of a simulated one.

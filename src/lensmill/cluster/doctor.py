@@ -1,6 +1,6 @@
 """Say what is wrong with this machine, or this node, for the workflow: `make doctor`.
 
-    python -m lensmill.pipeline.doctor
+    python -m lensmill.cluster.doctor
 
 Imports only the standard library, since it is there for environments that are broken. Every
 finding is one line, good or bad, and a bad one says what to do. Exit status 1 if a step would fail.
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lensmill import node
-from lensmill.pipeline import plan, queue
+from lensmill.cluster import plan, queue
 
 ROOT = Path(__file__).parents[3]
 GOOD, CARE, BAD = "ok", "care", "BAD"
@@ -236,7 +236,7 @@ def slurm_files() -> Iterator[Finding]:
     """Look at the SLURM profile and at the partition file that it, or the environment, names."""
     what = "SLURM files"
     try:
-        from lensmill.pipeline import slurm_files as files
+        from lensmill.cluster import slurm_files as files
     except ImportError as error:
         yield CARE, what, f"cannot be looked at, since {error.name} is missing"
         return

@@ -1,8 +1,8 @@
 """What SLURM holds of this folder's jobs: the guard before a start, and the status of a run.
 
-    python -m lensmill.pipeline.queue status      # by rule: done, running, pending, time left
-    python -m lensmill.pipeline.queue wait        # until no job of this folder is left
-    python -m lensmill.pipeline.queue unlock      # if the Snakemake that locked it is gone
+    python -m lensmill.cluster.queue status      # by rule: done, running, pending, time left
+    python -m lensmill.cluster.queue wait        # until no job of this folder is left
+    python -m lensmill.cluster.queue unlock      # if the Snakemake that locked it is gone
 
 Imports only the standard library, since a login node may have nothing else.
 """

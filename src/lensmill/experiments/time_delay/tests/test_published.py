@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from lensmill.pipeline.ingest import parse
+from lensmill.experiments.time_delay.ingest import parse
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[5] / "data"
 
 # Where positions are not from PH10 with x changed in sign: source, and its key for each image.
 POSITIONS = {

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lensmill.experiments.time_delay.ingest import ingest, parse
 from lensmill.pipeline import store
-from lensmill.pipeline.ingest import ingest, parse
 
 HEADER = "name,z_lens,z_source,lens_x,lens_y,lens_error,x,y,position_error,delay,delay_error\n"
 DOUBLE = HEADER + "mine,0.5,1.5,0,0,0.01,1.2,0.1,0.003,0,\nmine,,,,,,-0.6,0.1,0.003,31.5,1.5\n"
@@ -141,7 +141,7 @@ def test_text_that_is_not_utf8_is_refused_by_name(tmp_path):
 
 @pytest.fixture(scope="module")
 def guide() -> str:
-    return (Path(__file__).parents[1] / "docs/own_lens.md").read_text()
+    return (Path(__file__).parents[5] / "docs/own_lens.md").read_text()
 
 
 def test_the_example_of_the_guide_is_accepted(guide):

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lensmill.cutouts import files, headers, layouts
+from lensmill.cutouts.files import Refused
+from lensmill.cutouts.layouts import Candidate
 from lensmill.imaging import cleaning, quality
-from lensmill.pipeline import cutout_files, cutout_layouts, cutout_wcs, logs, provenance, store
-from lensmill.pipeline.cutout_files import Refused
-from lensmill.pipeline.cutout_layouts import Candidate
+from lensmill.pipeline import logs, provenance, store
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ def ingest(
     path, output = Path(path), Path(output)
     settings = DEFAULTS | dict(settings)
     _check(settings)
-    candidates, units = cutout_layouts.find(path, settings)
+    candidates, units = layouts.find(path, settings)
     if not candidates:
         raise ValueError(f"{path}: nothing is there to be read as format {settings['format']!r}")
     if settings["place"] == "corners":
@@ -170,10 +171,10 @@ def list_files(path: str | Path, output: str | Path, settings: Mapping[str, Any]
     """
     settings = DEFAULTS | dict(settings)
     _check(settings)
-    files = cutout_layouts.files_of(Path(path), settings)
+    names = layouts.files_of(Path(path), settings)
     with store.whole(Path(output)) as file:
-        file.write(json.dumps(files, indent=0).encode())
-    log.info("%s: %d files", path, len(files))
+        file.write(json.dumps(names, indent=0).encode())
+    log.info("%s: %d files", path, len(names))
 
 
 def _check(settings: Mapping[str, Any]) -> None:
@@ -213,18 +214,18 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     observation = settings["observation"]
     mask_values = list(settings["mask_values"])
     if settings["format"] == "bologna":
-        mask_values.append(cutout_layouts.BOLOGNA_MASK)
+        mask_values.append(layouts.BOLOGNA_MASK)
     frames, masked, hashes, hosts, snrs, notes = [], [], [], [], [], []
-    planes: dict[str, cutout_files.Plane] = {}
+    planes: dict[str, files.Plane] = {}
     numbers: dict[str, float] = {"saturated_fraction": 0.0}
     areas = []
     for band, source in zip(observation["bands"], candidate.sources, strict=True):
         try:
-            whole = cutout_files.read(source, settings["pixel_scale"])
-            plane = cutout_files.cut(whole, *_window(whole, candidate.corner, settings))
+            whole = files.read(source, settings["pixel_scale"])
+            plane = files.cut(whole, *_window(whole, candidate.corner, settings))
             shape = (whole if candidate.corner is None else plane).pixels.shape
             if candidate.corner is not None:
-                middle = cutout_files.cut(whole, *_window(whole, None, settings))
+                middle = files.cut(whole, *_window(whole, None, settings))
                 hosts.append(_hash(middle.pixels))
             band_image = _band(plane, mask_values, settings)
         except Refused as reason:
@@ -277,14 +278,14 @@ def _together(hashes: list[str]) -> str:
 
 
 def _same_sky(
-    planes: Mapping[str, cutout_files.Plane], corner: int | None, settings: Mapping[str, Any]
+    planes: Mapping[str, files.Plane], corner: int | None, settings: Mapping[str, Any]
 ) -> None:
     """Refuse bands that do not show the same piece of sky the same way, by the WCS of each."""
     if len(planes) < 2:
         return
     observation = settings["observation"]
     side = observation["size"] * observation["pixel_scale"]
-    first: tuple[str, cutout_files.Plane, cutout_wcs.Place] | None = None
+    first: tuple[str, files.Plane, headers.Place] | None = None
     for band, plane in planes.items():
         if plane.wcs is None:
             continue
@@ -305,7 +306,7 @@ def _same_sky(
         where = f"bands {first[0]!r} and {band!r} lie differently on the sky by their WCS"
         remedy = "bring them to one grid, or repair the WCS"
         pixel = max(first[1].pixel_scale, plane.pixel_scale, observation["pixel_scale"])
-        mirrored, angle = cutout_wcs.turn(first[2], place)
+        mirrored, angle = headers.turn(first[2], place)
         if mirrored:
             raise Refused(f"{where}: one is mirrored; {remedy}")
         if np.radians(abs(angle)) * side / 2 > APART * pixel:
@@ -313,7 +314,7 @@ def _same_sky(
             raise Refused(
                 f"{where}: turned by {angle:.2f} degrees (at most {largest:.2f}); {remedy}"
             )
-        apart = cutout_wcs.distance(first[2].middle, place.middle)
+        apart = headers.distance(first[2].middle, place.middle)
         if apart > APART * pixel:
             raise Refused(
                 f"{where}: shifted by {apart:.4g} arcsec (at most {APART * pixel:.3g}); {remedy}"
@@ -321,7 +322,7 @@ def _same_sky(
 
 
 def _off_centre(
-    planes: Mapping[str, cutout_files.Plane],
+    planes: Mapping[str, files.Plane],
     metadata: Mapping[str, str],
     observation: Mapping[str, Any],
 ) -> tuple[float, str]:
@@ -335,7 +336,7 @@ def _off_centre(
     for band, plane in planes.items():
         place = plane.place(0.0, 0.0) if position is not None else None
         if place is not None:
-            off, why = cutout_wcs.distance(place.middle, position), "by the table's position"
+            off, why = headers.distance(place.middle, position), "by the table's position"
         else:
             off, why = plane.trimmed * plane.pixel_scale, "it looks as if trimmed at an edge"
         if off > APART * max(plane.pixel_scale, observation["pixel_scale"]):
@@ -347,14 +348,14 @@ def _position(metadata: Mapping[str, str]) -> NDArray | None:
     """Return the direction that a table gives in degrees, if it does."""
     cells = {name.casefold(): text for name, text in metadata.items()}
     for names in POSITION:
-        found = [cutout_wcs.number(cells.get(name)) for name in names]
+        found = [headers.number(cells.get(name)) for name in names]
         if None not in found and 0 <= found[0] <= 360 and abs(found[1]) <= 90:
-            return cutout_wcs.vector(*np.radians(found))
+            return headers.vector(*np.radians(found))
     return None
 
 
 def _window(
-    plane: cutout_files.Plane, corner: int | None, settings: Mapping[str, Any]
+    plane: files.Plane, corner: int | None, settings: Mapping[str, Any]
 ) -> tuple[slice, slice]:
     """Return the rows and columns of an image that are used: all, its middle or one corner.
 
@@ -377,7 +378,7 @@ def _window(
     return rows, columns
 
 
-def _corner_side(plane: cutout_files.Plane, settings: Mapping[str, Any]) -> int:
+def _corner_side(plane: files.Plane, settings: Mapping[str, Any]) -> int:
     observation = settings["observation"]
     scale = plane.pixel_scale or observation["pixel_scale"]
     return int(np.ceil(observation["size"] * observation["pixel_scale"] / scale))
@@ -392,7 +393,7 @@ class _Band(NamedTuple):
     pixel_scale: float  # [arcsec]
 
 
-def _band(plane: cutout_files.Plane, mask_values: list, settings: Mapping[str, Any]) -> _Band:
+def _band(plane: files.Plane, mask_values: list, settings: Mapping[str, Any]) -> _Band:
     """Clean one band: mask, sky, fill, resample, crop or pad."""
     pixels, observation = plane.pixels, settings["observation"]
     scale = plane.pixel_scale
@@ -424,7 +425,7 @@ def _band(plane: cutout_files.Plane, mask_values: list, settings: Mapping[str, A
 
 
 def _check_values(
-    plane: cutout_files.Plane, mask: NDArray, sky: cleaning.Sky, settings: Mapping[str, Any]
+    plane: files.Plane, mask: NDArray, sky: cleaning.Sky, settings: Mapping[str, Any]
 ) -> None:
     """Refuse an image with values that are no measurement, or that 32 bits cannot hold."""
     pixels, good = plane.pixels, plane.pixels[~mask]
@@ -488,7 +489,7 @@ def _exact(mark: cleaning.Mark, pixels: NDArray) -> str:
 
 def _possible(scale: float, shape: tuple[int, int], observation: Mapping[str, Any]) -> None:
     """Refuse a pixel scale with which there would be no image: that of a WCS in another unit."""
-    smallest = cutout_files.SMALLEST
+    smallest = files.SMALLEST
     across = observation["size"] * observation["pixel_scale"] / scale
     if across < smallest:
         raise Refused(
@@ -658,7 +659,7 @@ def _write(
         )
     for name in images[0].numbers:
         systems[name] = np.array([image.numbers[name] for image in images], np.float64)
-    extra, extra_units = cutout_layouts.metadata_columns(
+    extra, extra_units = layouts.metadata_columns(
         [c.metadata for c in used], {*systems, "group"}, units
     )
     unit = {

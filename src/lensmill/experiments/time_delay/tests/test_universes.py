@@ -16,7 +16,7 @@ from lensmill.lensing.solver import solve
 from lensmill.pipeline import store
 from lensmill.pipeline.streams import uniforms
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[5]
 DEFAULTS = yaml.safe_load((ROOT / "src/lensmill/experiments/time_delay/defaults.yaml").read_text())[
     "experiments"
 ]["time_delay"]

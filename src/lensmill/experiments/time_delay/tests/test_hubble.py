@@ -10,9 +10,9 @@ from astropy.table import Table
 from scipy.special import ndtri
 
 from lensmill.experiments.time_delay import evaluate, hubble, predictive, simulate
+from lensmill.experiments.time_delay.ingest import ingest
 from lensmill.lensing.distances import distances
 from lensmill.pipeline import store
-from lensmill.pipeline.ingest import ingest
 from lensmill.pipeline.priors import inverse_cdf
 
 FIXED = {"h0": ["uniform", 50.0, 100.0], "omega_m": ["fixed", 0.3]}

@@ -9,13 +9,13 @@ import yaml
 from astropy.table import Table
 
 from lensmill.experiments.time_delay import fit, observe, predictive, simulate
+from lensmill.experiments.time_delay.ingest import ingest
 from lensmill.lensing.profiles import fields
 from lensmill.lensing.solver import solve
 from lensmill.pipeline import store
-from lensmill.pipeline.ingest import ingest
 from lensmill.pipeline.streams import uniforms
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[5]
 SETTINGS = {"mocks": 120, "starts": 12, "false_alarm_rate": 0.05}
 CENTRE = {"theta_e": 1.1, "q": 0.7, "phi": 0.4, "slope": 2.08, "gamma1": 0.04, "gamma2": 0.03}
 CENTRE["kappa_ext"] = 0.0

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from astropy import units
 
-from lensmill.pipeline import legacy, store
+from lensmill.experiments.time_delay import legacy
+from lensmill.pipeline import store
 
 FAMILIES = {"valShear.npy": "Shear", "valEllip.npy": "Ellip"}
 
@@ -228,7 +229,13 @@ def test_a_wrong_entry_is_named(tmp_path, change, message):
 
 def test_the_command_line_writes_a_dataset_and_numbers_lenses_through(tmp_path):
     olds = [save(tmp_path / f"old{i}.npy", [an_entry()] * (i + 1)) for i in range(2)]
-    command = [sys.executable, "-m", "lensmill.pipeline.legacy", *olds, tmp_path / "new.h5"]
+    command = [
+        sys.executable,
+        "-m",
+        "lensmill.experiments.time_delay.legacy",
+        *olds,
+        tmp_path / "new.h5",
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run(command, check=True, env=environment, capture_output=True)
     assert store.read(tmp_path / "new.h5", "systems")["index"].tolist() == [0, 1, 2]

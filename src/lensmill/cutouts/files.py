@@ -24,9 +24,9 @@ from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import NDArray
 
+from lensmill.cutouts import headers
+from lensmill.cutouts.headers import Place, Refused
 from lensmill.imaging.cleaning import SAME_SCALE
-from lensmill.pipeline import cutout_wcs
-from lensmill.pipeline.cutout_wcs import Place, Refused
 
 FITS = (".fits", ".fit", ".fts", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.fz")
 # Where observatories write the pixel scale [arcsec] if there is no WCS
@@ -37,7 +37,7 @@ STORAGE = ("BITPIX", "ZIMAGE", "ZBITPIX", "ZQUANTIZ", "ZSCALE")  # and of compre
 NAME_KEYS = ("EXTNAME", "EXTTYPE", "DES_EXT", "HDUNAME", "IMAGETYP")
 KEYS = "|".join(
     [
-        cutout_wcs.KEYS.pattern,
+        headers.KEYS.pattern,
         "SATURATE|INHERIT|EXTVER",
         *SCALE_KEYS,
         *SCALING,
@@ -82,7 +82,7 @@ class Plane(NamedTuple):
     pixels: NDArray  # shape (height, width), in the byte order of this machine
     pixel_scale: float | None  # [arcsec]: what is given, else of its WCS, else of its header
     saturation: float | None  # value at which its header says that pixels saturate
-    wcs: cutout_wcs.Header | None  # None also if what is given contradicts it
+    wcs: headers.Header | None  # None also if what is given contradicts it
     trimmed: float  # how far the target may lie from the middle, of an image cut at an edge [pixel]
     note: str  # what its owner should know
     scaling: tuple | None = None  # BSCALE, BZERO, BLANK, BITPIX that pixels are still to be given
@@ -94,7 +94,7 @@ class Plane(NamedTuple):
         """Return where a point of the image, in pixels from its middle, lies on the sky."""
         height, width = self.pixels.shape
         pixel = (width + 1) / 2 + x, (height + 1) / 2 + y
-        return cutout_wcs.locate(self.wcs, pixel) if self.wcs is not None else None
+        return headers.locate(self.wcs, pixel) if self.wcs is not None else None
 
 
 class Unit(NamedTuple):
@@ -119,7 +119,7 @@ class Facts(NamedTuple):
     """What the header of an image says of it."""
 
     cards: Mapping[str, Any]
-    wcs: cutout_wcs.Header | None
+    wcs: headers.Header | None
     fault: str  # of the WCS
     axes: tuple[int, int] = (0, 1)  # of the sky, among those of the file
 
@@ -157,7 +157,7 @@ def read(source: Source, pixel_scale: float | None = None) -> Plane:
     if pixel_scale and said and abs(said / pixel_scale - 1) > SAME_SCALE:
         note = f"its header says {said:.4g} arcsec a pixel; pixel_scale: {pixel_scale:g} is used"
     wcs = None if note else facts.wcs
-    saturation = cutout_wcs.number(facts.cards.get("SATURATE"))
+    saturation = headers.number(facts.cards.get("SATURATE"))
     return Plane(
         pixels,
         pixel_scale or said,
@@ -418,7 +418,7 @@ def _unit(unit: Any, data: bytes | mmap.mmap) -> Unit:
     names = (str(cards[key]).casefold() for key in NAME_KEYS if key in cards)
     return Unit(
         next((name for name in names if name not in ("", "compressed_image")), ""),
-        int(cutout_wcs.number(cards.get("EXTVER")) or 1),
+        int(headers.number(cards.get("EXTVER")) or 1),
         tuple(int(side) for side in unit.shape),
         cards,
     )
@@ -448,7 +448,7 @@ def _value(text: str) -> Any:
     text = text.split("/")[0].strip()
     if text in ("T", "F"):
         return text == "T"
-    found = cutout_wcs.number(text.replace("D", "E").replace("d", "e"))
+    found = headers.number(text.replace("D", "E").replace("d", "e"))
     return (text or None) if found is None else found
 
 
@@ -481,12 +481,12 @@ def _facts(path: Path, changed: int, number: int) -> Facts:
     own = contents.units[number].cards
     if number and own.get("INHERIT") is True:
         first = {key: v for key, v in contents.first.items() if key not in SCALING}
-        if any(cutout_wcs.LINEAR.fullmatch(key) for key in own):  # one matrix, not parts of two
-            first = {k: v for k, v in first.items() if not cutout_wcs.LINEAR.fullmatch(k)}
+        if any(headers.LINEAR.fullmatch(key) for key in own):  # one matrix, not parts of two
+            first = {k: v for k, v in first.items() if not headers.LINEAR.fullmatch(k)}
         own = first | own
     try:
-        wcs = cutout_wcs.read(own)
-        return Facts(own, wcs, "", cutout_wcs.axes(wcs) if wcs is not None else (0, 1))
+        wcs = headers.read(own)
+        return Facts(own, wcs, "", headers.axes(wcs) if wcs is not None else (0, 1))
     except Refused as reason:
         return Facts(own, None, str(reason))
 
@@ -497,9 +497,9 @@ def _pixel_scale(facts: Facts, shape: tuple[int, int]) -> float | None:
         raise Refused(facts.fault)
     scale = None
     if facts.wcs is not None:
-        scale = cutout_wcs.scale(facts.wcs, ((shape[1] + 1) / 2, (shape[0] + 1) / 2))
+        scale = headers.scale(facts.wcs, ((shape[1] + 1) / 2, (shape[0] + 1) / 2))
     if scale is None:
-        named = (cutout_wcs.number(facts.cards.get(key)) for key in SCALE_KEYS)
+        named = (headers.number(facts.cards.get(key)) for key in SCALE_KEYS)
         scale = next((value for value in named if value and value > 0), None)
     return scale
 
@@ -513,7 +513,7 @@ def _trimmed(shape: tuple[int, int], cards: Mapping[str, Any]) -> float:
     """
     height, width = shape
     missing = abs(height - width)
-    x, y = (cutout_wcs.number(cards.get(key)) for key in ("CRPIX1", "CRPIX2"))
+    x, y = (headers.number(cards.get(key)) for key in ("CRPIX1", "CRPIX2"))
     if x and y and 1 <= x <= width and 1 <= y <= height:
         off = max(abs(x - (width + 1) / 2), abs(y - (height + 1) / 2))
         full = [2 * max(at - 1, n - at) + 1 for at, n in ((x, width), (y, height))]

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lensmill.cutouts.files import FITS, Source
 from lensmill.pipeline import freshness, names, text_tables
-from lensmill.pipeline.cutout_files import FITS, Source
 from lensmill.pipeline.text_tables import UNKNOWN
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Rows(NamedTuple):
 def find(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dict[str, str]]:
     """Return the candidates of a sample, and the units of their metadata.
 
-    ``settings`` are those of `lensmill.pipeline.cutouts.ingest`, complete.
+    ``settings`` are those of `lensmill.cutouts.ingest.ingest`, complete.
     """
     settings = names.text_keys(settings, "the settings")
     layout = settings["format"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from lensmill.pipeline.queue import ask
+from lensmill.cluster.queue import ask
 
 PROFILE = "the SLURM profile (profiles/slurm/config.yaml)"
 LEAST_MEMORY = 100  # [MB] of a Python that has begun

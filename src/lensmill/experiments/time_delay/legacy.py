@@ -1,10 +1,10 @@
 """Import of pickled catalogues: ``valShear_*.npy``, arrays of one dict per lens.
 
-``PYTHONPATH=src python -m lensmill.pipeline.legacy OLD.npy [MORE.npy ...] NEW.h5`` writes the
-tables ``systems`` and ``images`` of our datasets. A pickle is a program; here it may only fill in
-records of this module that stand for the few numpy and astropy classes such a file needs. No code
-of numpy or astropy runs, so the file can be of any age (Python 2 as well, whose text is read as the
-bytes it was), and anything else in it is refused by name.
+``PYTHONPATH=src python -m lensmill.experiments.time_delay.legacy OLD.npy [MORE.npy ...] NEW.h5``
+writes the tables ``systems`` and ``images`` of our datasets. A pickle is a program; here it may
+only fill in records of this module that stand for the few numpy and astropy classes such a file
+needs. No code of numpy or astropy runs, so the file can be of any age (Python 2 as well, whose text
+is read as the bytes it was), and anything else in it is refused by name.
 
 The old files do not hold, and the new one therefore lacks: the cosmology (``h0``, ``omega_m``),
 the distances, ``status``, ``n_faint`` (central images had been removed) and the caustic areas.
@@ -342,7 +342,9 @@ def convert(olds: Sequence[str | Path], new: str | Path) -> None:
 
 def main() -> None:
     """Run the command line ``OLD.npy [MORE.npy ...] NEW.h5``."""
-    parser = argparse.ArgumentParser(prog="lensmill.pipeline.legacy", description=convert.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="lensmill.experiments.time_delay.legacy", description=convert.__doc__
+    )
     parser.add_argument("old", nargs="+", help="pickled catalogues, valShear_*.npy")
     parser.add_argument("new", help="the HDF5 dataset to write")
     arguments = parser.parse_args()

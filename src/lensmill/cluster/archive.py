@@ -1,7 +1,7 @@
 """One file with what another needs to reproduce a run, and the comparison of a run with it.
 
-    python -m lensmill.pipeline.archive make BUNDLE      # make archive
-    python -m lensmill.pipeline.archive verify BUNDLE    # make verify BUNDLE=...
+    python -m lensmill.cluster.archive make BUNDLE      # make archive
+    python -m lensmill.cluster.archive verify BUNDLE    # make verify BUNDLE=...
 
 The bundle holds the configurations that made the results, with the tables that they name and the
 digests of their images, the locked packages, the commit (and the patch, if the checkout was

@@ -1,0 +1,1 @@
+"""Images of surveys: files of any layout in, checked cut-outs on one grid out."""
