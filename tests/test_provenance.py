@@ -1,5 +1,7 @@
 """A digest of the code covers what a module imports, and nothing else."""
 
+import pytest
+
 from lensmill.pipeline.provenance import PACKAGE, digest, sources
 
 
@@ -19,3 +21,16 @@ def test_what_is_not_imported_does_not_count():
 def test_the_digest_depends_on_the_modules():
     assert digest("pipeline/store.py") != digest("pipeline/streams.py")
     assert digest("pipeline/store.py") == digest("pipeline/store.py")
+
+
+def test_a_module_that_is_not_there_has_no_digest():
+    with pytest.raises(ValueError, match="there is no pipeline/ingset.py"):
+        digest("pipeline/ingset.py")
+
+
+def test_both_ways_to_import_are_followed_and_other_files_stand_for_themselves(tmp_path):
+    module = tmp_path / "module.py"
+    module.write_text("import lensmill.pipeline.store\nimport numpy")
+    assert {PACKAGE / "pipeline/store.py", module} <= sources(module)
+    style = PACKAGE / "plotting/paper.mplstyle"
+    assert sources(style) == {style}

@@ -1,74 +1,92 @@
 """Bring real systems into the form that simulated ones have.
 
-Reads:  the file that the population names in the configuration
-Writes: results/{experiment}/data/{population}/dataset.h5
+Reads:  the file or folder that the population names in the configuration
+Writes: results/{experiment}/data/{population}/{files.json, dataset.h5}
 """
 
+from lensmill.pipeline import freshness
 
-rule ingest:
-    """Read a table of real systems; refuse bad rows by line and reason."""
-    input:
-        lambda wildcards: user_file(
-            setting("populations", "{population}", "ingest")(wildcards)
-        ),
-    output:
-        "results/{experiment}/data/{population}/dataset.h5",
-    log:
-        "results/{experiment}/logs/ingest/{population}.log",
-    wildcard_constraints:
-        population=one_of(set(populations("ingest")) - set(populations("observation"))),
-    conda:
-        ROOT / "envs/simulate.yaml"
-    params:
-        code=code("experiments/time_delay/ingest.py"),
-    script:
-        "../scripts/ingest.py"
+
+def user_file(path):
+    """Find a file that the configuration names: here, else beside the Snakefile."""
+    return path if Path(path).exists() else str(ROOT / path)
+
+
+def source(wildcards):
+    """Return the file or folder that a population is ingested from."""
+    return user_file(setting("populations", "{population}", "ingest")(wildcards))
+
+
+def source_files(wildcards):
+    """List the files that the configuration names for a population, the source first."""
+    population = setting("populations", "{population}")(wildcards)
+    look_up = experiments.look_up(wildcards.experiment, "source_files")
+    return look_up(population, source(wildcards))
+
+
+def listed_files(wildcards):
+    """Name the list of the files that a source stands for, if the experiment makes one."""
+    if not experiments.offers(wildcards.experiment, "ingest", "list_files"):
+        return []
+    return f"results/{wildcards.experiment}/data/{wildcards.population}/files.json"
+
+
+# Two looks at the files of a population, where the rules are applied and not where they are read:
+# seconds for a million files. Functions of `input` would be neater, but Snakemake compares only
+# parameters that are functions of wildcards with those of the last run.
+def names_in_folder(wildcards):
+    """Return a digest of what a folder holds; files that come or go change it."""
+    folder = source(wildcards)
+    return freshness.names(folder) if Path(folder).is_dir() else ""
+
+
+def state_of_files(wildcards):
+    """Return a digest of size and time of every file; one that is replaced changes it."""
+    listed = listed_files(wildcards)
+    return freshness.states(listed) if listed and Path(listed).exists() else ""
 
 
 rule list_files:
-    """List the images that a table names or a folder holds: each is an input of what follows."""
+    """List the files that a table names or a folder holds: each is an input of what follows."""
     input:
-        cutout_files,
+        source_files,
     output:
         "results/{experiment}/data/{population}/files.json",
     log:
         "results/{experiment}/logs/list_files/{population}.log",
     wildcard_constraints:
-        population=one_of(set(populations("ingest")) & set(populations("observation"))),
+        experiment=with_names("data", having("ingest")),
     conda:
         ROOT / "envs/simulate.yaml"
-    resources:
-        mem_mb=resources("ingest_cutouts", "mem_mb"),
-        runtime=resources("ingest_cutouts", "runtime"),
     params:
         settings=population_settings,
         files=names_in_folder,
-        code=code("cutouts/layouts.py"),
+        code=code("experiments/{experiment}/ingest.py"),
     script:
         "../scripts/list_files.py"
 
 
-rule ingest_cutouts:
-    """Read images of real lenses and galaxies; name every file that is refused, and why."""
+rule ingest:
+    """Read real systems; name every row or file that is refused, and why."""
     input:
-        cutout_files,
-        "results/{experiment}/data/{population}/files.json",
+        source_files,
+        listed_files,
     output:
         "results/{experiment}/data/{population}/dataset.h5",
     log:
-        "results/{experiment}/logs/ingest_cutouts/{population}.log",
+        "results/{experiment}/logs/ingest/{population}.log",
     benchmark:
-        "results/{experiment}/benchmarks/ingest_cutouts/{population}.tsv"
+        "results/{experiment}/benchmarks/ingest/{population}.tsv"
     wildcard_constraints:
-        population=one_of(set(populations("ingest")) & set(populations("observation"))),
+        experiment=with_names("data", having("ingest")),
     conda:
         ROOT / "envs/simulate.yaml"
     resources:
-        mem_mb=resources("ingest_cutouts", "mem_mb"),
-        runtime=resources("ingest_cutouts", "runtime"),
+        mem_mb=resources("ingest", "mem_mb"),
+        runtime=resources("ingest", "runtime"),
     params:
         settings=population_settings,
         files=state_of_files,
-        code=code("cutouts/ingest.py"),
+        code=code("experiments/{experiment}/ingest.py"),
     script:
-        "../scripts/ingest_cutouts.py"
+        "../scripts/ingest.py"

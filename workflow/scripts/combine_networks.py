@@ -1,19 +1,12 @@
-"""Rule combine_networks: predictions of several networks in, theirs together and its scores out."""
+"""Rule combine_networks: predictions of several networks in, theirs together out."""
 
 from lensmill import experiments
-from lensmill.pipeline import intact, logs
+from lensmill.pipeline import logs, predictions
 
 logs.start(snakemake.log[0])
-intact.verify(snakemake.input)
-job, files, output = snakemake.wildcards, snakemake.input, snakemake.output
-reference = {"reference": files.reference} if "reference" in files.keys() else {}
-experiments.load(job.experiment, "evaluate").combine(
-    members=list(files.members),
-    settings=snakemake.params.settings,
-    seed=snakemake.params.seed,
-    predictions=output.predictions,
-    scores=output.scores,
+job = snakemake.wildcards
+experiments.load(job.experiment, "score").combine(
+    members=[predictions.find(path, job.population) for path in snakemake.input],
+    output=snakemake.output[0],
     network=f"{job.network}_ensemble{job.members}",
-    population=job.population,
-    **reference,
 )

@@ -1,7 +1,9 @@
-"""Rule list_files: a folder or table of images in, the names of all its files out."""
+"""Rule list_files: a folder or table in, the names of all files that it stands for out."""
 
-from lensmill.cutouts import ingest
+from lensmill import experiments
 from lensmill.pipeline import logs
 
 logs.start(snakemake.log[0])
-ingest.list_files(snakemake.input[0], snakemake.output[0], snakemake.params.settings)
+experiments.load(snakemake.wildcards.experiment, "ingest").list_files(
+    source=snakemake.input[0], output=snakemake.output[0], settings=snakemake.params.settings
+)

@@ -1,4 +1,4 @@
-"""Rule train_network: a data set and its split in, a network out."""
+"""Rules train_network and fit_network: a data set and its split in, a network out."""
 
 from lensmill import experiments
 from lensmill.pipeline import intact, logs
@@ -13,7 +13,7 @@ experiments.load(snakemake.wildcards.experiment, "network").train(
     seed=params.seed,
     threads=snakemake.threads,
     model=output.model,
-    history=output.history,
+    history=output.get("history"),
     training=output.training,
-    checkpoints=params.checkpoints,
+    checkpoints=params.get("checkpoints"),
 )

@@ -26,26 +26,6 @@ from lensmill.pipeline import logs, provenance, store
 log = logging.getLogger(__name__)
 
 FORMATS = ("bologna", "classes", "npy", "table")
-DEFAULTS: dict[str, Any] = {
-    "label": None,  # of all systems: 1 lens, 0 no lens, None unknown or by `labels`
-    "labels": None,  # folder: label, or the path of the challenge's label table
-    "bands": None,  # band of the observation: name of the survey
-    "name": "name",  # column of the table
-    "group": None,  # column of the table: what a system belongs to
-    "files": None,  # template of the files that a table means
-    "pixel_scale": None,  # [arcsec], in place of what the files say
-    "mask_values": [],
-    "fill": "median",
-    "place": "centre",  # of the cut-out in its image; corners: four pieces of the sky around
-    "mark_pixels": 9,  # of one value from which it is compared with those beside it
-    "mark_fraction": 0.0015,  # of the image, below which a value as faint as the sky is let pass
-    "mark_ratio": 3.0,  # times as many pixels as these beyond which a value is a mark
-    "mark_above": 1e6,  # times the noise of the sky above it beyond which a value is no light
-    "mark_below": 1e3,  # likewise below the sky
-    "max_masked_fraction": 0.2,
-    "max_saturated_fraction": 0.02,
-    "min_snr": None,
-}
 KIND_REAL = 255
 # Noise [any unit of flux] below which 32 bits round pixels by more than 1e-4 of it, and values
 # beyond which their differences overflow.
@@ -88,7 +68,7 @@ class Image(NamedTuple):
 
 
 def ingest(
-    path: str | Path,
+    source: str | Path,
     output: str | Path,
     population: str,
     experiment: str,
@@ -98,7 +78,7 @@ def ingest(
 
     Parameters
     ----------
-    path : path
+    source : path
         A folder, or the table.
     output : path
         HDF5 file with the tables ``systems``, ``cutouts``, ``refused`` and ``notes`` (of images
@@ -106,16 +86,15 @@ def ingest(
     population, experiment : str
         Names, stored with the file.
     settings : mapping
-        ``format``, ``observation`` (``pixel_scale`` [arcsec], ``size`` [pixel], ``bands``) and
-        what differs from `DEFAULTS`; docs/survey_images.md explains each.
+        ``observation`` (``pixel_scale`` [arcsec], ``size`` [pixel], ``bands``) and how the files
+        are read; docs/survey_images.md explains each.
 
     Raises
     ------
     ValueError
         If a setting or the table as a whole is wrong, or if no image can be used.
     """
-    path, output = Path(path), Path(output)
-    settings = DEFAULTS | dict(settings)
+    path, output = Path(source), Path(output)
     _check(settings)
     candidates, units = layouts.find(path, settings)
     if not candidates:
@@ -164,17 +143,16 @@ def ingest(
     log.info("%s: %d of %d used, %d refused", path, len(used), len(candidates), len(refused))
 
 
-def list_files(path: str | Path, output: str | Path, settings: Mapping[str, Any]) -> None:
+def list_files(source: str | Path, output: str | Path, settings: Mapping[str, Any]) -> None:
     """Write the names of all files that a population is made of, as JSON.
 
-    ``path`` and ``settings`` as in `ingest`; a change of any of these files makes the data anew.
+    ``source`` and ``settings`` as in `ingest`; a change of any of these files makes the data anew.
     """
-    settings = DEFAULTS | dict(settings)
     _check(settings)
-    names = layouts.files_of(Path(path), settings)
+    names = layouts.files_of(Path(source), settings)
     with store.whole(Path(output)) as file:
         file.write(json.dumps(names, indent=0).encode())
-    log.info("%s: %d files", path, len(names))
+    log.info("%s: %d files", source, len(names))
 
 
 def _check(settings: Mapping[str, Any]) -> None:

@@ -12,7 +12,10 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,99}")
 PERMITTED = (
     "letters of ASCII, digits, _ . + and -, a letter, digit or _ first, 100 characters at most"
 )
-MEMBER = re.compile(r".*(_seed\d+|_fold\d+of\d+|_ensemble\d+)")
+# A network may be trained from several seeds, or on several folds of its data; all of several seeds
+# are an ensemble. Each of them is a network too, by name alone.
+MEMBER = r"(?:_(?:seed|ensemble)\d+)?(?:_fold\d+of\d+)?"
+MEMBERS = re.compile(r"(.+?)(?:_(seed|ensemble)(\d+))?(?:_fold(\d+)of(\d+))?")
 SECTIONS = ("populations", "networks", "observations", "priors", "figures", "searches")
 
 
@@ -58,6 +61,7 @@ def text_values(settings: Any, schema: Mapping, root: Mapping | None = None) -> 
     root = root or schema
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+    root = schema if "$defs" in schema else root
     if isinstance(settings, Mapping):
         free = schema.get("additionalProperties")
         others = free if isinstance(free, Mapping) else {}
@@ -69,6 +73,32 @@ def text_values(settings: Any, schema: Mapping, root: Mapping | None = None) -> 
     kinds = [kinds] if isinstance(kinds, str) else kinds
     whole = isinstance(settings, int) and not isinstance(settings, bool)
     return str(settings) if whole and "string" in kinds and "number" not in kinds else settings
+
+
+def member(name: str) -> tuple[str, dict[str, int]]:
+    """Return what a network is called and which of its trainings is meant.
+
+    Returns
+    -------
+    name : str
+    member : dict
+        ``seed`` of one training, ``seeds`` of an ensemble, ``fold`` and ``folds``; empty if the
+        name means the network itself.
+    """
+    base, kind, number, fold, folds = MEMBERS.fullmatch(name).groups()
+    given = {{"seed": "seed", "ensemble": "seeds"}.get(kind): number, "fold": fold, "folds": folds}
+    return base, {key: int(value) for key, value in given.items() if value is not None}
+
+
+def members(name: str, network: Mapping) -> list[str]:
+    """List the networks that a definition stands for: itself, or one per seed or fold.
+
+    Those of several seeds are also scored together, as an ensemble.
+    """
+    seeds, folds = network.get("seeds") or 0, network.get("folds") or 0
+    of_seeds = [f"{name}_seed{i}" for i in range(1, seeds + 1)]
+    of_seeds += [f"{name}_ensemble{seeds}"] if seeds else []
+    return of_seeds + [f"{name}_fold{i}of{folds}" for i in range(1, folds + 1)] or [name]
 
 
 def check(settings: Mapping, where: str) -> None:
@@ -86,14 +116,15 @@ def check(settings: Mapping, where: str) -> None:
                     f"{where}.{section}: {name!r} cannot be a name, because files are called by "
                     f"it; permitted are {PERMITTED}"
                 )
-    for name in settings["networks"]:
-        if member := MEMBER.fullmatch(name):
+    for name in settings.get("networks", {}):
+        if (base := member(name)[0]) != name:
+            ending = name.removeprefix(base)
             raise ValueError(
-                f"{where}.networks: {name!r} ends in {member[1]!r}, which stands for one of "
+                f"{where}.networks: {name!r} ends in {ending!r}, which stands for one of "
                 "several trainings of a network; call it otherwise, as in "
-                f"{name.replace(member[1], member[1].replace('_', '-'))!r}"
+                f"{base + ending.replace('_', '-')!r}"
             )
-    for name, observation in settings["observations"].items():
+    for name, observation in settings.get("observations", {}).items():
         for band in observation.get("bands", {}):
             if not band or "/" in band or band.startswith("."):
                 raise ValueError(

@@ -17,7 +17,10 @@ PACKAGE = Path(lensmill.__file__).parent
 
 
 def sources(module: Path) -> set[Path]:
-    """Return the file of a module and those it imports from this package, in turn."""
+    """Return the file of a module and those it imports from this package, in turn.
+
+    A file that is no module stands for itself.
+    """
     found: set[Path] = set()
     to_read = [module]
     while to_read:
@@ -25,24 +28,43 @@ def sources(module: Path) -> set[Path]:
         if path in found or not path.is_file():
             continue
         found.add(path)
+        if path.suffix != ".py":
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (base := _imported(node, path)):
-                to_read += [base.with_suffix(".py"), base / "__init__.py"]
-                to_read += [base / f"{alias.name}.py" for alias in node.names]
+            for name in _imported(node, path):
+                to_read += [name.with_suffix(".py"), name / "__init__.py"]
     return found
 
 
-def _imported(node: ast.ImportFrom, path: Path) -> Path | None:
-    """Return where ``from ... import`` leads to in this package, without its suffix."""
+def _imported(node: ast.AST, path: Path) -> list[Path]:
+    """Return where an import leads to in this package, without suffixes."""
+    if isinstance(node, ast.Import):
+        names = [alias.name.split(".") for alias in node.names]
+        return [PACKAGE.parent.joinpath(*parts) for parts in names if parts[0] == PACKAGE.name]
+    if not isinstance(node, ast.ImportFrom):
+        return []
     parts = (node.module or "").split(".") if node.module else []
     if node.level:
-        return path.parents[node.level - 1].joinpath(*parts)
-    return PACKAGE.parent.joinpath(*parts) if parts and parts[0] == PACKAGE.name else None
+        base = path.parents[node.level - 1].joinpath(*parts)
+    elif parts and parts[0] == PACKAGE.name:
+        base = PACKAGE.parent.joinpath(*parts)
+    else:
+        return []
+    return [base, *(base / alias.name for alias in node.names)]
 
 
 @functools.cache
 def digest(*modules: str) -> str:
-    """Return one SHA-256 of the given modules and of everything of ours they import."""
+    """Return one SHA-256 of the given files of the package and of everything of ours they import.
+
+    Raises
+    ------
+    ValueError
+        If a file does not exist: the digest of nothing would never change.
+    """
+    for module in modules:
+        if not (PACKAGE / module).is_file():
+            raise ValueError(f"there is no {module} in {PACKAGE.name}, of which a digest is asked")
     files = sorted(set().union(*(sources(PACKAGE / module) for module in modules)))
     whole = hashlib.sha256()
     for file in files:

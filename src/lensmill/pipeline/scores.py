@@ -1,10 +1,19 @@
-"""The scores of all networks on all populations, as one table."""
+"""Scores: of one network on one population, and of all as one table."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+
+
+def write(path: str, scores: Mapping[str, Any]) -> None:
+    """Write scores as JSON, whole or not at all; what is not finite is refused."""
+    text = json.dumps(scores, indent=1, allow_nan=False)
+    part = Path(path).with_name(f".part.{Path(path).name}")
+    part.write_text(text)
+    part.replace(path)
 
 
 def tabulate(paths: Sequence[str], output: str) -> None:
@@ -13,21 +22,20 @@ def tabulate(paths: Sequence[str], output: str) -> None:
     Parameters
     ----------
     paths : sequence of str
-        Files ``scores.json``. With ``targets``: also ``network``, ``population``, ``images``,
-        ``systems``, ``mse_standardised`` and, by target, the scores. Without: a row of all that
-        is a number or a text.
+        Files ``scores.json``. Of each, all that is a number or a text, and by target what stands
+        in ``targets``; a score of all targets that is called as one of each gets the suffix
+        ``_all_targets``.
     output : str
         A CSV file.
     """
     rows = []
     for path in paths:
         scores = json.loads(Path(path).read_text())
+        whole = {k: v for k, v in scores.items() if not isinstance(v, dict | list)}
+        targets = {t: numbers for t, numbers in scores.get("targets", {}).items() if numbers}
+        for target, numbers in targets.items():
+            of_all = {k if k not in numbers else f"{k}_all_targets": v for k, v in whole.items()}
+            rows.append({**of_all, "target": target, **numbers})
         if "targets" not in scores:
-            rows.append({k: v for k, v in scores.items() if not isinstance(v, dict | list)})
-            continue
-        head = {key: scores[key] for key in ("network", "population", "images", "systems")}
-        given = {t: numbers for t, numbers in scores["targets"].items() if numbers is not None}
-        for target, numbers in given.items():
-            whole = {"mse_standardised_all_targets": scores["mse_standardised"]}
-            rows.append({**head, "target": target, **numbers, **whole})
+            rows.append(whole)
     pd.DataFrame(rows).to_csv(output, index=False)

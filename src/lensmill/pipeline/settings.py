@@ -1,16 +1,20 @@
 """Settings: what exists, what is permitted, and what a population is made of.
 
-Imports only the standard library, since every job of a workflow reads the settings.
+Imports nothing large, since every job of a workflow reads the settings.
 """
 
+import copy
+import functools
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from math import log10
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import jsonschema
 
 # Kinds of priors and their parameters, see lensmill.pipeline.priors.
 PRIOR_PARAMETERS = {
@@ -22,27 +26,94 @@ PRIOR_PARAMETERS = {
     "lognormal": 2,
     "truncated_lognormal": 4,
 }
-# What means nothing where another parameter is fixed at 0: a round lens has no position angle.
-MEANS_NOTHING = {
-    "one_minus_q": ("phi", "einstein_radius_is"),
-    "shear": ("shear_angle",),
-}
-# What only a simulated population uses, and what only an ingested one does.
-SIMULATED = ("family", "prior", "override", "background")
-INGESTED = (
-    *("format", "label", "labels", "bands", "name", "group", "files", "pixel_scale", "mask_values"),
-    *("fill", "place", "mark_pixels", "mark_fraction", "mark_ratio", "mark_above", "mark_below"),
-    *("max_masked_fraction", "max_saturated_fraction", "min_snr"),
-)
 TAIL = 6  # an unbounded prior is judged by its values within this many standard deviations
 
 
-class Uses(NamedTuple):
-    """What the networks of an experiment use of their settings; what is not named, all use."""
+def merge_schemas(shared: Mapping, own: Mapping) -> dict[str, Any]:
+    """Lay the schema of an experiment over the one that all share, and take in its fragments."""
+    return _include(_overlay(shared, own), shared["fragments"])
 
-    unless_said: Mapping = {}  # what the settings that others hang on are where they are left out
-    only_with: Mapping = {}  # setting: those that it hangs on, with the values that use it
-    smallest: Mapping = {}  # pixels across that an architecture needs
+
+def _overlay(below: Any, above: Any) -> Any:
+    if not (isinstance(below, Mapping) and isinstance(above, Mapping)):
+        return above
+    joined = {**below, **above}
+    joined.update({k: _overlay(below[k], above[k]) for k in below.keys() & above.keys()})
+    return joined
+
+
+def _include(schema: Any, fragments: Mapping) -> Any:
+    if isinstance(schema, list):
+        return [_include(item, fragments) for item in schema]
+    if not isinstance(schema, Mapping):
+        return schema
+    schema = {k: _include(v, fragments) for k, v in schema.items() if k != "fragments"}
+    for name in schema.pop("include", ()):
+        schema["properties"] = _overlay(fragments[name], schema.get("properties", {}))
+    return schema
+
+
+def resolve(schema: Mapping, root: Mapping) -> Mapping:
+    """Follow the reference that a schema consists of, if it does."""
+    if "$ref" in schema:
+        return root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+    return schema
+
+
+def complete(settings: Mapping, schema: Mapping, root: Mapping | None = None) -> dict[str, Any]:
+    """Return settings with the defaults of their schema where something is left out.
+
+    Of a population, what only the other kind has stays out; so does a setting whose default hangs
+    on another one (``default_by``) that does not use it.
+    """
+    root = root or schema
+    schema = resolve(schema, root)
+    properties = schema.get("properties", {})
+    kind = "ingested" if "ingest" in settings else "simulated"
+    whole = dict(settings)
+    for key, of in properties.items():
+        if key not in whole and "default" in of and of.get("kind", kind) == kind:
+            whole[key] = copy.deepcopy(of["default"])
+    for key, of in properties.items():
+        for by, values in of.get("default_by", {}).items():
+            if key not in whole and whole.get(by) in values:
+                whole[key] = values[whole[by]]
+    free = schema["additionalProperties"] if _free(schema) else {}
+    for key, value in whole.items():
+        if isinstance(value, Mapping):
+            whole[key] = complete(value, properties.get(key, free), root)
+    return whole
+
+
+def validate(settings: Mapping, schema: Mapping, where: str) -> None:
+    """Raise if a setting is not of the type and range that the schema gives it.
+
+    Raises
+    ------
+    ValueError
+        Naming the setting, its value and what is permitted.
+    """
+    error = jsonschema.exceptions.best_match(_validator()(schema).iter_errors(settings))
+    if error is not None:
+        place = ".".join([where, *map(str, error.absolute_path)])
+        permitted = error.schema.get("description", "")
+        hint = f" ({permitted.rstrip('.')})" if permitted else ""
+        raise ValueError(f"{place}{hint}: {error.message}")
+
+
+@functools.cache
+def _validator() -> Any:
+    """Return the class that knows JSON schema and our word for the range of a prior."""
+
+    def support(_: Any, limits: tuple, prior: Any, __: Any) -> Iterator:
+        try:
+            if isinstance(prior, list):
+                refuse_prior(prior, limits)
+        except ValueError as error:
+            yield jsonschema.ValidationError(str(error))
+
+    base = jsonschema.Draft202012Validator
+    return jsonschema.validators.extend(base, {"support": support})
 
 
 def refuse_unknown(settings: Any, schema: Mapping, where: str, root: Mapping | None = None) -> None:
@@ -64,8 +135,7 @@ def refuse_unknown(settings: Any, schema: Mapping, where: str, root: Mapping | N
         Naming the key and the nearest one that exists.
     """
     root = root or schema
-    if "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
+    schema = resolve(schema, root)
     if not isinstance(settings, Mapping) or not ("properties" in schema or _free(schema)):
         return
     properties = schema.get("properties", {})
@@ -84,7 +154,7 @@ def _free(schema: Mapping) -> bool:
     return isinstance(schema.get("additionalProperties"), Mapping)
 
 
-def refuse_prior(prior: list, support: tuple[float, float], where: str) -> None:
+def refuse_prior(prior: list, support: tuple[float, float]) -> None:
     """Raise if a prior is malformed or reaches beyond what its parameter can be.
 
     Parameters
@@ -93,29 +163,29 @@ def refuse_prior(prior: list, support: tuple[float, float], where: str) -> None:
         Kind and parameters, e.g. ``[uniform, 0.5, 2.0]``.
     support : tuple of float
         Lowest and highest value that the parameter may take.
-    where : str
-        How the message names the prior.
     """
-    kind, *p = prior
+    kind, *p = prior or [None]
     if kind not in PRIOR_PARAMETERS:
         near = get_close_matches(str(kind), PRIOR_PARAMETERS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(PRIOR_PARAMETERS)}"
-        raise ValueError(f"{where}: {kind!r} is not a kind of prior; {hint}")
+        raise ValueError(f"{kind!r} is not a kind of prior; {hint}")
     if len(p) != PRIOR_PARAMETERS[kind] or not all(isinstance(x, int | float) for x in p):
-        raise ValueError(f"{where}: {prior} needs {PRIOR_PARAMETERS[kind]} numbers after {kind!r}")
+        raise ValueError(f"{prior} needs {PRIOR_PARAMETERS[kind]} numbers after {kind!r}")
     if kind.endswith("normal") and p[1] <= 0:
-        raise ValueError(f"{where}: {prior} has a spread of {p[1]}; it must be above 0")
-    low, high = _reach(kind, p)
+        raise ValueError(f"{prior} has a spread of {p[1]}; it must be above 0")
+    low, high = reach(prior)
     if kind != "fixed" and not low < high:
-        raise ValueError(f"{where}: {prior} is empty: {low} is not below {high}")
+        raise ValueError(f"{prior} is empty: {low} is not below {high}")
     if not (support[0] <= low and high <= support[1]):  # also refuses NaN
         raise ValueError(
-            f"{where}: {prior} reaches from {low:g} to {high:g}, beyond the permitted "
+            f"{prior} reaches from {low:g} to {high:g}, beyond the permitted "
             f"{support[0]:g} to {support[1]:g}; use a narrower or a truncated prior"
         )
 
 
-def _reach(kind: str, p: list[float]) -> tuple[float, float]:
+def reach(prior: list) -> tuple[float, float]:
+    """Return the lowest and highest value of a prior, of an unbounded one within ``TAIL``."""
+    kind, *p = prior
     match kind:
         case "fixed":
             return p[0], p[0]
@@ -128,18 +198,31 @@ def _reach(kind: str, p: list[float]) -> tuple[float, float]:
     return p[-2], p[-1]
 
 
-def check_experiment(settings: Mapping, schema: Mapping, where: str) -> None:
-    """Check what a schema cannot say: priors within their range, names that refer to others.
+def check_references(
+    settings: Mapping, schema: Mapping, where: str, refuse_unlike: Callable = lambda *_: None
+) -> None:
+    """Check what a schema cannot say: names that refer to others.
+
+    Parameters
+    ----------
+    settings, schema : mapping
+        Those of an experiment.
+    where : str
+        How the message names the experiment.
+    refuse_unlike : callable
+        ``refuse_unlike(settings, trained_on, population, where)`` raises if a network that has
+        learned from one population cannot be asked about another.
 
     Raises
     ------
     ValueError
         Naming the setting, what is wrong with it and what there is.
     """
-    for place, prior, about in _priors(settings, schema["$defs"], where):
-        if "support" in about:
-            refuse_prior(prior, about["support"], place)
-    for name, population in settings["populations"].items():
+    there = {
+        section: settings.get(section, {})
+        for section in ("priors", "observations", "populations", "networks")
+    }
+    for name, population in there["populations"].items():
         place = f"{where}.populations.{name}"
         if ("ingest" in population) == ("systems" in population):
             raise ValueError(
@@ -147,100 +230,26 @@ def check_experiment(settings: Mapping, schema: Mapping, where: str) -> None:
                 f"many to simulate), with 'family' and 'prior'"
             )
         if "systems" in population:
-            _refer(population.get("prior"), settings["priors"], f"{place}.prior")
+            refer(population.get("prior"), there["priors"], f"{place}.prior")
         if "observation" in population:
-            _refer(population["observation"], settings["observations"], f"{place}.observation")
-        if "background" in population:
-            _refer(population["background"], settings["populations"], f"{place}.background")
-            refuse_unlike(settings, name, population["background"], f"{place}.background", sky=True)
-    for name, network in settings["networks"].items():
+            refer(population["observation"], there["observations"], f"{place}.observation")
+    for name, network in there["networks"].items():
         place = f"{where}.networks.{name}"
-        # a table of a few real systems teaches nothing; a set of labelled images may
-        many = {
-            n: p for n, p in settings["populations"].items() if {"systems", "observation"} & {*p}
-        }
-        _refer(network["train_on"], many, f"{place}.train_on")
+        refer(network["train_on"], there["populations"], f"{place}.train_on")
         for other in network["test_on"]:
-            _refer(other, settings["populations"], f"{place}.test_on")
+            refer(other, there["populations"], f"{place}.test_on")
             refuse_unlike(settings, network["train_on"], other, f"{place}.test_on")
         if "observation" in network:
-            _refer(network["observation"], settings["observations"], f"{place}.observation")
-    for name in settings.get("comparison", []):
-        _refer(name, settings["networks"], f"{where}.comparison")
+            refer(network["observation"], there["observations"], f"{place}.observation")
+    keys = schema["$defs"]["network"]["properties"]
     for name, search in settings.get("searches", {}).items():
-        _refer(name, settings["networks"], f"{where}.searches")
-        keys = schema["$defs"]["network"]["properties"]
+        refer(name, there["networks"], f"{where}.searches")
         for key in search["space"]:
-            _refer(key, keys, f"{where}.searches.{name}.space")
+            refer(key, keys, f"{where}.searches.{name}.space")
 
 
-def refuse_unlike(settings: Mapping, name: str, other: str, where: str, sky: bool = False) -> None:
-    """Raise if what is made for one population cannot be used with another.
-
-    A network learns from images of one size in some bands, or from tables. Pixel scales, surveys
-    and the names of bands may differ: how a network does there is what a test is for.
-
-    Parameters
-    ----------
-    settings : mapping
-        Those of the experiment, whose names have been looked up.
-    name, other : str
-        The population that decides, and the one that is to go with it.
-    where : str
-        How the message names the place.
-    sky : bool
-        If the images of one are laid upon those of the other: pixels and bands must then be the
-        same ones.
-
-    Raises
-    ------
-    ValueError
-        With what both are, and what to do.
-    """
-    one, two = (
-        settings["observations"][p["observation"]] if "observation" in p else None
-        for p in (settings["populations"][name], settings["populations"][other])
-    )
-    if one is None and two is None:
-        return
-    if one is None or two is None:
-        table, images = (name, other) if one is None else (other, name)
-        raise ValueError(
-            f"{where}: {table!r} is a table of systems and {images!r} are images; they cannot go "
-            "together: leave out one"
-        )
-    ours, theirs = (list(observation["bands"]) for observation in (one, two))
-    moved = [b for b in ours if b in theirs and ours.index(b) != theirs.index(b)]
-    faults = []
-    if one["size"] != two["size"]:
-        faults.append(f"{two['size']} x {two['size']} pixels instead of {one['size']}")
-    if len(ours) != len(theirs) or moved or (sky and ours != theirs):
-        faults.append(f"the bands {', '.join(theirs)} instead of {', '.join(ours)}")
-    if sky and one["pixel_scale"] != two["pixel_scale"]:
-        faults.append(f"pixels of {two['pixel_scale']} arcsec instead of {one['pixel_scale']}")
-    if faults:
-        kept = "size, bands and pixel_scale" if sky else "size and as many bands in that order"
-        raise ValueError(
-            f"{where}: the images of {other!r} have {' and '.join(faults)} (those of {name!r}); "
-            f"give {other!r} an observation of that {kept}, or leave it out"
-        )
-
-
-def _priors(settings: Mapping, definitions: Mapping, where: str) -> Iterator[tuple]:
-    """Yield place, prior and schema of every prior of presets, overrides and observations."""
-    named = {
-        f"{where}.populations.{name}.override": population.get("override", {})
-        for name, population in settings["populations"].items()
-    }
-    named |= {f"{where}.priors.{name}": preset for name, preset in settings["priors"].items()}
-    observed = {f"{where}.observations.{name}": o for name, o in settings["observations"].items()}
-    for kind, groups in (("prior_preset", named), ("observation", observed)):
-        for place, priors in groups.items():
-            for key, prior in priors.items():
-                yield f"{place}.{key}", prior, definitions[kind]["properties"][key]
-
-
-def _refer(name: Any, to: Mapping, where: str) -> None:
+def refer(name: Any, to: Mapping, where: str) -> None:
+    """Raise if a name refers to nothing, with the nearest there is."""
     if name not in to:
         near = get_close_matches(str(name), to, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(to)}"
@@ -315,11 +324,13 @@ def check_populations(settings: Mapping, families: Mapping, schema: Mapping, whe
     ValueError
         Naming the population and the key, what is used instead, and what to do.
     """
+    keys = schema["$defs"]["population"]["properties"]
+    parameters = schema["$defs"]["prior_preset"]["properties"]
     for name, chosen in settings["populations"].items():
         place = f"{where}.populations.{name}"
         ingested = "ingest" in chosen
-        if vain := [key for key in (SIMULATED if ingested else INGESTED) if key in chosen]:
-            kind, other = ("ingested", "simulated") if ingested else ("simulated", "ingested")
+        kind, other = ("ingested", "simulated") if ingested else ("simulated", "ingested")
+        if vain := [key for key, of in keys.items() if key in chosen and of.get("kind") == other]:
             raise ValueError(
                 f"{place}: {', '.join(vain)} would be ignored, only {other} populations have that "
                 f"and this one is {kind}; take it out"
@@ -328,22 +339,21 @@ def check_populations(settings: Mapping, families: Mapping, schema: Mapping, whe
             continue
         if "family" not in chosen:
             raise ValueError(f"{place} needs a 'family'; there are: {', '.join(families)}")
-        _refuse_ignored(chosen, families, place)
+        _refuse_ignored(chosen, families, parameters, place)
         prior = population(settings, name)["prior"] | families[chosen["family"]]
-        if lacks := schema["$defs"]["prior_preset"]["properties"].keys() - prior.keys():
+        if lacks := parameters.keys() - prior.keys():
             raise ValueError(
                 f"{where}.priors.{chosen['prior']} lacks {', '.join(sorted(lacks))}, which the "
                 f"population {name!r} needs; give it there or in the population's override"
             )
-        if "z_lens" in prior:
-            _refuse_source_before_lens(prior, place)
 
 
-def _refuse_ignored(chosen: Mapping, families: Mapping, place: str) -> None:
+def _refuse_ignored(chosen: Mapping, families: Mapping, parameters: Mapping, place: str) -> None:
     family = chosen["family"]
     fixed = families[family]
     # what is fixed at 0 takes with it what only says how it is turned
-    without = {k: of for of, keys in MEANS_NOTHING.items() for k in keys if _is_zero(fixed, of)}
+    needs = {key: of["needs"] for key, of in parameters.items() if "needs" in of}
+    without = {key: needed for key, needed in needs.items() if _is_zero(fixed, needed)}
     for key, value in chosen.get("override", {}).items():
         if key in fixed and value != fixed[key]:
             used = f"{key} = {fixed[key][1]:g}"
@@ -363,24 +373,6 @@ def _is_zero(fixed: Mapping, name: str) -> bool:
     return fixed.get(name) == ["fixed", 0.0]
 
 
-def _refuse_source_before_lens(prior: Mapping, place: str) -> None:
-    """Raise if a lens can be drawn that no source of the prior lies behind.
-
-    A source is drawn from its prior beyond the redshift of its lens and the gap; where nothing of
-    the prior is left, the draw would be its upper end, in front of the lens.
-    """
-    gap = prior["redshift_gap"]
-    lens, source = (_reach(prior[name][0], prior[name][1:]) for name in ("z_lens", "z_source"))
-    if lens[1] + gap <= source[1] * (1 + 1e-12):
-        return
-    many = "every" if lens[0] + gap > source[1] else "some"
-    raise ValueError(
-        f"{place}: {many} lens would lie behind its source: z_lens {prior['z_lens']} reaches "
-        f"{lens[1]:g}, and with redshift_gap {gap:g} that is beyond {source[1]:g}, the highest of "
-        f"z_source {prior['z_source']}; end z_lens below {source[1] - gap:g} or raise z_source"
-    )
-
-
 def without_null(settings: Mapping) -> dict[str, Any]:
     """Return settings in which what a network sets to null is left out.
 
@@ -396,15 +388,15 @@ def without_null(settings: Mapping) -> dict[str, Any]:
     return {**settings, "networks": written}
 
 
-def check_networks(settings: Mapping, uses: Uses, where: str) -> None:
-    """Refuse what a network would ignore, and images too small for it.
+def check_networks(settings: Mapping, schema: Mapping, where: str) -> None:
+    """Refuse what a network would ignore.
 
     Parameters
     ----------
     settings : mapping
-        Those of an experiment, which `check_experiment` has accepted.
-    uses : Uses
-        What the networks of the experiment use.
+        Those of an experiment, as they were written, which `check_references` has accepted.
+    schema : mapping
+        That of the experiment: ``used_with`` and ``default_by`` say what a setting hangs on.
     where : str
         How the message names the experiment.
 
@@ -413,12 +405,21 @@ def check_networks(settings: Mapping, uses: Uses, where: str) -> None:
     ValueError
         Naming the network and its settings, what uses them, and what to do.
     """
+    keys = schema["$defs"]["network"]["properties"]
+    hangs_on = {
+        key: {
+            by: [*values]
+            for by, values in (of.get("default_by", {}) | of.get("used_with", {})).items()
+        }
+        for key, of in keys.items()
+    }
+    deciding = dict.fromkeys(by for of in hangs_on.values() for by in of)
     for name, network in settings["networks"].items():
         place = f"{where}.networks.{name}"
-        chosen = {**uses.unless_said, **network}
-        for by in uses.unless_said:
-            used = {k: of[by] for k, of in uses.only_with.items() if k in network and by in of}
-            vain = {k: values for k, values in used.items() if chosen[by] not in values}
+        chosen = {by: network.get(by, keys[by].get("default")) for by in deciding}
+        for by in deciding:
+            used = {k: of[by] for k, of in hangs_on.items() if k in network and by in of}
+            vain = {k: used[k] for k in sorted(used) if chosen[by] not in used[k]}
             if vain:
                 only = "; ".join(f"{k} only with {', '.join(map(str, v))}" for k, v in vain.items())
                 raise ValueError(
@@ -426,15 +427,3 @@ def check_networks(settings: Mapping, uses: Uses, where: str) -> None:
                     "; take it out, or where it comes from the defaults or another file set it to "
                     f"null, which leaves it out: {{{', '.join(f'{k}: null' for k in vain)}}}"
                 )
-        architecture, population = chosen.get("architecture"), network["train_on"]
-        observation = settings["populations"][population].get("observation")
-        if architecture not in uses.smallest or observation is None:
-            continue
-        size, least = settings["observations"][observation]["size"], uses.smallest[architecture]
-        if size < least:
-            better = [a for a, needed in uses.smallest.items() if needed <= size]
-            raise ValueError(
-                f"{place}: the images of {population!r} are {size} x {size} pixels, too small for "
-                f"the architecture {architecture!r}, which needs {least} across; raise the size of "
-                f"the observation {observation!r}, or choose {', '.join(better)}"
-            )

@@ -49,7 +49,7 @@ def simulate(
     simulator : module
         ``simulate.py`` of the experiment: ``draw``, ``UNITS``, ``WIDTH`` and ``ROWS_OF`` (columns
         that hold row numbers of another table); ``BATCH``, if it cannot draw 65,536 systems at
-        a time.
+        a time; ``attributes(settings)``, if the file shall say more of itself.
     experiment, population, seed
         Key the random numbers.
     first, count : int
@@ -73,9 +73,8 @@ def simulate(
     facts = provenance.attributes(
         settings, experiment=experiment, population=population, seed=seed, code=code
     )
-    if "observation" in settings:
-        # the settings are kept with their keys in alphabetical order, the planes are not
-        facts["bands"] = json.dumps([*settings["observation"]["bands"]])
+    if hasattr(simulator, "attributes"):
+        facts |= simulator.attributes(settings)
     facts |= {"first": first, "last": first + count - 1, "rows_of": json.dumps(simulator.ROWS_OF)}
     store.write_parts(path, parts, simulator.UNITS, facts)
     log.info("%s: %s", path, rows)

@@ -1,5 +1,6 @@
 """Draw lenses and look-alikes and observe them as a survey would."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,17 @@ from lensmill.imaging.render import render
 from lensmill.pipeline import splits, store
 from lensmill.pipeline.store import Tables
 
-__all__ = ["BATCH", "FAMILIES", "KINDS", "ROWS_OF", "UNITS", "WIDTH", "draw", "turned"]
+__all__ = [
+    "BATCH",
+    "FAMILIES",
+    "KINDS",
+    "ROWS_OF",
+    "UNITS",
+    "WIDTH",
+    "attributes",
+    "draw",
+    "turned",
+]
 
 BATCH = 512  # systems drawn at a time; an image is thousands of numbers
 
@@ -55,6 +66,11 @@ MASS = ("theta_e", "q", "phi", "slope", "gamma1", "gamma2")
 # A spectrum is one number here, the colour g - i: magnitudes are linear in wavelength between and
 # beyond the two. Effective wavelengths of Pan-STARRS1 [nm]: Tonry et al. (2012), table 4.
 WAVELENGTH_G, WAVELENGTH_I = 481.0, 752.0
+
+
+def attributes(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the order of the bands: settings are kept with their keys in alphabetical order."""
+    return {"bands": json.dumps([*settings["observation"]["bands"]])}
 
 
 def draw(first: int, uniforms: NDArray, settings: Mapping[str, Any]) -> Tables:

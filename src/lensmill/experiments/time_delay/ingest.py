@@ -7,10 +7,11 @@ its line, its column, its value, what is permitted and what to do.
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import groupby
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -102,13 +103,17 @@ class Row(NamedTuple):
 
 
 def ingest(
-    path: str | Path, output: str | Path, population: str = "", experiment: str = ""
+    source: str | Path,
+    output: str | Path,
+    population: str = "",
+    experiment: str = "",
+    settings: Mapping = MappingProxyType({}),
 ) -> None:
     """Check a table of lensed quasars and store it as a population.
 
     Parameters
     ----------
-    path : path
+    source : path
         CSV, or ECSV with units; the columns are those of ``COLUMNS``. Lines that start with
         ``#`` are comments.
     output : path
@@ -116,6 +121,8 @@ def ingest(
         is 0 beside a flag that says so.
     population, experiment : str, optional
         Names, stored with the file.
+    settings : mapping, optional
+        Nothing is looked at: a table of lensed quasars has one form.
 
     Raises
     ------
@@ -123,14 +130,14 @@ def ingest(
         If anything is wrong with the table: one sentence per fault, all of them at once.
     """
     try:
-        text = text_tables.read(path)
+        text = text_tables.read(source)
     except ValueError as error:
-        raise ValueError(f"{path} refused: {error}") from error
-    tables = parse(text, str(path))
-    facts = {"population": population, "experiment": experiment} | provenance.source(Path(path))
+        raise ValueError(f"{source} refused: {error}") from error
+    tables = parse(text, str(source))
+    facts = {"population": population, "experiment": experiment} | provenance.source(Path(source))
     store.write(output, tables, UNITS, provenance.attributes({"columns": list(COLUMNS)}, **facts))
     counts = len(tables["systems"]["index"]), len(tables["images"]["system"])
-    log.info("%s: %d systems with %d images ingested", path, *counts)
+    log.info("%s: %d systems with %d images ingested", source, *counts)
 
 
 def parse(text: str, where: str = "table") -> store.Tables:

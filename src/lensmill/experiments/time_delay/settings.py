@@ -1,11 +1,30 @@
-"""What a schema cannot say of the settings of this experiment."""
+"""Look-ups of this experiment, and what a schema cannot say of its settings.
+
+Only literals and the standard library: this is read in every job (../README.md).
+"""
 
 from collections.abc import Mapping
 
-from lensmill.pipeline.priors import inverse_cdf
-from lensmill.pipeline.settings import population, refuse_prior
+from lensmill.experiments.time_delay.families import FAMILIES as FAMILIES
+from lensmill.pipeline.settings import population, reach
 
-H0_SUPPORT = [10.0, 200.0]  # [km / (Mpc s)]
+
+def check(settings: Mapping, where: str) -> None:
+    """Refuse lenses behind their sources, networks without images to compare, and a lost H0."""
+    for name, chosen in settings["populations"].items():
+        if "systems" in chosen:
+            prior = population(settings, name)["prior"] | FAMILIES[chosen["family"]]
+            refuse_source_before_lens(prior, f"{where}.populations.{name}")
+    check_images(settings)
+    check_hubble(settings)
+
+
+def check_settings(settings: Mapping, population: str) -> dict:
+    """Return the fractions of systems by number of images that a population should have."""
+    expected = settings["expected_fractions"].get(population, {})
+    return (
+        {"expected_fractions": expected} if "systems" in settings["populations"][population] else {}
+    )
 
 
 def check_images(settings: Mapping) -> None:
@@ -44,7 +63,6 @@ def check_hubble(settings: Mapping) -> None:
         for name in [chosen[key]] if isinstance(chosen[key], str) else chosen[key]:
             if name not in names:
                 raise ValueError(f"{where}.{key}: {name!r} is none of {', '.join(names)}")
-    refuse_prior(chosen["h0"], H0_SUPPORT, f"{where}.h0")
     for name in chosen["networks"]:
         network = settings["networks"][name]
         if network["train_on"] != chosen["family"]:
@@ -54,16 +72,33 @@ def check_hubble(settings: Mapping) -> None:
                 "there, so both must be the same"
             )
     trained = population(settings, chosen["family"])["prior"]["h0"]
-    edges = [0.0, 1.0]
     if trained[0] == "fixed":
         raise ValueError(
             f"{where}.family: {chosen['family']!r} has {trained} for h0, so its networks learn "
             "nothing of it; give it a range"
         )
-    (low, high), (least, most) = inverse_cdf(chosen["h0"], edges), inverse_cdf(trained, edges)
+    (low, high), (least, most) = reach(chosen["h0"]), reach(trained)
     if low < least or high > most:
         raise ValueError(
             f"{where}.h0: {chosen['h0']} reaches from {low:g} to {high:g}, beyond the {least:g} to "
             f"{most:g} of the training on {chosen['family']!r}; what a network never saw it cannot "
             "tell: narrow the one or widen the other"
         )
+
+
+def refuse_source_before_lens(prior: Mapping, place: str) -> None:
+    """Raise if a lens can be drawn that no source of the prior lies behind.
+
+    A source is drawn from its prior beyond the redshift of its lens and the gap; where nothing of
+    the prior is left, the draw would be its upper end, in front of the lens.
+    """
+    gap = prior["redshift_gap"]
+    lens, source = (reach(prior[name]) for name in ("z_lens", "z_source"))
+    if lens[1] + gap <= source[1] * (1 + 1e-12):
+        return
+    many = "every" if lens[0] + gap > source[1] else "some"
+    raise ValueError(
+        f"{place}: {many} lens would lie behind its source: z_lens {prior['z_lens']} reaches "
+        f"{lens[1]:g}, and with redshift_gap {gap:g} that is beyond {source[1]:g}, the highest of "
+        f"z_source {prior['z_source']}; end z_lens below {source[1] - gap:g} or raise z_source"
+    )
