@@ -8,10 +8,12 @@ from lensmill.cluster import plan, queue
 
 # Seconds each; in the queue they would cost more than that. Without a cluster this has no effect.
 localrules:
-    ingest,
     list_files,
     compare_populations,
+    combine_networks,
+    score_network,
     tabulate_scores,
+    summarise_search,
     plot_figure,
     write_captions,
 
@@ -108,4 +110,4 @@ onstart:
         logger.warning(note)
     look_before_start()
     drop_default_limit()
-    checked.keep(whole_config, Path("results/configurations"))
+    checked.keep(chosen_config, Path("results/configurations"))

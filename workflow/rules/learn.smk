@@ -16,7 +16,7 @@ def of_population(function):
     )
 
 
-def chosen(experiment, network):
+def chosen_network(experiment, network):
     """Return the settings of a network; its seed or fold may stand in its name."""
     definition, member = names.member(network)
     schema = experiments.schema(experiment)["$defs"]["network"]["properties"]
@@ -31,7 +31,7 @@ def chosen(experiment, network):
 
 def network_settings(experiment, network):
     """Return what fixes a network, given its data; where it is tested changes nothing in it."""
-    settings = chosen(experiment, network)
+    settings = chosen_network(experiment, network)
     elsewhere = ("train_on", "test_on", "seeds", "observation")
     fixes = {k: v for k, v in settings.items() if k not in elsewhere}
     if "observation" in settings:
@@ -50,7 +50,9 @@ def saved_as(suffix):
 
 def training_data(experiment, network):
     """Name the data set, its split and its checks that a network trains on."""
-    folder = f"results/{experiment}/data/{chosen(experiment, network)['train_on']}"
+    folder = (
+        f"results/{experiment}/data/{chosen_network(experiment, network)['train_on']}"
+    )
     return {
         "dataset": f"{folder}/dataset.h5",
         "split": f"{folder}/split.h5",
@@ -60,14 +62,16 @@ def training_data(experiment, network):
 
 def model_files(experiment, network):
     """Name the model of a network and the record of its training."""
-    suffix = experiments.look_up(experiment, "suffix")(chosen(experiment, network))
+    suffix = experiments.look_up(experiment, "suffix")(
+        chosen_network(experiment, network)
+    )
     folder = f"results/{experiment}/networks/{network}"
     return {"model": f"{folder}/model{suffix}", "training": f"{folder}/training.json"}
 
 
 def prediction_files(experiment, network, population):
     """Name the data set that a network predicts, its checks, and what goes with it."""
-    settings = chosen(experiment, network)
+    settings = chosen_network(experiment, network)
     find(experiment, "populations", population)
     ask(experiment, "refuse_unlike", settings["train_on"], population, network)
     folder = f"results/{experiment}/data/{population}"
@@ -81,7 +85,7 @@ def files_together(experiment, network):
 
     A real one is predicted alone, since it may be refused: that shall cost no other its scores.
     """
-    settings = chosen(experiment, network)
+    settings = chosen_network(experiment, network)
     made = {
         p
         for p in having("systems")(experiment)
@@ -106,7 +110,7 @@ def predictions_of(experiment, network, population):
 def score_files(experiment, network, population):
     """Name the predictions that are scored, and the results that scoring takes beside them."""
     files = {"predictions": predictions_of(experiment, network, population)}
-    settings = chosen(experiment, network)
+    settings = chosen_network(experiment, network)
     others = ask(experiment, "score_inputs", network, settings, population)
     return files | below(experiment, others)
 
@@ -115,7 +119,7 @@ def members_predictions(wildcards):
     """List what the members of an ensemble have predicted."""
     experiment, network = wildcards.experiment, wildcards.network
     members = int(wildcards.members)
-    chosen(experiment, f"{network}_ensemble{members}")
+    chosen_network(experiment, f"{network}_ensemble{members}")
     return [
         predictions_of(experiment, f"{network}_seed{i + 1}", wildcards.population)
         for i in range(members)

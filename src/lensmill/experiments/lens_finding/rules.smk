@@ -1,4 +1,4 @@
-"""Steps only lens finding has: comparison, rotation, saliency, ranking, export, search of settings.
+"""Steps only lens finding has: comparison, rotation, saliency, ranking, export.
 
 Reads:  results/lens_finding/data/, results/lens_finding/networks/, results/lens_finding/scores/
 Writes: beside them
@@ -10,13 +10,12 @@ FINDER = config["experiments"]["lens_finding"]
 localrules:
     compare_networks,
     rank_population,
-    summarise_search,
 
 
 COMPARED = [
     (member, FINDER["networks"][name])
     for name in FINDER["comparison"]
-    for member in members_of(name, FINDER["networks"][name])
+    for member in names.members(name, FINDER["networks"][name])
     if "_ensemble" not in member
 ]
 
@@ -57,13 +56,13 @@ rule measure_rotation:
     benchmark:
         "results/lens_finding/benchmarks/measure_rotation/{network}.{population}.tsv"
     wildcard_constraints:
-        population=one_of(populations("systems")),
+        population=one_of(having("systems")("lens_finding")),
     conda:
         ROOT / "envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=FINDER["resources"]["evaluate_network"]["mem_mb"],
-        runtime=FINDER["resources"]["evaluate_network"]["runtime"],
+        mem_mb=FINDER["resources"]["predict_network"]["mem_mb"],
+        runtime=FINDER["resources"]["predict_network"]["runtime"],
     params:
         population=lambda wildcards: checked.population(FINDER, wildcards.population),
         settings=FINDER["rotation"],
@@ -88,8 +87,8 @@ rule measure_saliency:
         ROOT / "envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=FINDER["resources"]["evaluate_network"]["mem_mb"],
-        runtime=FINDER["resources"]["evaluate_network"]["runtime"],
+        mem_mb=FINDER["resources"]["predict_network"]["mem_mb"],
+        runtime=FINDER["resources"]["predict_network"]["runtime"],
     params:
         settings=FINDER["saliency"],
         code=code("experiments/lens_finding/evaluate.py"),
@@ -119,7 +118,7 @@ rule rank_population:
 rule export_network:
     """Write a network as ONNX, also in 8 bits, and what that costs in AUROC and gains in speed."""
     input:
-        unpack(training_data),
+        unpack(of_network(training_data)),
         model="results/{experiment}/networks/{network}/model.keras",
         training="results/{experiment}/networks/{network}/training.json",
     output:
@@ -134,66 +133,9 @@ rule export_network:
         ROOT / "envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=resources("evaluate_network", "mem_mb"),
-        runtime=resources("evaluate_network", "runtime"),
+        mem_mb=resources("predict_network", "mem_mb"),
+        runtime=resources("predict_network", "runtime"),
     params:
         code=code("learning/export.py"),
     script:
         "scripts/export_network.py"
-
-
-rule search_worker:
-    """Try settings of a network until the study has its trials; a killed worker goes on."""
-    input:
-        unpack(training_data),
-    output:
-        "results/{experiment}/searches/{network}/workers/{worker}.json",
-    log:
-        "results/{experiment}/logs/search_worker/{network}.{worker}.log",
-    benchmark:
-        "results/{experiment}/benchmarks/search_worker/{network}.{worker}.tsv"
-    wildcard_constraints:
-        experiment="lens_finding",
-        network=one_of(FINDER["searches"]),
-        worker=r"\d+",
-    conda:
-        ROOT / "envs/train.yaml"
-    threads: 1
-    resources:
-        mem_mb=resources("train_network", "mem_mb"),
-        runtime=resources("train_network", "runtime"),
-    params:
-        settings=network_settings,
-        search=lambda wildcards: FINDER["searches"][wildcards.network],
-        seed=config["seed"],
-        # No outputs: workers share the first, and a killed job finds both when it starts again.
-        study="results/{experiment}/searches/{network}/study.db",
-        folder="results/{experiment}/searches/{network}/workers/{worker}",
-        code=code("learning/search.py", "experiments/{experiment}/network.py"),
-    script:
-        ROOT / "workflow/scripts/search_worker.py"
-
-
-rule summarise_search:
-    """Write the trials of a search as a table, and the settings of the best."""
-    input:
-        lambda wildcards: expand(
-            "results/{experiment}/searches/{network}/workers/{worker}.json",
-            worker=range(FINDER["searches"][wildcards.network]["workers"]),
-            **wildcards,
-        ),
-    output:
-        table="results/{experiment}/searches/{network}/trials.csv",
-        best="results/{experiment}/searches/{network}/best.yaml",
-    log:
-        "results/{experiment}/logs/summarise_search/{network}.log",
-    wildcard_constraints:
-        experiment="lens_finding",
-        network=one_of(FINDER["searches"]),
-    conda:
-        ROOT / "envs/train.yaml"
-    params:
-        study="results/{experiment}/searches/{network}/study.db",
-        code=code("learning/search.py"),
-    script:
-        ROOT / "workflow/scripts/summarise_search.py"

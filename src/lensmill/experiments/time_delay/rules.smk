@@ -4,13 +4,6 @@ Reads:  results/time_delay/data/, results/time_delay/scores/
 Writes: results/time_delay/hubble/{population}/
 """
 
-from lensmill.experiments.time_delay.settings import check_hubble, check_images
-
-try:
-    check_images(config["experiments"]["time_delay"])
-    check_hubble(config["experiments"]["time_delay"])
-except ValueError as error:
-    raise WorkflowError(str(error)) from None
 HUBBLE = config["experiments"]["time_delay"]["hubble"]
 
 # The population that stands for the family of lens models: the networks learn from it.
@@ -163,7 +156,7 @@ rule calibrate_hubble:
 rule measure_invariance:
     """Turn, mirror, move, relabel and scale the same lenses and compare a network's answers."""
     input:
-        unpack(test_data),
+        unpack(of_population(prediction_files)),
         model="results/{experiment}/networks/{network}/model.keras",
         training="results/{experiment}/networks/{network}/training.json",
     output:
@@ -172,13 +165,13 @@ rule measure_invariance:
         "results/{experiment}/logs/measure_invariance/{network}.{population}.log",
     wildcard_constraints:
         experiment="time_delay",
-        population=one_of(populations("systems")),
+        population=one_of(having("systems")("time_delay")),
     conda:
         ROOT / "envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=resources("evaluate_network", "mem_mb"),
-        runtime=resources("evaluate_network", "runtime"),
+        mem_mb=resources("predict_network", "mem_mb"),
+        runtime=resources("predict_network", "runtime"),
     params:
         settings=setting("evaluation"),
         seed=config["seed"],
