@@ -24,7 +24,7 @@ def test_the_digest_depends_on_the_modules():
 
 
 def test_a_module_that_is_not_there_has_no_digest():
-    with pytest.raises(ValueError, match="there is no pipeline/ingset.py"):
+    with pytest.raises(ValueError, match=r"there is no pipeline/ingset\.py"):
         digest("pipeline/ingset.py")
 
 

@@ -109,8 +109,9 @@ def predictions_of(experiment, network, population):
 
 def score_files(experiment, network, population):
     """Name the predictions that are scored, and the results that scoring takes beside them."""
-    files = {"predictions": predictions_of(experiment, network, population)}
     settings = chosen_network(experiment, network)
+    find(experiment, "populations", population)
+    files = {"predictions": predictions_of(experiment, network, population)}
     others = ask(experiment, "score_inputs", network, settings, population)
     return files | below(experiment, others)
 
