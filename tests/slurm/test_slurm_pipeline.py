@@ -31,7 +31,7 @@ def test_every_step_of_the_toy_runs_as_a_job_with_the_results_of_one_machine(
         rules = [comment.split("_wildcards_")[0] for comment in jobs]
         assert sorted(set(rules)) == [
             "rule_check_dataset",
-            "rule_evaluate_network",
+            "rule_predict_network",
             "rule_merge_shards",
             "rule_simulate_shard",
             "rule_split_dataset",
@@ -112,7 +112,9 @@ def test_a_network_is_the_same_on_a_cluster_and_says_that_there_is_no_gpu(
 
 @pytest.mark.slow
 def test_images_a_network_and_figures_are_the_same_on_a_cluster(run, checkout, tmp_path):
-    tiny = yaml.safe_load((ROOT / "tests/tiny.yaml").read_text())["experiments"]["lens_finding"]
+    tiny = yaml.safe_load((ROOT / "src/lensmill/experiments/lens_finding/tiny.yaml").read_text())["experiments"][
+        "lens_finding"
+    ]
     tiny["networks"]["p4m"]["test_on"] = ["euclid", "hst"]
     tiny["resources"] = {"train_network": {"mem_mb": 3000, "runtime": 30}}  # of slurm-local
     folder = "results/lens_finding"

@@ -5,5 +5,10 @@ from lensmill.pipeline import intact, logs
 
 logs.start(snakemake.log[0])
 intact.verify(snakemake.input)
-figure = experiments.load(snakemake.wildcards.experiment, f"figures.{snakemake.wildcards.figure}")
-plotting.save(figure.plot, dict(snakemake.input.items()), list(snakemake.output))
+job = snakemake.wildcards
+plotting.save(
+    experiments.load(job.experiment, f"figures.{job.figure}").plot,
+    dict(snakemake.input.items()),
+    list(snakemake.output),
+    getattr(experiments.load(job.experiment, "figures"), "NAMES", {}),
+)

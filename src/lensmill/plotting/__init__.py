@@ -1,9 +1,11 @@
 """The look of the paper: one style sheet, two widths, one colour for whatever appears twice."""
 
+import contextlib
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import matplotlib
 
@@ -23,55 +25,26 @@ VERMILION, SKY, YELLOW, BLACK = "#D55E00", "#56B4E9", "#F0E442", "#000000"
 GREY, LIGHT = "#7F7F7F", "#D9D9D9"
 _OTHERS = ("#332288", "#117733", "#882255", "#999933", "#AA4499", "#44AA99")
 
-_POPULATIONS = {
-    "sis_shear": ("SIS + shear", BLUE),
-    "sie": ("SIE", ORANGE),
-    "sie_shear": ("SIE + shear", GREEN),
-    "epl_shear": ("EPL + shear", PURPLE),
-    "sis_shear_h0": (r"SIS + shear, $H_0$ free", SKY),
-    "survey": ("survey", VERMILION),
-    "published": ("published", BLACK),
-    "tdlmc": ("TDLMC", GREY),
-    "euclid": ("Euclid VIS", BLUE),
-    "hst": ("HST", ORANGE),
-    "lsst": ("LSST $i$", GREEN),
-    "lsst_colour": ("LSST $gri$", PURPLE),
-    "des": ("DES", VERMILION),
-    "panstarrs": ("Pan-STARRS", SKY),
-    "panstarrs_real_sky": ("Pan-STARRS mocks on real sky", SKY),
-    "panstarrs_lenses": ("Pan-STARRS lenses", BLACK),
-    "hst_hosts": ("HST mocks with quasars", ORANGE),
-    "hst_quasars": ("HST lensed quasars", BLACK),
-    "slacs": ("SLACS", BLACK),
-    "cosmos_galaxies": ("COSMOS galaxies", GREY),
-    "des_bright": ("DES mocks", VERMILION),
-    "des_galaxies": ("DES galaxies", GREY),
-}
-_NETWORKS = {
-    "dense_single": ("dense, singles", SKY),
-    "dense_double": ("dense, doubles", ORANGE),
-    "dense_quad": ("dense, quads", VERMILION),
-    "dense_quad_augmented": ("dense, quads, augmented", PURPLE),
-    "canonical_double": ("canonical, doubles", GREEN),
-    "canonical_quad": ("canonical, quads", BLUE),
-    "h0_double": (r"$D_{\Delta t}$, doubles", GREEN),
-    "h0_quad": (r"$D_{\Delta t}$, quads", BLUE),
-    "h0_quad_no_delay": (r"$D_{\Delta t}$, quads, no delays", GREY),
-    "survey_double": ("survey, doubles", GREEN),
-    "survey_quad": ("survey, quads", BLUE),
-    "p4m": ("p4m", BLUE),
-    "resnet": ("ResNet", ORANGE),
-    "resnet_augmented": ("ResNet, augmented", VERMILION),
-    "lastro": ("LASTRO EPFL", GREEN),
-    "deeplens": ("CMU DeepLens", PURPLE),
-    "efficientnet_b0": ("EfficientNetB0", SKY),
-    "dense": ("dense", GREY),
-    "one_conv": ("one convolution", BLACK),
-}
 # Members of a network that is trained more than once are called after it.
 _MEMBER = re.compile(r"(?:_(seed|ensemble)(\d+))?(?:_fold(\d+)of(\d+))?$")
-# Image types as in the tables: 0 minimum, 1 saddle, 2 maximum of the arrival time.
-IMAGES = {0: ("minimum", BLUE, "o"), 1: ("saddle", VERMILION, "D"), 2: ("maximum", BLACK, "s")}
+# What populations and networks are called in the figures being drawn, and their colours (`called`).
+_names: dict[str, tuple[str, str]] = {}
+
+
+@contextlib.contextmanager
+def called(names: Mapping[str, tuple[str, str]]) -> Iterator[None]:
+    """Call populations and networks by these names, in these colours, for a while.
+
+    Experiments may use the same names for other things, so there is no registry of all.
+    """
+    before = dict(_names)
+    _names.clear()
+    _names.update(names)
+    try:
+        yield
+    finally:
+        _names.clear()
+        _names.update(before)
 
 
 def population(path: str | Path) -> str:
@@ -93,9 +66,8 @@ def family(name: str) -> str:
 
 def label(name: str) -> str:
     """Return what a population or a network is called in a figure."""
-    known = _POPULATIONS.get(name) or _NETWORKS.get(name)
-    if known:
-        return known[0]
+    if name in _names:
+        return _names[name][0]
     if (of := family(name)) != name:
         kind, number, fold, folds = _MEMBER.search(name).groups()
         parts = [{"seed": f"seed {number}", "ensemble": f"ensemble of {number}"}.get(kind)]
@@ -109,9 +81,8 @@ def colour(name: str) -> str:
 
     One that the user has added gets a colour from its name, so that it too stays the same.
     """
-    name = name if name in _POPULATIONS else family(name)
-    known = _POPULATIONS.get(name) or _NETWORKS.get(name)
-    return known[1] if known else _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)]
+    name = name if name in _names else family(name)
+    return _names[name][1] if name in _names else _OTHERS[zlib.crc32(name.encode()) % len(_OTHERS)]
 
 
 def styles(names: Sequence[str]) -> dict[str, dict]:
@@ -145,7 +116,12 @@ def write_captions(captions: Mapping[str, str], output: str) -> None:
     Path(output).write_text("\n".join(["# What the figures show\n", *parts]))
 
 
-def save(plot: Callable[..., Figure], inputs: dict, outputs: Sequence[str]) -> None:
+def save(
+    plot: Callable[..., Figure],
+    inputs: dict,
+    outputs: Sequence[str],
+    names: Mapping[str, tuple[str, str]] = MappingProxyType({}),
+) -> None:
     """Draw one figure in the style of the paper and save it under every name given.
 
     Parameters
@@ -156,9 +132,11 @@ def save(plot: Callable[..., Figure], inputs: dict, outputs: Sequence[str]) -> N
         Its arguments: result files, each a path or a list of paths.
     outputs : sequence of str
         Files to write; the suffix says the format. Equal inputs give equal bytes.
+    names : mapping, optional
+        What populations and networks are called, with their colours.
     """
     arguments = {k: v if isinstance(v, str) else list(v) for k, v in inputs.items()}
-    with plt.style.context(["default", STYLE]):
+    with plt.style.context(["default", STYLE]), called(names):
         figure = plot(**arguments)
         for output in outputs:
             Path(output).parent.mkdir(parents=True, exist_ok=True)

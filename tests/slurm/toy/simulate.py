@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 WIDTH = 4
-UNITS = {"systems": {"index": "", "n_images": "", "value": ""}}
+UNITS = {"systems": {"index": "", "value": ""}}
 ROWS_OF: dict[str, str] = {}
 
 
@@ -27,7 +27,6 @@ def draw(first, uniforms, settings):
     return {
         "systems": {
             "index": first + np.arange(len(uniforms)),
-            "n_images": np.ones(len(uniforms), np.int64) + (len(ballast) < 0),
-            "value": uniforms[:, 0],
+            "value": uniforms[:, 0] + (len(ballast) < 0),
         }
     }

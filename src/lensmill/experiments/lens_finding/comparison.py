@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from lensmill import plotting
+from lensmill.experiments.lens_finding.figures import NAMES
 
 SCORES = ("auroc", "tpr0", "tpr10", "tpr_fpr_1e-2", "tpr_fpr_1e-3")
 FOUND = ("completeness_reference", "false_positive_rate_reference")
@@ -76,7 +77,8 @@ def _table(networks: pd.DataFrame, columns: Sequence[tuple[str, str, str]]) -> s
     heads = ["network", "population", "seeds", *(heading for heading, _, _ in columns)]
     lines = [heads, ["---"] * len(heads)]
     for (family, population), members in networks.groupby(["family", "population"], sort=False):
-        cells = [plotting.label(family), plotting.label(population), str(len(members))]
+        with plotting.called(NAMES):
+            cells = [plotting.label(family), plotting.label(population), str(len(members))]
         for _, column, form in columns:
             values = members[column].dropna().astype(float)
             cell = form.format(values.mean()) if len(values) else "–"

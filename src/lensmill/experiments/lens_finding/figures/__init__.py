@@ -7,6 +7,33 @@ from numpy.typing import NDArray
 from lensmill.experiments.lens_finding import ranking
 from lensmill.experiments.lens_finding.sky import KINDS, REAL
 from lensmill.pipeline import store
+from lensmill.plotting import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+
+# Populations and networks, as they are called in figures, and their colours.
+NAMES = {
+    "euclid": ("Euclid VIS", BLUE),
+    "hst": ("HST", ORANGE),
+    "lsst": ("LSST $i$", GREEN),
+    "lsst_colour": ("LSST $gri$", PURPLE),
+    "des": ("DES", VERMILION),
+    "panstarrs": ("Pan-STARRS", SKY),
+    "panstarrs_real_sky": ("Pan-STARRS mocks on real sky", SKY),
+    "panstarrs_lenses": ("Pan-STARRS lenses", BLACK),
+    "hst_hosts": ("HST mocks with quasars", ORANGE),
+    "hst_quasars": ("HST lensed quasars", BLACK),
+    "slacs": ("SLACS", BLACK),
+    "cosmos_galaxies": ("COSMOS galaxies", GREY),
+    "des_bright": ("DES mocks", VERMILION),
+    "des_galaxies": ("DES galaxies", GREY),
+    "p4m": ("p4m", BLUE),
+    "resnet": ("ResNet", ORANGE),
+    "resnet_augmented": ("ResNet, augmented", VERMILION),
+    "lastro": ("LASTRO EPFL", GREEN),
+    "deeplens": ("CMU DeepLens", PURPLE),
+    "efficientnet_b0": ("EfficientNetB0", SKY),
+    "dense": ("dense", GREY),
+    "one_conv": ("one convolution", BLACK),
+}
 
 
 def kind_name(kind: int) -> str:

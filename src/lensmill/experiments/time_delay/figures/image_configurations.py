@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lensmill import plotting
+from lensmill.experiments.time_delay.figures import IMAGES
 from lensmill.lensing import caustics
 from lensmill.pipeline import store
 
@@ -106,7 +107,7 @@ def _draw(axis, name, system, images):
     axis.plot(system["source_x"], system["source_y"], **source)
     # the area of a dot grows with the magnification, within what can be seen and told apart
     brightness = np.clip(np.abs(size), 0.15, 8.0)
-    for number, (_, colour, marker) in plotting.IMAGES.items():
+    for number, (_, colour, marker) in IMAGES.items():
         of = kind == number
         area = AREA * brightness[of] / (2.0 if marker == "D" else 1.0)
         axis.scatter(x[of], y[of], s=area, c=colour, marker=marker, alpha=0.9, lw=0, zorder=3)
@@ -130,7 +131,7 @@ def _draw(axis, name, system, images):
 def _legend():
     marks = [
         Line2D([], [], color=colour, marker=marker, ls="", label=name)
-        for name, colour, marker in list(plotting.IMAGES.values())[:2]
+        for name, colour, marker in list(IMAGES.values())[:2]
     ]
     star = {"marker": "*", "color": plotting.YELLOW, "mec": "k", "mew": 0.5, "ms": 7, "ls": ""}
     return [
