@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ingested import complete
 
 from lensmill import experiments
 from lensmill.cutouts import ingest as cutouts
@@ -17,7 +18,7 @@ def read(path, tmp_path, observation="euclid_vis", wanted=None, **settings):
         chosen = chosen | {"bands": dict.fromkeys(wanted, next(iter(chosen["bands"].values())))}
     output = tmp_path / "dataset.h5"
     settings |= {"observation": chosen}
-    cutouts.ingest(path, output, "case", "lens_finding", settings)
+    cutouts.ingest(path, output, "case", "lens_finding", complete(settings))
     refused = store.read(output, "refused")
     reasons = dict(zip(refused["file"], refused["reason"], strict=True))
     return store.read(output, "systems"), store.read(output, "cutouts")["pixels"], reasons

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 from astropy.io import fits
+from ingested import complete
 
 from lensmill import experiments
 from lensmill.cutouts import checks as cutout_checks
@@ -169,7 +170,7 @@ def frames(folder, n=5, side=40):
 def ingested(tmp_path, name, table, **settings):
     output = str(tmp_path / f"{name}.h5")
     settings = {"format": "table", "pixel_scale": 0.25, "observation": OBSERVATION} | settings
-    cutouts.ingest(table, output, name, "lens_finding", settings)
+    cutouts.ingest(table, output, name, "lens_finding", complete(settings))
     return output
 
 

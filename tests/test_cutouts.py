@@ -14,8 +14,8 @@ import pytest
 import yaml
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
+from ingested import complete
 
-from lensmill.cutouts import checks as cutout_checks
 from lensmill.cutouts import files as cutout_files
 from lensmill.cutouts import ingest as cutouts
 from lensmill.cutouts import layouts as cutout_layouts
@@ -45,7 +45,7 @@ def write(path, pixels, scale=0.1, **cards):
 def ingest(path, tmp_path, **settings):
     output = tmp_path / "dataset.h5"
     settings = {"observation": OBSERVATION} | settings
-    cutouts.ingest(path, output, "mine", "lens_finding", settings)
+    cutouts.ingest(path, output, "mine", "lens_finding", complete(settings))
     facts = store.attributes(output)
     systems, refused = store.read(output, "systems"), store.read(output, "refused")
     assert facts["candidates"] == len(systems["index"]) + len(refused["file"])
@@ -549,7 +549,7 @@ def test_the_corners_of_an_image_are_pieces_of_sky_of_their_own(tmp_path):
     observation = {"pixel_scale": 0.2, "size": 16, "bands": {"i": {}}}
     settings = {"format": "npy", "labels": {"sky": 0}, "pixel_scale": 0.2, "place": "corners"}
     settings["observation"] = observation
-    cutouts.ingest(tmp_path, tmp_path / "out.h5", "sky", "lens_finding", settings)
+    cutouts.ingest(tmp_path, tmp_path / "out.h5", "sky", "lens_finding", complete(settings))
     pixels = store.memmap(tmp_path / "out.h5", "cutouts", "pixels")
     assert pixels.shape == (4, 16, 16, 1) and np.abs(pixels).max() < 10
     assert (
@@ -734,10 +734,12 @@ def test_a_large_file_that_is_mapped_gives_what_a_whole_one_does(tmp_path, monke
 
 PEAK = """
 import resource, sys
+from lensmill import experiments
 from lensmill.cutouts import ingest as cutouts
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 observation = {"pixel_scale": 0.1, "size": 101, "bands": ["VIS"]}
-settings = {"format": "classes", "observation": observation}
+settings = {"ingest": "", "format": "classes", "observation": observation}
+settings = experiments.population_settings("lens_finding", settings)
 cutouts.ingest(sys.argv[1], sys.argv[2], "mosaic", "lens_finding", settings)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e6)
 """
@@ -781,17 +783,14 @@ def test_the_guide_has_every_setting_with_its_default():
         defaults = [value.strip("` ") for value in values.split(",")]
         for name, value in zip(re.findall("`(.*?)`", names), defaults, strict=False):
             listed[name] = yaml.safe_load(value)
-    expected = cutouts.DEFAULTS | {
-        "max_metadata_auroc": cutout_checks.MAX_METADATA_AUROC,
-        "max_image_auroc": cutout_checks.MAX_IMAGE_AUROC,
-        "min_class_fraction": cutout_checks.MIN_CLASS_FRACTION,
-    }
+    expected = complete({})
+    del expected["ingest"]
     assert {name: listed[name] for name in expected} == expected
 
 
 def test_the_examples_of_the_guide_are_settings():
     text = (Path(__file__).parents[1] / "docs/survey_images.md").read_text()
-    known = {*cutouts.DEFAULTS, "ingest", "format", "observation"}
+    known = {*complete({}), "format", "observation"}
     seen = 0
     for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL):
         found = yaml.safe_load(block)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from astropy.io import fits
+from ingested import complete
 from sklearn.metrics import roc_auc_score
 
 from lensmill.cutouts import checks as cutout_checks
@@ -263,11 +264,11 @@ def test_an_ingested_folder_passes_its_checks_and_copies_in_it_do_not(tmp_path):
         "observation": {"pixel_scale": 0.2, "size": SIZE, "bands": ["i"]},
     }
     output = str(tmp_path / "dataset.h5")
-    cutouts.ingest(tmp_path / "in", output, "mine", "lens_finding", settings)
+    cutouts.ingest(tmp_path / "in", output, "mine", "lens_finding", complete(settings))
     assert failed(cutout_checks.check(output, settings)) == set()
     fits.writeto(tmp_path / "in/other/copy.fits.gz", pixels)  # of an image in `other`
     fits.writeto(tmp_path / "in/lens/copy.fits", pixels)
-    cutouts.ingest(tmp_path / "in", output, "mine", "lens_finding", settings)
+    cutouts.ingest(tmp_path / "in", output, "mine", "lens_finding", complete(settings))
     found = cutout_checks.check(output, settings)
     assert failed(found) == {"no duplicates", "one label per image"}
     assert "2 of 8 images occur twice" in sentence(found, "no duplicates")

@@ -9,6 +9,7 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.nddata import Cutout2D
 from astropy.wcs import WCS
+from ingested import complete
 
 from lensmill.cutouts import headers as cutout_wcs
 from lensmill.cutouts import ingest as cutouts
@@ -68,7 +69,7 @@ def ingest(path, tmp_path, **settings):
     """Return systems, pixels, and what is said of refused files and of used ones."""
     output = tmp_path / "dataset.h5"
     settings = {"observation": ONE, "format": "classes", "max_masked_fraction": 1.0} | settings
-    cutouts.ingest(path, output, "mine", "lens_finding", settings)
+    cutouts.ingest(path, output, "mine", "lens_finding", complete(settings))
     said = [store.read(output, name) for name in ("refused", "notes")]
     refused, notes = (dict(zip(s["file"], s["reason"], strict=True)) for s in said)
     return store.read(output, "systems"), store.memmap(output, "cutouts", "pixels"), refused, notes

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import yaml
 from astropy.io import fits
+from ingested import complete
 
 from lensmill.cutouts import checks as cutout_checks
 from lensmill.cutouts import ingest as cutouts
@@ -19,7 +20,7 @@ def observation(pixel_scale, size, bands):
 
 def ingest(path, tmp_path, **settings):
     output = tmp_path / "dataset.h5"
-    cutouts.ingest(path, output, "real", "lens_finding", settings)
+    cutouts.ingest(path, output, "real", "lens_finding", complete(settings))
     found = cutout_checks.check(str(output), settings)
     assert [each["sentence"] for each in found["checks"] if each["passed"] is False] == []
     refused = store.read(output, "refused")
@@ -260,7 +261,7 @@ def test_lenses_of_one_survey_beside_galaxies_of_another_are_called_a_leak(share
         "observation": observation(0.263, 80, "i"),
     }
     output = str(tmp_path / "both.h5")
-    cutouts.ingest(tmp_path / "both.csv", output, "both", "lens_finding", settings)
+    cutouts.ingest(tmp_path / "both.csv", output, "both", "lens_finding", complete(settings))
     found = cutout_checks.check(output, settings)
     results = {each["name"]: each for each in found["checks"]}
     assert [name for name, each in results.items() if each["passed"] is False] == ["leaky columns"]

@@ -7,7 +7,7 @@ from scipy.stats import kstest
 
 from lensmill import experiments
 from lensmill.pipeline import names, priors, scalars
-from lensmill.pipeline.settings import check_experiment, keep, refuse_prior, refuse_unknown
+from lensmill.pipeline.settings import keep, refuse_prior, refuse_unknown
 
 SCHEMA = {
     "properties": {
@@ -32,20 +32,27 @@ def test_names_of_the_users_choice_pass():
     refuse_unknown({"populations": {"mine": {"systems": 3}}}, SCHEMA, "e")
 
 
+SEARCH = {"space": {"widht": ["choice", 1]}, "trials": 1, "workers": 1}
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
         ({"comparison": ["p4n"]}, r"comparison: 'p4n' does not exist; did you mean 'p4m'"),
-        ({"searches": {"p4n": {"space": {}}}}, r"searches: 'p4n' does not exist; .*'p4m'"),
-        ({"searches": {"p4m": {"space": {"widht": []}}}}, r"p4m\.space: 'widht' .*'width'"),
+        (
+            {"searches": {"p4n": {"space": {}, "trials": 1, "workers": 1}}},
+            r"searches: 'p4n' does not exist; .*'p4m'",
+        ),
+        (
+            {"searches": {"p4m": {"space": {"widht": ["choice", 1]}, "trials": 1, "workers": 1}}},
+            r"p4m\.space: 'widht' .*'width'",
+        ),
     ],
 )
 def test_a_name_that_refers_to_nothing_is_refused(changed, said):
-    settings = experiments.defaults("lens_finding")
-    schema = experiments.schema("lens_finding")
-    check_experiment(settings, schema, "experiments.lens_finding")
+    settings = experiments.written("lens_finding")
     with pytest.raises(ValueError, match=said):
-        check_experiment(settings | changed, schema, "experiments.lens_finding")
+        experiments.check("lens_finding", settings | changed)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +72,7 @@ def test_a_name_that_refers_to_nothing_is_refused(changed, said):
 )
 def test_a_bad_prior_is_refused_with_the_reason(prior, said):
     with pytest.raises(ValueError, match=said):
-        refuse_prior(prior, (0, 1), "priors.p.q")
+        refuse_prior(prior, (0, 1))
 
 
 PRIORS = [
@@ -113,7 +120,7 @@ def test_a_prior_stays_finite_at_the_ends_of_the_unit_interval():
 
 def finder(**changed):
     """Return the settings of lens finding with a population `mine` of another observation."""
-    settings = experiments.defaults("lens_finding")
+    settings = experiments.written("lens_finding")
     observation = settings["observations"]["lsst_gri"] | changed
     settings["observations"]["mine"] = observation
     settings["populations"]["mine"] = {
@@ -144,23 +151,13 @@ def bands(*names):
     ],
 )
 def test_images_that_a_network_cannot_be_shown_are_refused_at_the_start(changed, said):
-    schema = experiments.schema("lens_finding")
     with pytest.raises(ValueError, match=said):
-        check_experiment(finder(**changed), schema, "experiments.lens_finding")
+        experiments.check("lens_finding", finder(**changed))
 
 
 @pytest.mark.parametrize("changed", [{"pixel_scale": 0.1}, {"bands": bands("u", "v", "w")}])
 def test_a_network_may_meet_other_pixels_and_other_filters(changed):
-    schema = experiments.schema("lens_finding")
-    check_experiment(finder(**changed), schema, "experiments.lens_finding")
-
-
-def test_a_table_and_images_do_not_go_together():
-    settings = finder()
-    settings["populations"]["catalogue"] = {"ingest": "quasars.csv"}
-    settings["networks"]["p4m"]["test_on"] = ["catalogue"]
-    with pytest.raises(ValueError, match="'catalogue' is a table of systems and 'lsst' are images"):
-        check_experiment(settings, experiments.schema("lens_finding"), "experiments.lens_finding")
+    experiments.check("lens_finding", finder(**changed))
 
 
 def test_sky_of_other_pixels_is_refused_as_a_background():
@@ -168,7 +165,7 @@ def test_sky_of_other_pixels_is_refused_as_a_background():
     settings["populations"]["lsst"]["background"] = "mine"
     settings["networks"]["p4m"]["test_on"] = ["lsst"]
     with pytest.raises(ValueError, match=r"lsst\.background: .* pixels of 0\.25 arcsec instead"):
-        check_experiment(settings, experiments.schema("lens_finding"), "experiments.lens_finding")
+        experiments.check("lens_finding", settings)
 
 
 def test_the_kept_configuration_can_be_given_again_whatever_yaml_makes_of_its_words(tmp_path):

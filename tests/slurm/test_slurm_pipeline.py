@@ -13,6 +13,7 @@ TINY = {
     "shard_size": 100,
     "populations": {"sis_shear": {"systems": 250}},
 }
+TINY_FINDER = ROOT / "src/lensmill/experiments/lens_finding/tiny.yaml"
 TARGETS = [
     "results/time_delay/data/sis_shear/split.h5",
     "results/time_delay/data/published/checks.json",
@@ -112,9 +113,9 @@ def test_a_network_is_the_same_on_a_cluster_and_says_that_there_is_no_gpu(
 
 @pytest.mark.slow
 def test_images_a_network_and_figures_are_the_same_on_a_cluster(run, checkout, tmp_path):
-    tiny = yaml.safe_load((ROOT / "src/lensmill/experiments/lens_finding/tiny.yaml").read_text())["experiments"][
-        "lens_finding"
-    ]
+    tiny = yaml.safe_load((ROOT / "src/lensmill/experiments/lens_finding/tiny.yaml").read_text())[
+        "experiments"
+    ]["lens_finding"]
     tiny["networks"]["p4m"]["test_on"] = ["euclid", "hst"]
     tiny["resources"] = {"train_network": {"mem_mb": 3000, "runtime": 30}}  # of slurm-local
     folder = "results/lens_finding"

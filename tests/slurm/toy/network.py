@@ -44,4 +44,6 @@ def load(model, training, threads=1):
 def predict(network, dataset, split, settings, seed, output, name, population):
     """Predict that number, whatever there is."""
     facts = {"network": name, "population": population}
-    store.write(output, {"systems": {"value": np.array([network])}}, {"systems": {"value": ""}}, facts)
+    store.write(
+        output, {"systems": {"value": np.array([network])}}, {"systems": {"value": ""}}, facts
+    )
