@@ -1,5 +1,9 @@
 """The contract every experiment folder must meet; new folders are found by name."""
 
+import inspect
+import os
+import subprocess
+import sys
 from importlib.util import find_spec
 
 import numpy as np
@@ -36,11 +40,131 @@ def draw(simulator, settings, name, population, first, count, seed=1):
     return simulator.draw(first, numbers, checked.population(settings, population))
 
 
-def test_the_defaults_meet_their_schema(name, settings):
+# Functions by module, with the arguments that they must take; those of `OPTIONAL` may be missing.
+FUNCTIONS = {
+    "simulate": {"draw": ["first", "uniforms", "settings"], "attributes": ["settings"]},
+    "ingest": {
+        "ingest": ["source", "output", "population", "experiment", "settings"],
+        "list_files": ["source", "output", "settings"],
+    },
+    "check": {"check": ["dataset", "settings"]},
+    "network": {
+        "train": [
+            *("dataset", "split", "settings", "seed", "threads"),
+            *("model", "history", "training", "checkpoints", "watch"),
+        ],
+        "load": ["model", "training", "threads"],
+        "predict": [
+            *("network", "dataset", "split", "settings", "seed", "output", "name", "population"),
+        ],
+    },
+    "score": {
+        "score": ["predictions", "settings", "seed", "output"],
+        "combine": ["members", "output", "network"],
+    },
+    "settings": {
+        "check": ["settings", "where"],
+        "refuse_unlike": ["settings", "trained_on", "population", "where"],
+        "suffix": ["network"],
+        "source_files": ["population", "source"],
+        "simulation_inputs": ["settings", "population"],
+        "check_settings": ["settings", "population"],
+        "prediction_inputs": ["settings", "network", "population"],
+        "score_inputs": ["settings", "name", "network", "population"],
+    },
+}
+OPTIONAL = {"simulate": {"attributes"}, "ingest": {"list_files"}, "score": {"combine"}}
+OPTIONAL["settings"] = set(FUNCTIONS["settings"])
+
+
+def modules(name, settings):
+    """List the modules that an experiment must have, given its populations and networks."""
+    populations = settings["populations"].values()
+    yield from ["check", "network", "score"] if settings["networks"] else ["check"]
+    yield from (
+        module
+        for module, key in (("simulate", "systems"), ("ingest", "ingest"))
+        if any(key in p for p in populations)
+    )
+    if (experiments.FOLDER / name / "settings.py").exists():
+        yield "settings"
+
+
+def test_the_functions_take_what_the_rules_give(name, settings):
+    for module in modules(name, settings):
+        part = experiments.load(name, module)
+        for function, wanted in FUNCTIONS[module].items():
+            if not hasattr(part, function):
+                assert function in OPTIONAL.get(module, ()), (module, function)
+                continue
+            signature = inspect.signature(getattr(part, function))
+            assert [*signature.parameters][: len(wanted)] == wanted, (module, function)
+            assert getattr(part, function).__doc__, (module, function)
+
+
+def test_an_ensemble_can_be_asked_for_where_networks_are_combined(name, settings):
+    if settings["networks"]:
+        keys = experiments.schema(name)["$defs"]["network"]["properties"]
+        assert ("seeds" in keys) == experiments.offers(name, "score", "combine")
+
+
+def test_the_defaults_are_permitted_and_choose_what_the_schema_knows(name):
+    chosen = experiments.check(name, experiments.written(name))
+    assert chosen == experiments.defaults(name)
+    Draft202012Validator.check_schema(experiments.schema(name))
+
+
+def keys(schema, root, where=""):
+    """Yield every key of a schema, at any depth, once."""
+    for key, of in schema.get("properties", {}).items():
+        yield f"{where}.{key}", of
+        if "$ref" not in of:
+            yield from keys(of, root, f"{where}.{key}")
+    for name, definition in schema.get("$defs", {}).items():
+        yield from keys(definition, root, name)
+
+
+def test_every_setting_is_described_and_its_default_permitted(name):
     schema = experiments.schema(name)
-    checked.refuse_unknown(settings, schema, name)
-    Draft202012Validator(schema).validate(settings)
-    checked.check_experiment(settings, schema, name)
+    for where, of in keys(schema, schema):
+        assert of.get("description") or "$ref" in of, where
+        Unit(of.get("unit", ""))
+        values = [of["default"]] if "default" in of else []
+        values += of.get("default_by", {}) and [
+            value for by in of["default_by"].values() for value in by.values()
+        ]
+        for value in values:
+            Draft202012Validator({**of, "$defs": schema["$defs"]}).validate(value)
+
+
+def test_look_ups_import_no_library(name):
+    program = "import sys; from lensmill import experiments; "
+    program += f"experiments.check({name!r}, experiments.written({name!r})); "
+    program += "print(*{'numpy', 'scipy', 'pandas', 'keras', 'astropy'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(experiments.FOLDER.parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == ""
+
+
+def test_scoring_and_figures_import_no_deep_learning_library(name, settings):
+    program = "import sys; from lensmill import experiments; "
+    parts = ["score"] * bool(settings["networks"])
+    parts += [f"figures.{figure}" for figure in settings["figures"]]
+    program += "".join(f"experiments.load({name!r}, {part!r}); " for part in parts)
+    program += "print(*{'keras', 'tensorflow'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(experiments.FOLDER.parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == ""
 
 
 def test_every_population_has_the_asked_number_of_finite_systems(name, settings, simulator):

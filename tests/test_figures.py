@@ -107,7 +107,8 @@ def test_a_training_history_says_which_line_is_which_and_how_long_each_took(tmp_
         rows = "".join(f"{i},{1 / (i + 1)},{2 / (i + 1)},{seconds}\n" for i in range(4))
         paths[-1].write_text(f"epoch,loss,val_loss,seconds\n{rows}")
     plot = experiments.load("time_delay", "figures.training_history").plot
-    figure = plot([str(paths[0])], [str(paths[1])])
+    with plotting.called(experiments.load("time_delay", "figures").NAMES):
+        figure = plot([str(paths[0])], [str(paths[1])])
     assert {"training", "validation", "epoch that is kept"} < _texts(figure)
     assert "dense, quads (4 s)" in _texts(figure)
     assert any(text.endswith("(10 s)") for text in _texts(figure))
@@ -143,7 +144,15 @@ def test_the_shades_of_the_gap_between_populations_have_a_bar(tmp_path):
 def test_what_the_user_adds_has_a_colour_and_a_name_of_its_own():
     assert plotting.label("my_population") == "my population"
     assert plotting.colour("my_population") == plotting.colour("my_population")
-    assert plotting.colour("sie") != plotting.colour("sie_shear")
+    assert plotting.colour("sie_h0") != plotting.colour("sie_shear")
+
+
+def test_names_are_those_of_one_experiment_while_its_figure_is_drawn():
+    with plotting.called({"hst": ("HST", plotting.ORANGE)}):
+        with plotting.called({"hst": ("Hubble", plotting.BLUE)}):
+            assert (plotting.label("hst"), plotting.colour("hst")) == ("Hubble", plotting.BLUE)
+        assert plotting.label("hst_seed3") == "HST, seed 3"
+    assert plotting.label("hst") == "hst"
 
 
 def test_results_are_told_apart_by_their_folders():

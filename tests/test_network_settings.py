@@ -86,15 +86,15 @@ def test_what_a_network_would_ignore_is_refused_by_name(experiment, network, sai
 
 
 def test_images_too_small_for_an_architecture_are_refused():
-    small = {"observation": "hst_f814w_small"}
-    mine = MINE | {"architecture": "efficientnet_b0"}
-    said = (
-        r"'euclid' are 30 x 30 pixels, too small for .* 'efficientnet_b0', which needs 32 .*, or "
-    )
+    small = experiments.written("lens_finding")["populations"]["hst"]
+    small["observation"] = "hst_f814w_small"
+    mine = {"train_on": "small", "test_on": ["small"], "architecture": "efficientnet_b0"}
+    changed = {"populations": {"small": small}, "networks": {"mine": mine}}
+    said = r"'small' are 30 x 30 pixels, too small for .* 'efficientnet_b0', which needs 32 .*, or "
     with pytest.raises(ValueError, match=said + "choose p4m, resnet, lastro"):
-        check("lens_finding", {"populations": {"euclid": small}, "networks": {"mine": mine}})
+        check("lens_finding", changed)
     mine["architecture"] = "lastro"
-    check("lens_finding", {"populations": {"euclid": small}, "networks": {"mine": mine}})
+    check("lens_finding", changed)
 
 
 def test_a_setting_that_a_default_network_has_is_left_out_by_null():
