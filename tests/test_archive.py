@@ -94,7 +94,7 @@ def test_a_score_may_differ_within_its_tolerance_and_not_beyond(bundle, results)
 
 
 def test_of_a_lens_finder_its_auroc_is_compared_and_not_the_time_that_it_took(results, tmp_path):
-    path = results / "toy/scores/finder/images/scores.json"
+    path = results / "lens_finding/scores/finder/images/scores.json"
     path.parent.mkdir(parents=True)
     scores = {"network": "finder", "population": "images", "systems": 2000, "auroc": 0.95}
     scores |= {"auroc_error": 0.004, "tpr0": 0.1, "calibration_error": None, "train_seconds": 60}
@@ -202,8 +202,9 @@ def real(results, tmp_path):
         "numbers": {"family": "sie", "prior": "flat", "systems": 3},
         "quasars": {"ingest": str(table)},
         "images": {"ingest": str(tmp_path / "mine/images.csv"), "format": "table"},
-        "challenge": {"ingest": str(tmp_path / "mine"), "format": "bologna", "labels": "truth.csv"},
     }
+    challenge = {"ingest": str(tmp_path / "mine"), "format": "bologna", "labels": "truth.csv"}
+    config["experiments"]["lens_finding"] = {"populations": {"challenge": challenge}}
     toy["networks"] = {"net": {"train_on": "numbers", "test_on": ["numbers"], "epochs": 3}}
     toy["networks"]["net"]["patience"] = None  # left out
     settings.keep(config, results / "configurations")
@@ -214,8 +215,9 @@ def real(results, tmp_path):
     dataset(results / "toy/data/quasars/dataset.h5", [1], settings=columns, **source)
     stored = json.dumps(toy["populations"]["images"] | {"fill": "sky"})
     dataset(results / "toy/data/images/dataset.h5", [1], settings=stored, source="images.csv")
-    stored = json.dumps(toy["populations"]["challenge"])
-    dataset(results / "toy/data/challenge/dataset.h5", [1], settings=stored, source="mine")
+    stored = json.dumps(challenge)
+    path = results / "lens_finding/data/challenge/dataset.h5"
+    dataset(path, [1], settings=stored, source="mine")
     (results / "toy/data/images/files.json").write_text(json.dumps([str(image)]))
     network(results, "net_seed2", epochs=3, patience=0, seed=2)
     return results

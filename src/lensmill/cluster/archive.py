@@ -27,6 +27,7 @@ from typing import Any
 
 import yaml
 
+from lensmill import experiments
 from lensmill.pipeline import intact, names, provenance, settings, store
 
 ROOT = provenance.PACKAGE.parents[1]
@@ -36,10 +37,18 @@ MANIFEST = "manifest.json"
 SOURCES = ("config.yaml", "configs/*.yaml", "requirements.txt", "envs/*.yaml")
 SOURCES += ("profiles/*/config.yaml", "src/lensmill/experiments/*/defaults.yaml")
 SOURCES += ("data/*.ecsv", "data/*.md")
-RESULTS = ("*/scores/*.csv", "*/scores/*/*/scores.json", "*/data/*/checks.json", "*/figures/*")
-RESULTS += ("*/networks/*/training.json", "*/networks/*/history.csv", "*/networks/*/model.keras")
-RESULTS += ("*/hubble/*.json", "*/hubble/*/*.json", "*/hubble/*/*.ecsv")
-RESULTS += ("*/scores/*/*/rotation.json", "*/searches/*/trials.csv", "*/searches/*/best.yaml")
+KEPT = (".json", ".csv", ".ecsv", ".md", ".yaml", ".pdf", ".png", ".keras", ".skops")
+# Parts of what is in a results folder that say nothing of the result, or hang on the machine.
+LEFT_OUT = {
+    "configurations",
+    "logs",
+    "benchmarks",
+    "shards",
+    "checkpoints",
+    "tensorboard",
+    "workers",
+}
+LEFT_OUT |= {"export", "files.json"}
 CONFIGURATIONS = "configurations/*.yaml"  # what `settings.keep` wrote, in the folder of results
 DATA = ("*/data/*/dataset.h5", "*/data/*/split.h5")  # compared by digest
 
@@ -48,16 +57,17 @@ DATA = ("*/data/*/dataset.h5", "*/data/*/split.h5")  # compared by digest
 RELATIVE = 0.10  # of errors (mse, mae, scatter) and of the scatter, for a bias
 COVERAGE = 0.02  # absolute, of a coverage and its error; for few systems 1.5 of them
 NO_SCORE = ("network", "population", "images", "systems", "seconds")
-# Of a lens finder, what does not hang on the few false alarms that a threshold lets through: one
-# network, trained with its sums in another order, found 0.28 instead of 0.44 of the lenses at ten
-# false alarms, and its AUROC was 0.008 lower.
-FINDER = ("auroc", "calibration_error", "ideal_auroc", "ideal_completeness")
-AUROC = 0.02  # absolute, of these; where there are few systems, the error of the AUROC
 
 
 def _found(folder: Path, patterns: tuple[str, ...]) -> list[str]:
     paths = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
     return sorted({path.relative_to(folder).as_posix() for path in paths})
+
+
+def _results(folder: Path) -> list[str]:
+    """List the results that are copied: of every experiment all tables, figures and models."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix in KEPT)
+    return sorted(p.as_posix() for p in paths if p.parts[1:] and not LEFT_OUT & {*p.parts})
 
 
 def manifest(root: Path, results: Path) -> dict[str, Any]:
@@ -111,7 +121,7 @@ def make(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> di
         raise FileNotFoundError(f"no data sets below {results.resolve()}: run the workflow first")
     if damaged := [*_damaged(about["data"])]:
         raise ValueError("\n".join(damaged))
-    files = {f"results/{name}": results / name for name in _found(results, RESULTS)}
+    files = {f"results/{name}": results / name for name in _results(results)}
     intact.verify(files.values())
     files |= {f"checkout/{name}": root / name for name in _found(root, SOURCES)}
     files |= _explain(about, root, results)
@@ -155,8 +165,10 @@ def _explain(about: dict[str, Any], root: Path, results: Path) -> dict[str, Path
         chosen = configurations[path]["experiments"][experiment]["populations"][population]
         if "ingest" not in chosen:
             continue
-        given, labels = chosen["ingest"], chosen.get("labels")
+        given = chosen["ingest"]
         source = Path(given) if Path(given).exists() else root / given
+        look_up = experiments.look_up(experiment, "source_files")
+        others = [Path(path) for path in look_up(chosen, str(source))[1:]]
         if source.is_file():
             files[f"inputs/{_inside(given)}"] = source
             there = provenance.source(source)["source_digest"]
@@ -164,8 +176,9 @@ def _explain(about: dict[str, Any], root: Path, results: Path) -> dict[str, Path
                 unexplained[name] = f"{given} has changed since it was read; run again"
         elif not source.exists():
             unexplained[name] = f"{given}, which it was read from, is not there any more"
-        elif isinstance(labels, str) and (source / labels).is_file():  # a table among the images
-            files[f"inputs/{_inside(given)}/{_inside(labels)}"] = source / labels
+        for path in filter(Path.is_file, others):  # a table among the images
+            within = path.relative_to(source).as_posix() if path.is_relative_to(source) else path
+            files[f"inputs/{_inside(given)}/{_inside(str(within))}"] = path
         listed = (results / name).with_name("files.json")
         if listed.exists():
             images[name] = _images(json.loads(listed.read_text()), source)
@@ -191,8 +204,9 @@ def _makes(whole: Mapping, experiment: str, population: str, facts: Mapping) -> 
         wanted = settings.population(chosen, population)
     except KeyError:
         return False
-    if "background" in wanted:
-        wanted["background"] = f"results/{experiment}/data/{wanted['background']}/dataset.h5"
+    if experiment in experiments.NAMES and "ingest" not in wanted:
+        inputs = experiments.look_up(experiment, "simulation_inputs")(chosen, population)
+        wanted |= {name: f"results/{experiment}/{path}" for name, path in inputs.items()}
     stored = json.loads(facts["settings"])
     if "ingest" in wanted and Path(wanted["ingest"]).name != facts.get("source"):
         return False
@@ -206,7 +220,7 @@ def _makes(whole: Mapping, experiment: str, population: str, facts: Mapping) -> 
 def _trains(whole: Mapping, experiment: str, network: str, facts: Mapping) -> bool:
     """Say whether a run with this configuration trains a network with these facts."""
     chosen = whole["experiments"].get(experiment, {})
-    name = re.sub(r"(_seed\d+)?(_fold\d+of\d+)?$", "", network)
+    name, _ = names.member(network)
     networks = chosen.get("networks", {})
     wanted = networks.get(network) or networks.get(name)
     wanted = {k: v for k, v in (wanted or {}).items() if v is not None}  # null: left out
@@ -331,12 +345,17 @@ def _scores(files: Mapping[str, bytes], results: Path) -> Iterator[str]:
         if not name.endswith("/scores.json"):
             continue
         now = json.loads((results / name.removeprefix("results/")).read_text())
-        yield from _compare(json.loads(content), now, name)
+        experiment = name.split("/")[1]
+        known = experiment in experiments.NAMES
+        absolute = experiments.look_up(experiment, "TOLERANCES") if known else {}
+        yield from _compare(json.loads(content), now, name, absolute)
 
 
-def _compare(then: Mapping[str, Any], now: Mapping[str, Any], name: str) -> Iterator[str]:
+def _compare(
+    then: Mapping[str, Any], now: Mapping[str, Any], name: str, absolute: Mapping[str, float]
+) -> Iterator[str]:
     few = 1.5 / max(then.get("systems", 1), 1)
-    whole = {key: then.get(key) for key in FINDER} if "auroc" in then else then
+    whole = {key: then.get(key) for key in absolute} if absolute else then
     groups = {"": whole, **{f"{name}: ": t for name, t in then.get("targets", {}).items() if t}}
     for label, numbers in groups.items():
         others = now if not label else now.get("targets", {}).get(label[:-2]) or {}
@@ -347,8 +366,8 @@ def _compare(then: Mapping[str, Any], now: Mapping[str, Any], name: str) -> Iter
             if not isinstance(other, int | float):
                 yield f"{name}: {label}{key} was {value:.4g} and is missing"
                 continue
-            if key in FINDER:
-                allowed = max(AUROC, then.get("auroc_error") or 0.0)
+            if key in absolute:
+                allowed = max(absolute[key], then.get(f"{key}_error") or 0.0)
             elif key.startswith(("coverage", "calibration")):
                 allowed = max(COVERAGE, few)
             elif key == "bias":

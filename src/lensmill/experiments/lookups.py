@@ -6,6 +6,7 @@ They are asked while the workflow is read, in every job: nothing is imported.
 from collections.abc import Mapping
 
 FAMILIES: dict[str, dict[str, list]] = {}
+TOLERANCES: dict[str, float] = {}
 
 
 def check(settings: Mapping, where: str) -> None:
