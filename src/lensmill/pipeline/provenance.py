@@ -17,7 +17,10 @@ PACKAGE = Path(lensmill.__file__).parent
 
 
 def sources(module: Path) -> set[Path]:
-    """Return the file of a module and those it imports from this package, in turn."""
+    """Return the file of a module and those it imports from this package, in turn.
+
+    A file that is no module, such as a template, stands for itself.
+    """
     found: set[Path] = set()
     to_read = [module]
     while to_read:
@@ -25,6 +28,8 @@ def sources(module: Path) -> set[Path]:
         if path in found or not path.is_file():
             continue
         found.add(path)
+        if path.suffix != ".py":
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (base := _imported(node, path)):
                 to_read += [base.with_suffix(".py"), base / "__init__.py"]
