@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -72,15 +73,8 @@ def fingerprints(pixels: NDArray) -> NDArray:
     bands in another order.
     """
     value = np.ascontiguousarray(pixels, np.float32) + np.float32(0)  # -0 is 0
-    bits = value.reshape(len(pixels), -1).view(np.uint32).astype(np.uint64)
-    # the finalizer of splitmix64 (Steele, Lea & Flood 2014)
-    bits += np.uint64(0x9E3779B97F4A7C15)
-    bits ^= bits >> np.uint64(30)
-    bits *= np.uint64(0xBF58476D1CE4E5B9)
-    bits ^= bits >> np.uint64(27)
-    bits *= np.uint64(0x94D049BB133111EB)
-    bits ^= bits >> np.uint64(31)
-    return bits.sum(axis=1, dtype=np.uint64)
+    hashes = pd.util.hash_array(value.reshape(-1), categorize=False)
+    return hashes.reshape(len(pixels), -1).sum(axis=1)
 
 
 def pieces(dataset: str) -> Iterator[tuple[NDArray, NDArray]]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import kolmogorov, ndtr, ndtri
 from scipy.stats import binom
@@ -466,17 +467,8 @@ def _verdict(passed: bool, flagged: bool) -> str:
 
 def fingerprints(columns: Sequence[NDArray]) -> NDArray:
     """Return a 64-bit hash of every row; two in 10^7 different rows agree with p = 3e-6."""
-    value = np.full(len(columns[0]), 0x9E3779B97F4A7C15, np.uint64)
-    for column in columns:
-        value ^= np.ascontiguousarray(column, np.float64).view(np.uint64)
-        # the finalizer of splitmix64 (Steele, Lea & Flood 2014)
-        value ^= value >> np.uint64(30)
-        value *= np.uint64(0xBF58476D1CE4E5B9)
-        value ^= value >> np.uint64(27)
-        value *= np.uint64(0x94D049BB133111EB)
-        value ^= value >> np.uint64(31)
-        value += np.uint64(0x9E3779B97F4A7C15)
-    return value
+    rows = pd.DataFrame(dict(enumerate(columns)), dtype=np.float64)
+    return pd.util.hash_pandas_object(rows, index=False).to_numpy()
 
 
 def duplicates(prints: NDArray) -> dict[str, Any]:
