@@ -339,7 +339,7 @@ def _column(names: list[str], wanted: tuple[str, ...], path: Path) -> str:
 def read_table(path: Path) -> Rows:
     """Read a CSV, plain or gzipped, or an ECSV table as text; ``#`` starts a comment."""
     try:
-        read = text_tables.split(text_tables.read(path))
+        read = text_tables.read(path)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if not read.names:

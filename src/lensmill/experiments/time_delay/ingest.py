@@ -123,23 +123,23 @@ def ingest(
         If anything is wrong with the table: one sentence per fault, all of them at once.
     """
     try:
-        text = text_tables.read(path)
+        table = text_tables.read(path)
     except ValueError as error:
-        raise ValueError(f"{path} refused: {error}") from error
-    tables = parse(text, str(path))
+        raise ValueError(_refusal(str(path), [str(error)])) from error
+    tables = parse(table, str(path))
     facts = {"population": population, "experiment": experiment} | provenance.source(Path(path))
     store.write(output, tables, UNITS, provenance.attributes({"columns": list(COLUMNS)}, **facts))
     counts = len(tables["systems"]["index"]), len(tables["images"]["system"])
     log.info("%s: %d systems with %d images ingested", path, *counts)
 
 
-def parse(text: str, where: str = "table") -> store.Tables:
-    """Turn the text of a CSV or ECSV table into the tables ``systems`` and ``images``.
+def parse(table: text_tables.Table, where: str = "table") -> store.Tables:
+    """Turn a table of cells into the tables ``systems`` and ``images``.
 
     ``where`` names the table in the message of the ValueError that lists all its faults.
     """
     problems: list[str] = []
-    rows = list(_rows(text, problems))
+    rows = list(_rows(table, problems))
     systems = []
     if not problems and not rows:
         problems.append("it has no rows; see docs/own_lens.md for an example")
@@ -157,19 +157,18 @@ def parse(text: str, where: str = "table") -> store.Tables:
             seen[name] = members[0].line
             systems.append(_system(members, problems))
     if problems:
-        count = f"{len(problems)} problem" + "s" * (len(problems) > 1)
-        problems.sort(key=_line)
-        raise ValueError(f"{where} refused, {count}:\n  " + "\n  ".join(problems))
+        raise ValueError(_refusal(where, problems))
     return _tables(systems)
 
 
-def _rows(text: str, problems: list[str]) -> Iterator[Row]:
+def _refusal(where: str, problems: list[str]) -> str:
+    """Return the message that lists all faults of a table in the order of its lines."""
+    count = f"{len(problems)} problem" + "s" * (len(problems) > 1)
+    return f"{where} refused, {count}:\n  " + "\n  ".join(sorted(problems, key=_line))
+
+
+def _rows(table: text_tables.Table, problems: list[str]) -> Iterator[Row]:
     """Yield the rows of the table, converted; note what cannot be."""
-    try:
-        table = text_tables.split(text)
-    except ValueError as error:
-        problems.append(str(error))
-        return
     if not table.names:
         return
     scale = _scales(table.units, problems)
