@@ -263,7 +263,7 @@ def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, l
         step = F(0.25 * cell / 2.0**level)
         weight *= _QUARTER
         room = 4 * count if upper > 0 else min(4 * count, 16)
-        next_pixel, found = np.empty(room, np.int32), 0
+        next_pixel, n_next = np.empty(room, np.int32), 0
         next_x, next_y = np.empty(room, np.float32), np.empty(room, np.float32)
         for begin in range(0, count, BATCH):
             n = min(BATCH, count - begin)
@@ -287,9 +287,9 @@ def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, l
                 for m in range(i, i + 4 * n, n):
                     cut = lower < distance[m] and distance[m] < upper
                     cut = cut or max(abs(px[m] - x0), abs(py[m] - y0)) < near
-                    if cut and found < room:
-                        next_pixel[found], next_x[found], next_y[found] = k, px[m], py[m]
-                        found += 1
+                    if cut and n_next < room:
+                        next_pixel[n_next], next_x[n_next], next_y[n_next] = k, px[m], py[m]
+                        n_next += 1
                     else:
                         dx, dy = (px[m] - kx) * per_cell, (py[m] - ky) * per_cell
                         v0 = weight * value[m]
@@ -306,7 +306,7 @@ def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, l
                         *(HALF * (m02 - m01), HALF * (m12 - m11), HALF * (m22 - m21)),
                         *(HALF * (m02 + m01), HALF * (m12 + m11), HALF * (m22 + m21)),
                     )
-        pixel, cx, cy, count = next_pixel, next_x, next_y, found
+        pixel, cx, cy, count = next_pixel, next_x, next_y, n_next
         if count == 0:
             return
 

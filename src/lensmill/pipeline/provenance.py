@@ -21,23 +21,23 @@ def sources(module: Path) -> set[Path]:
 
     A file that is no module, such as a template, stands for itself.
     """
-    found: set[Path] = set()
+    files: set[Path] = set()
     to_read = [module]
     while to_read:
         path = to_read.pop()
-        if path in found or not path.is_file():
+        if path in files or not path.is_file():
             continue
-        found.add(path)
+        files.add(path)
         if path.suffix != ".py":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (base := _imported(node, path)):
+            if isinstance(node, ast.ImportFrom) and (base := _import_path(node, path)):
                 to_read += [base.with_suffix(".py"), base / "__init__.py"]
                 to_read += [base / f"{alias.name}.py" for alias in node.names]
-    return found
+    return files
 
 
-def _imported(node: ast.ImportFrom, path: Path) -> Path | None:
+def _import_path(node: ast.ImportFrom, path: Path) -> Path | None:
     """Return where ``from ... import`` leads to in this package, without its suffix."""
     parts = (node.module or "").split(".") if node.module else []
     if node.level:

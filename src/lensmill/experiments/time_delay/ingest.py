@@ -192,10 +192,10 @@ def _rows(table: text_tables.Table, problems: list[str]) -> Iterator[Row]:
         yield row
 
 
-def _scales(given: dict[str, str], problems: list[str]) -> dict[str, float]:
+def _scales(stated: dict[str, str], problems: list[str]) -> dict[str, float]:
     """Factors from the units of an ECSV header to ours."""
     scale = {}
-    for name, unit in given.items():
+    for name, unit in stated.items():
         if name in COLUMNS:
             ours = units.Unit(COLUMNS[name].unit)
             try:
@@ -262,7 +262,7 @@ def _system(rows: list[Row], problems: list[str]) -> dict:
                     "give it once"
                 )
     for column in ("z_lens", "z_source"):
-        if column not in first.cells and not _noted(problems, first.line, column):
+        if column not in first.cells and not _was_refused(problems, first.line, column):
             problems.append(_blank(first, column))
     z_lens, z_source = (first.cells.get(c) for c in ("z_lens", "z_source"))
     if z_lens and z_source and z_source <= z_lens:
@@ -271,11 +271,12 @@ def _system(rows: list[Row], problems: list[str]) -> dict:
             f"{z_lens:g}, the source lies behind the lens; are they swapped?"
         )
     for whole in (("lens_x", "lens_y", "lens_error"), ("d_dt", "d_dt_minus", "d_dt_plus")):
-        given = [c for c in whole if c in first.cells]
-        if 0 < len(given) < len(whole) and not any(_noted(problems, first.line, c) for c in whole):
+        present = [c for c in whole if c in first.cells]
+        refused = any(_was_refused(problems, first.line, c) for c in whole)
+        if 0 < len(present) < len(whole) and not refused:
             problems.append(
-                f"line {first.line}: {name!r} has {', '.join(given)} but not "
-                f"{', '.join(c for c in whole if c not in given)}; give all of them or none"
+                f"line {first.line}: {name!r} has {', '.join(present)} but not "
+                f"{', '.join(c for c in whole if c not in present)}; give all of them or none"
             )
     if len(rows) < 2:
         problems.append(
@@ -299,7 +300,7 @@ def _image(row: Row, first: bool, problems: list[str]) -> dict:
     """Check one row and return its image; ``delay_measured`` says whether the delay counts."""
     cells = row.cells
     for column in ("x", "y", "position_error"):
-        if column not in cells and not _noted(problems, row.line, column):
+        if column not in cells and not _was_refused(problems, row.line, column):
             problems.append(_blank(row, column))
     delay, error = cells.get("delay"), cells.get("delay_error")
     if first:
@@ -309,12 +310,12 @@ def _image(row: Row, first: bool, problems: list[str]) -> dict:
                 "row of a system (the first image to arrive), which must have 0 or nothing"
             )
         delay, error = 0.0, 0.0
-    elif delay is not None and not error and not _noted(problems, row.line, "delay_error"):
+    elif delay is not None and not error and not _was_refused(problems, row.line, "delay_error"):
         problems.append(
             f"line {row.line}, column 'delay_error': {'empty' if error is None else 0}; a delay "
             "needs a positive error (1 sigma), in days; leave both empty if it was not measured"
         )
-    elif error is not None and delay is None and not _noted(problems, row.line, "delay"):
+    elif error is not None and delay is None and not _was_refused(problems, row.line, "delay"):
         problems.append(
             f"line {row.line}, column 'delay': empty beside delay_error = {error:g} d; leave both "
             "empty if it was not measured"
@@ -363,7 +364,7 @@ def _line(problem: str) -> int:
     return int(number[1]) if number else 0
 
 
-def _noted(problems: list[str], line: int, column: str) -> bool:
+def _was_refused(problems: list[str], line: int, column: str) -> bool:
     """Tell whether a cell is absent because it was refused already."""
     return any(p.startswith(f"line {line}, column {column!r}") for p in problems)
 
@@ -374,7 +375,7 @@ def _tables(systems: list[dict]) -> store.Tables:
     def number(name: str) -> NDArray:
         return np.array([s.get(name, 0.0) for s in systems], float)
 
-    def given(name: str) -> NDArray:
+    def known(name: str) -> NDArray:
         return np.array([name in s for s in systems], np.uint8)
 
     def text(name: str) -> NDArray:
@@ -388,11 +389,11 @@ def _tables(systems: list[dict]) -> store.Tables:
             "n_images": counts,
             "first_image": np.cumsum(counts) - counts,
             **{n: number(n) for n in ("z_lens", "z_source", "lens_x", "lens_y", "lens_error")},
-            "lens_known": given("lens_x"),
+            "lens_known": known("lens_x"),
             **{n: number(n) for n in ("d_dt", "d_dt_minus", "d_dt_plus", "h0")},
-            "d_dt_known": given("d_dt"),
-            "h0_known": given("h0"),
-            "complex": given("complex"),
+            "d_dt_known": known("d_dt"),
+            "h0_known": known("h0"),
+            "complex": known("complex"),
             "complex_reason": text("complex"),
             "reference": text("reference"),
         },
