@@ -195,6 +195,6 @@ def test_noise_that_cannot_be_judged_is_named_as_skipped(tmp_path, monkeypatch):
         settings=chosen,
         code="",
     )
-    found = check_images._drawn_again(str(tmp_path / "defects.h5"), chosen)
+    found = check_images._redraw(str(tmp_path / "defects.h5"), chosen)
     assert named(found, "drawn again")["passed"]
     assert named(found, "noise")["passed"] is None

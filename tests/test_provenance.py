@@ -18,6 +18,12 @@ def test_what_is_not_imported_does_not_count():
     assert not {name for name in names("experiments/time_delay/simulate.py") if "plot" in name}
 
 
+def test_a_file_that_is_no_module_stands_for_itself():
+    template = "experiments/lens_finding/ranked.html.jinja"
+    assert names(template) == {template}
+    assert digest(template) != digest("experiments/lens_finding/ranking.py")
+
+
 def test_the_digest_depends_on_the_modules():
     assert digest("pipeline/store.py") != digest("pipeline/streams.py")
     assert digest("pipeline/store.py") == digest("pipeline/store.py")

@@ -98,7 +98,7 @@ def test_measurements_are_numbers_however_they_are_printed(texts):
 )
 def test_what_can_be_told_for_sure_is_read(tmp_path, data):
     (tmp_path / "t.csv").write_bytes(data)
-    read = text_tables.split(text_tables.read(tmp_path / "t.csv"))
+    read = text_tables.read(tmp_path / "t.csv")
     assert read.names == ["name", "x"]
     assert [cells for _, cells in read.rows] == [["a", "-0.5"], ["b", "2"]]
 

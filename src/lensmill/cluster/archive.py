@@ -59,7 +59,7 @@ COVERAGE = 0.02  # absolute, of a coverage and its error; for few systems 1.5 of
 NO_SCORE = ("network", "population", "images", "systems", "seconds")
 
 
-def _found(folder: Path, patterns: tuple[str, ...]) -> list[str]:
+def _list(folder: Path, patterns: tuple[str, ...]) -> list[str]:
     paths = (path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
     return sorted({path.relative_to(folder).as_posix() for path in paths})
 
@@ -76,7 +76,7 @@ def manifest(root: Path, results: Path) -> dict[str, Any]:
     ``content_digest`` is that of the content as it is now; ``stored_digest`` what the file says.
     """
     data = {}
-    for name in _found(results, DATA):
+    for name in _list(results, DATA):
         try:
             content = intact.digest(results / name)
             with intact.reading(results / name):
@@ -116,31 +116,31 @@ def make(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> di
     ValueError
         If a data set, a network or a JSON file of the results is damaged.
     """
-    about = manifest(root, results)
-    if not about["data"]:
+    contents = manifest(root, results)
+    if not contents["data"]:
         raise FileNotFoundError(f"no data sets below {results.resolve()}: run the workflow first")
-    if damaged := [*_damaged(about["data"])]:
+    if damaged := [*_find_damage(contents["data"])]:
         raise ValueError("\n".join(damaged))
     files = {f"results/{name}": results / name for name in _results(results)}
     intact.verify(files.values())
-    files |= {f"checkout/{name}": root / name for name in _found(root, SOURCES)}
-    files |= _explain(about, root, results)
+    files |= {f"checkout/{name}": root / name for name in _list(root, SOURCES)}
+    files |= _explain(contents, root, results)
     part = bundle.with_name(bundle.name + ".part")
     with (
         part.open("wb") as out,
         gzip.GzipFile("", "wb", fileobj=out, mtime=0) as packed,  # no name, no time: equal bytes
         tarfile.open(fileobj=packed, mode="w") as tar,
     ):
-        _add(tar, MANIFEST, json.dumps(about, indent=1, sort_keys=True).encode())
-        if about["commit"].endswith("-dirty"):
+        _add(tar, MANIFEST, json.dumps(contents, indent=1, sort_keys=True).encode())
+        if contents["commit"].endswith("-dirty"):
             _add(tar, "checkout/uncommitted.patch", _patch(root))
         for name, path in files.items():
             _add(tar, name, path.read_bytes())
     part.replace(bundle)
-    return about
+    return contents
 
 
-def _explain(about: dict[str, Any], root: Path, results: Path) -> dict[str, Path]:
+def _explain(contents: dict[str, Any], root: Path, results: Path) -> dict[str, Path]:
     """Find the configuration behind each result; return it and the tables that it names.
 
     Adds ``configurations``, ``images`` and ``unexplained`` to the manifest.
@@ -151,7 +151,7 @@ def _explain(about: dict[str, Any], root: Path, results: Path) -> dict[str, Path
     }
     files: dict[str, Path] = {}
     images, unexplained, by_result = {}, {}, {}
-    for name, facts in about["data"].items():
+    for name, facts in contents["data"].items():
         experiment, _, population, kind = name.split("/")
         if kind != "dataset.h5":
             continue
@@ -193,7 +193,7 @@ def _explain(about: dict[str, Any], root: Path, results: Path) -> dict[str, Path
             files[f"configurations/{makers[0].name}"] = makers[0]
         else:
             unexplained[name] = "no configuration has this network with these settings"
-    about |= {"configurations": by_result, "images": images, "unexplained": unexplained}
+    contents |= {"configurations": by_result, "images": images, "unexplained": unexplained}
     return files
 
 
@@ -255,7 +255,7 @@ def _images(files: list[str], source: Path) -> dict[str, Any]:
     return {"files": len(files), "missing": missing, "bytes": size, "digest": whole.hexdigest()}
 
 
-def _damaged(data: Mapping[str, Any]) -> Iterator[str]:
+def _find_damage(data: Mapping[str, Any]) -> Iterator[str]:
     """Name the data sets whose content is not what their own digest says."""
     for name, facts in data.items():
         if "error" in facts:
@@ -287,8 +287,8 @@ def verify(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> 
     """
     files = _read(bundle)
     then, now = json.loads(files[MANIFEST]), manifest(root, results)
-    differences = [*_damaged(now["data"]), *_data(then["data"], now["data"])]
-    unlike = dict(_missing(files, results))
+    differences = [*_find_damage(now["data"]), *_data(then["data"], now["data"])]
+    unlike = dict(_find_losses(files, results))
     differences += [f"{name}: {what}" for name, what in unlike.items()]
     differences += _scores({n: c for n, c in files.items() if n not in unlike}, results)
     yield from differences
@@ -325,7 +325,7 @@ def _data(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name}: other numbers ({'; '.join(why) or 'same seed, settings and code'})"
 
 
-def _missing(files: Mapping[str, bytes], results: Path) -> Iterator[tuple[str, str]]:
+def _find_losses(files: Mapping[str, bytes], results: Path) -> Iterator[tuple[str, str]]:
     """Yield the results in a bundle that are missing or damaged here, and which of the two."""
     for name in files:
         if not name.startswith("results/"):
@@ -387,7 +387,7 @@ def _reasons(
         machines = (f"Python {run['python']} on {run['processor']}" for run in (then, now))
         yield f"[{' -> '.join(machines)}]"
     if then["lock"] != now["lock"]:
-        yield f"[requirements.txt: {_changed(files['checkout/requirements.txt'], root)}]"
+        yield f"[requirements.txt: {_compare_locks(files['checkout/requirements.txt'], root)}]"
     for name, content in files.items():
         short = name.removeprefix("checkout/")
         if name == short or not name.endswith(("config.yaml", "defaults.yaml")):
@@ -396,7 +396,7 @@ def _reasons(
             yield f"[{short} has other settings]"
 
 
-def _changed(lock: bytes, root: Path) -> str:
+def _compare_locks(lock: bytes, root: Path) -> str:
     """Name the packages whose locked versions differ."""
     then, now = (
         dict(re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==([^\s;\\]+)", text, re.MULTILINE))
@@ -414,10 +414,10 @@ def main() -> int:
     bundle = Path(sys.argv[2])
     try:
         if sys.argv[1] == "make":
-            about = make(bundle)
+            contents = make(bundle)
             size = bundle.stat().st_size / 1e6
-            sys.stdout.write(f"{bundle}: {len(about['data'])} data sets, {size:.1f} MB\n")
-            for name, why in about["unexplained"].items():
+            sys.stdout.write(f"{bundle}: {len(contents['data'])} data sets, {size:.1f} MB\n")
+            for name, why in contents["unexplained"].items():
                 sys.stdout.write(f"not explained: {name}: {why}\n")
             return 0
         lines = list(verify(bundle))

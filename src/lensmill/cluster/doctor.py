@@ -149,11 +149,11 @@ def machine() -> Iterator[Finding]:
     kind = GOOD if memory >= LEAST_MEMORY else BAD
     more = "" if kind == GOOD else f"; jobs ask for {LEAST_MEMORY} GB: smaller shards, or SLURM"
     yield kind, "memory", f"{memory:.1f} GB free{more}"
-    for what, folder in (
-        ("results", _existing(Path("results"))),
+    for use, folder in (
+        ("results", _nearest_folder(Path("results"))),
         ("scratch", tempfile.gettempdir()),
     ):
-        yield _disk(what, Path(folder))
+        yield _disk(use, Path(folder))
     for text in node.NOTES:
         yield CARE, "home", text
     if not node.NOTES:
@@ -164,38 +164,38 @@ def machine() -> Iterator[Finding]:
 def _memory() -> float:
     """Return the memory that this process may still take [GB]."""
     free = re.search(r"MemAvailable: +(\d+)", Path("/proc/meminfo").read_text())
-    found = [int(free[1]) / 1e6] if free else []
+    limits = [int(free[1]) / 1e6] if free else []
     try:
         limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
         used = Path("/sys/fs/cgroup/memory.current").read_text()
         if limit != "max":
-            found.append((int(limit) - int(used)) / 1e9)
+            limits.append((int(limit) - int(used)) / 1e9)
     except OSError:
         pass
-    return min(found, default=float("inf"))
+    return min(limits, default=float("inf"))
 
 
-def _existing(folder: Path) -> Path:
+def _nearest_folder(folder: Path) -> Path:
     folder = folder.resolve()
     while not folder.exists():
         folder = folder.parent
     return folder
 
 
-def _disk(what: str, folder: Path) -> Finding:
+def _disk(use: str, folder: Path) -> Finding:
     try:
         with tempfile.NamedTemporaryFile(dir=folder):
             pass
     except OSError as error:
-        return BAD, what, f"{folder} cannot be written: {error.strerror}"
+        return BAD, use, f"{folder} cannot be written: {error.strerror}"
     usage, inodes = shutil.disk_usage(folder), os.statvfs(folder)
     free = usage.free / 1e9
     text = f"{folder}: {free:.0f} GB free"
     if inodes.f_files and inodes.f_favail < 10000:
-        return BAD, what, f"{text}, but only {inodes.f_favail} more files: remove old runs"
+        return BAD, use, f"{text}, but only {inodes.f_favail} more files: remove old runs"
     if free < LEAST_DISK:
-        return CARE, what, f"{text}; a full run takes {LEAST_DISK} GB"
-    return GOOD, what, text
+        return CARE, use, f"{text}; a full run takes {LEAST_DISK} GB"
+    return GOOD, use, text
 
 
 def slurm() -> Iterator[Finding]:
@@ -234,21 +234,21 @@ def slurm() -> Iterator[Finding]:
 
 def slurm_files() -> Iterator[Finding]:
     """Look at the SLURM profile and at the partition file that it, or the environment, names."""
-    what = "SLURM files"
+    subject = "SLURM files"
     try:
         from lensmill.cluster import slurm_files as files
     except ImportError as error:
-        yield CARE, what, f"cannot be looked at, since {error.name} is missing"
+        yield CARE, subject, f"cannot be looked at, since {error.name} is missing"
         return
     profile = ROOT / "profiles/slurm/config.yaml"
     try:
         notes = files.look([profile], files.partition_file_of(profile, os.environ))
     except RuntimeError as error:
-        yield from ((BAD, what, line.strip()) for line in str(error).splitlines()[1:])
+        yield from ((BAD, subject, line.strip()) for line in str(error).splitlines()[1:])
         return
     for note in notes:
         text = note.removeprefix(files.CAREFUL)
-        yield GOOD if text == note else CARE, what, text
+        yield GOOD if text == note else CARE, subject, text
 
 
 def _profile() -> str:
@@ -273,11 +273,11 @@ def keras(process: subprocess.Popen) -> Iterator[Finding]:
     if process.returncode:
         yield BAD, "Keras", f"cannot be imported: {error.strip().splitlines()[-1]}"
         return
-    backend, version, tensorflow, found, built = json.loads(out.strip().splitlines()[-1])
+    backend, version, tensorflow, gpus, built = json.loads(out.strip().splitlines()[-1])
     kind = GOOD if backend == "tensorflow" else CARE
     yield kind, "Keras", f"{version} on {backend} (TensorFlow {tensorflow})"
-    if found:
-        yield GOOD, "GPU", f"{len(found)} seen by TensorFlow"
+    if gpus:
+        yield GOOD, "GPU", f"{len(gpus)} seen by TensorFlow"
     elif cards:
         why = "its CUDA libraries are not found" if built else "this build has no CUDA"
         yield (
@@ -306,8 +306,8 @@ def examine() -> Iterator[Finding]:
 def main() -> int:
     """Print the findings; return 1 if one of them is bad."""
     worst = 0
-    for kind, what, text in examine():
-        sys.stdout.write(f"{kind:<5} {what:<17} {text}\n")
+    for kind, subject, text in examine():
+        sys.stdout.write(f"{kind:<5} {subject:<17} {text}\n")
         sys.stdout.flush()
         worst |= kind == BAD
     sys.stdout.write("Something has to be mended first.\n" if worst else "Ready.\n")

@@ -50,14 +50,14 @@ class Partition:
 
 def profiles(words: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     """List the profiles that a command line of Snakemake names, or else the environment."""
-    found = []
+    names = []
     for i, word in enumerate(words):
         option, _, value = word.partition("=")
         if option in ("--profile", "--workflow-profile"):
-            found += [value] if value else list(words[i + 1 : i + 2])
+            names += [value] if value else list(words[i + 1 : i + 2])
     if not any(word.startswith("--profile") for word in words):
-        found += [name] if (name := environment.get("SNAKEMAKE_PROFILE")) else []
-    return found
+        names += [name] if (name := environment.get("SNAKEMAKE_PROFILE")) else []
+    return names
 
 
 def populations(experiments: Mapping[str, Any], names: Iterable[str]) -> list[str]:
@@ -140,30 +140,30 @@ def _faults(request: Request, there: Mapping[str, Partition]) -> list[str]:
             f"{hint}: {', '.join(there)}"
         ]
     limit, name = there[request.partition], request.partition
-    found = []
+    faults = []
     if request.runtime > limit.minutes:
-        found.append(
+        faults.append(
             f"{request.step} asks for {request.runtime} minutes, but partition {name!r} gives at "
             f"most {limit.minutes:.0f}: lower resources.{request.step}.runtime in the settings, or "
             f"choose another partition in {request.key('slurm_partition')}"
         )
     if request.mem_mb > limit.mem_mb:
-        found.append(
+        faults.append(
             f"{request.step} asks for {request.mem_mb} MB, but a node of partition {name!r} has "
             f"{limit.mem_mb}: lower resources.{request.step}.mem_mb (smaller shards need less), or "
             f"choose another partition in {request.key('slurm_partition')}"
         )
     if request.threads > limit.cpus:
-        found.append(
+        faults.append(
             f"{request.step} asks for {request.threads} cores, but a node of partition {name!r} "
             f"has {limit.cpus}: lower set-threads: {request.step}"
         )
     if request.gpu and not limit.gpus:
-        found.append(
+        faults.append(
             f"{request.key('gpu')}: {request.gpu}, but partition {name!r} has no GPUs: name "
             f"another in {request.key('slurm_partition')}, or set gpu: 0 to train on CPUs"
         )
-    return found
+    return faults
 
 
 def _bad_accounts(kinds: Iterable[Request]) -> list[str]:
@@ -188,19 +188,19 @@ def _bad_accounts(kinds: Iterable[Request]) -> list[str]:
 
 def partitions() -> dict[str, Partition]:
     """Ask SLURM for its partitions and the largest node of each."""
-    found: dict[str, Partition] = {}
+    table: dict[str, Partition] = {}
     for line in ask("sinfo", "--noheader", "--Node", "--format=%R|%l|%c|%m|%G").split("\n"):
         if line.count("|") != 4:
             continue
         name, limit, cpus, memory, gres = line.split("|")
-        old = found.get(name, Partition(0, 0, 0, False))
-        found[name] = Partition(
+        old = table.get(name, Partition(0, 0, 0, False))
+        table[name] = Partition(
             max(old.minutes, minutes(limit)),
             max(old.cpus, int(cpus.rstrip("+"))),
             max(old.mem_mb, int(memory.rstrip("+"))),
             old.gpus or "gpu" in gres,
         )
-    return found
+    return table
 
 
 def minutes(limit: str) -> float:

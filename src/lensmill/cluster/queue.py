@@ -67,9 +67,9 @@ def ask(*command: str) -> str:
     except subprocess.TimeoutExpired:
         raise Unreachable(f"{command[0]} did not answer in {PATIENCE} s: {AWAY}") from None
     if answer.returncode:
-        said = answer.stderr.strip()
-        away = f". {AWAY}" if "ontact" in said else ""  # "Unable to contact slurm controller"
-        raise Unreachable(f"{' '.join(command)} failed: {said}{away}")
+        complaint = answer.stderr.strip()
+        away = f". {AWAY}" if "ontact" in complaint else ""  # "Unable to contact slurm controller"
+        raise Unreachable(f"{' '.join(command)} failed: {complaint}{away}")
     return answer.stdout
 
 
@@ -111,14 +111,14 @@ def refuse_second_start(folder: Path) -> None:
     if left:
         numbers = " ".join(job.number for job in left)
         raise RuntimeError(
-            f"{_still_queued(left)} in {folder}; a "
+            f"{_name_jobs(left)} in {folder}; a "
             "second start would do their work again beside them. Nothing was submitted.\n"
             "  To keep their work:  make resume      (waits for them, then goes on)\n"
             f"  To drop it:          scancel {numbers}      and start again"
         )
 
 
-def _still_queued(left: list[Job]) -> str:
+def _name_jobs(left: list[Job]) -> str:
     rules = ", ".join(f"{n} {rule}" for rule, n in Counter(job.rule for job in left).items())
     return f"{len(left)} jobs of an earlier run are still in the queue ({rules})"
 
@@ -239,7 +239,7 @@ def _doubt(lock: Path, folder: Path) -> str:
         left = jobs_of(folder)
     except Unreachable as error:
         return f"its jobs went to SLURM, which cannot be asked: {error}"
-    return f"{_still_queued(left)}; `make resume` waits for them" if left else ""
+    return f"{_name_jobs(left)}; `make resume` waits for them" if left else ""
 
 
 def _name(user: int) -> str:
@@ -253,11 +253,11 @@ def _log_of(lock: Path, folder: Path) -> str:
     """Return the log of the Snakemake that wrote a lock: the last one begun before it."""
     taken = lock.stat().st_mtime
     logs = sorted((folder / ".snakemake" / "log").glob("*.snakemake.log"))
-    before = [log for log in logs if _begun(log) <= taken]
+    before = [log for log in logs if _start_time(log) <= taken]
     return before[-1].read_text(errors="replace") if before else ""
 
 
-def _begun(log: Path) -> float:
+def _start_time(log: Path) -> float:
     """Read the time that a log is named by [s since 1970]."""
     try:
         return datetime.strptime(log.name.split(".snake")[0], "%Y-%m-%dT%H%M%S.%f").timestamp()
@@ -281,14 +281,14 @@ def wait(folder: Path, every: float = 10.0) -> None:
     if not shutil.which("squeue"):  # `unlock` refuses if there may be jobs all the same
         return
     shown = 0
-    while left := _queued(folder):
+    while left := _queue(folder):
         if len(left) != shown:
             sys.stdout.write(f"waiting for {len(left)} jobs of the earlier run\n")
             shown = len(left)
         time.sleep(every)
 
 
-def _queued(folder: Path) -> list[Job]:
+def _queue(folder: Path) -> list[Job]:
     """Return the jobs in the queue; none if SLURM is away and no run here has ever used it."""
     try:
         return jobs_of(folder)

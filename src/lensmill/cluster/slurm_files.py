@@ -122,13 +122,13 @@ def _time_fault(value: yaml.Node) -> str:
     return f"is read as {read} minutes, and SLURM reads {meant:g}: write max_runtime: {meant:g}"
 
 
-def described(path: Path) -> list[str]:
+def describe(path: Path) -> list[str]:
     """Return one line for each partition of a file without faults: its limits as they are read."""
     lines = []
     for partition in read_partition_file(path):
         limits = dataclasses.asdict(partition.limits)
-        given = [f"{k} {v:g}" for k, v in limits.items() if k not in WORDS and v != LIMITS[k]]
-        unit = ", ".join(given).replace("max_runtime", "max_runtime [minutes]")
+        finite = [f"{k} {v:g}" for k, v in limits.items() if k not in WORDS and v != LIMITS[k]]
+        unit = ", ".join(finite).replace("max_runtime", "max_runtime [minutes]")
         lines.append(f"{partition.name}: {unit or 'no limits'}")
     return lines
 
@@ -141,21 +141,21 @@ def partition_warnings(path: Path) -> list[str]:
     """
     partitions = read_partition_file(path)
     some_without = any(not p.limits.max_gpu for p in partitions)
-    found = []
+    lines = []
     for partition in partitions:
         limits = dataclasses.asdict(partition.limits)
         tight = [key for key in SCORED if limits[key] != float("inf")]
         if not partition.limits.max_gpu and not tight:
-            found.append(
+            lines.append(
                 f"partition {partition.name} is never chosen, since it has none of "
                 f"{', '.join(SCORED)}: write a limit that is larger than what any job asks for"
             )
         elif partition.limits.max_gpu and tight and some_without:
-            found.append(
+            lines.append(
                 f"partition {partition.name} can get jobs that need no GPU, since the tightest "
                 f"limits win: leave out its {', '.join(tight)}, and only jobs with `gpu` go there"
             )
-    return found
+    return lines
 
 
 def partition_of(job: Any, partitions: Iterable[Partition]) -> str:
@@ -199,7 +199,7 @@ def _resource_fault(name: str, value: yaml.ScalarNode) -> str:
         return _runtime_fault(value, written)
     if not re.search(r"\d\s*[kmgtp]i", written.lower()):  # GiB, Gi
         return ""
-    read = _read_by_snakemake(name, written)
+    read = _snakemake_reading(name, written)
     try:
         meant = humanfriendly.parse_size(written, binary=True) / 2**20
     except humanfriendly.InvalidSize:  # an expression
@@ -222,7 +222,7 @@ def _runtime_fault(value: yaml.ScalarNode, written: str) -> str:
         days, hours = written.split("-")
         read = int(days) - int(hours)  # an expression, Snakemake thinks
     else:
-        read = _read_by_snakemake("runtime", written)
+        read = _snakemake_reading("runtime", written)
         try:
             meant = humanfriendly.parse_timespan(written) / 60
         except humanfriendly.InvalidTimespan:  # an expression, or what Snakemake stops at
@@ -234,7 +234,7 @@ def _runtime_fault(value: yaml.ScalarNode, written: str) -> str:
     return f"is read as {read} minutes, and means {meant:g}: write runtime: {-(-meant // 1):g}"
 
 
-def _read_by_snakemake(name: str, written: str) -> Any:
+def _snakemake_reading(name: str, written: str) -> Any:
     try:
         return Resource.parse_human_friendly(name, written)
     except WorkflowError:  # an expression, or what Snakemake stops at
@@ -282,7 +282,7 @@ def look(profiles: Iterable[Path], partition_file: Path | None) -> list[str]:
         wrong = partition_faults(partition_file)
         faults += [f"{partition_file}: {fault}" for fault in wrong]
         if not wrong:
-            notes += [f"{partition_file}: {line}" for line in described(partition_file)]
+            notes += [f"{partition_file}: {line}" for line in describe(partition_file)]
             warnings = partition_warnings(partition_file)
             notes += [f"{CAREFUL}{partition_file}: {warning}" for warning in warnings]
     if faults:

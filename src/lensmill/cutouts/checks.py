@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -72,15 +73,8 @@ def fingerprints(pixels: NDArray) -> NDArray:
     bands in another order.
     """
     value = np.ascontiguousarray(pixels, np.float32) + np.float32(0)  # -0 is 0
-    bits = value.reshape(len(pixels), -1).view(np.uint32).astype(np.uint64)
-    # the finalizer of splitmix64 (Steele, Lea & Flood 2014)
-    bits += np.uint64(0x9E3779B97F4A7C15)
-    bits ^= bits >> np.uint64(30)
-    bits *= np.uint64(0xBF58476D1CE4E5B9)
-    bits ^= bits >> np.uint64(27)
-    bits *= np.uint64(0x94D049BB133111EB)
-    bits ^= bits >> np.uint64(31)
-    return bits.sum(axis=1, dtype=np.uint64)
+    hashes = pd.util.hash_array(value.reshape(-1), categorize=False)
+    return hashes.reshape(len(pixels), -1).sum(axis=1)
 
 
 def pieces(dataset: str) -> Iterator[tuple[NDArray, NDArray]]:
@@ -155,28 +149,28 @@ def _hashes(dataset: str) -> tuple[list[NDArray], NDArray]:
     for _, pixels in pieces(dataset):
         prints.append(fingerprints(pixels))
         signatures.append(copies.signatures(np.nan_to_num(pixels, posinf=0, neginf=0)))
-    found = [np.concatenate(prints)]
+    keys = [np.concatenate(prints)]
     with h5py.File(dataset) as file:
         if "content_hash" in file["systems"]:
-            found.append(file["systems/content_hash"].asstr()[:])
-    return found, np.concatenate(signatures)
+            keys.append(file["systems/content_hash"].asstr()[:])
+    return keys, np.concatenate(signatures)
 
 
 def copied(
     dataset: str, prints: NDArray, signatures: NDArray, systems: Mapping[str, NDArray]
 ) -> list[copies.Pair]:
     """Return all pairs of images of which one is a copy of the other, see `duplicates`."""
-    found = {}
+    exact_of = {}
     for key in (prints, *(systems[k] for k in ("content_hash",) if k in systems)):
         _, first, member = np.unique(key, return_index=True, return_inverse=True)
         earlier = first[member]
         for row in np.flatnonzero(earlier != np.arange(len(key))).tolist():
-            found[row, int(earlier[row])] = True
-    near = np.array([p for p in copies.candidates(signatures).tolist() if tuple(p) not in found])
+            exact_of[row, int(earlier[row])] = True
+    near = np.array([p for p in copies.candidates(signatures).tolist() if tuple(p) not in exact_of])
     pixels = store.memmap(dataset, "cutouts", "pixels")
     for pair in copies.pairs(near, pixels.__getitem__, pixels.__getitem__):
-        found[pair.row, pair.other] = pair.exact
-    return [copies.Pair(*rows, exact) for rows, exact in sorted(found.items())]
+        exact_of[pair.row, pair.other] = pair.exact
+    return [copies.Pair(*rows, exact) for rows, exact in sorted(exact_of.items())]
 
 
 def duplicates(
@@ -218,25 +212,23 @@ def duplicates(
             other = [j for j in before if known[i] and known[j] and label[i] != label[j]]
             both += [(i, other[0])] if other else []
     results = []
-    for name, rule, found in (
+    for name, rule, wrong in (
         ("no duplicates", "occur twice", sorted(twice)),
         ("one label per image", "occur in both classes", sorted(both)),
     ):
         sentence = f"none of {n} images {rule}"
-        if found:
-            shown = ", ".join(
-                f"{_called(systems, i)} = {_called(systems, j)}" for i, j in found[:3]
-            )
-            sentence = f"{len(found)} of {n} images {rule} (first: {shown})"
-        results.append(checks.outcome(name, not found, len(found), 0, sentence))
+        if wrong:
+            shown = ", ".join(f"{_name(systems, i)} = {_name(systems, j)}" for i, j in wrong[:3])
+            sentence = f"{len(wrong)} of {n} images {rule} (first: {shown})"
+        results.append(checks.outcome(name, not wrong, len(wrong), 0, sentence))
     if known.sum() < 2:
         results[-1] = checks.skipped(name, "fewer than two labels are known")
 
-    def described(row: int) -> list[str]:
+    def describe(row: int) -> list[str]:
         text = str(label[row]) if known[row] else ""
-        return [_called(systems, row), str(systems["index"][row]), group[row], text]
+        return [_name(systems, row), str(systems["index"][row]), group[row], text]
 
-    return results, [described(i) + described(j) for i, j in sorted({*twice, *both})]
+    return results, [describe(i) + describe(j) for i, j in sorted({*twice, *both})]
 
 
 def _families(linked: Sequence[copies.Pair], n: int) -> list[list[int]]:
@@ -279,30 +271,30 @@ def shared(
         near = copies.candidates(signatures[rows], of_other[other_rows])
         near = np.stack([rows[near[:, 0]], other_rows[near[:, 1]]], axis=1)
         near = near[~np.isin(near[:, 0], common)]
-        found = copies.pairs(near, pixels.__getitem__, others.__getitem__)
-        common = np.union1d(common, [pair.row for pair in found]).astype(np.int64)
+        near_pairs = copies.pairs(near, pixels.__getitem__, others.__getitem__)
+        common = np.union1d(common, [pair.row for pair in near_pairs]).astype(np.int64)
     belongs = [_belongs(d, r) for d, r in ((dataset, rows), (other, other_rows))]
     in_both = np.zeros(len(rows), bool)
     for own in belongs[0]:
         in_both |= np.isin(own, sorted({*np.concatenate([*belongs[1], [""]])} - {""}))
     results = []
-    for what, thing, found in (
+    for kind, thing, twins in (
         ("image", "images", common),
         ("group", "systems", rows[in_both]),
     ):
-        sentence = f"{names[0]!r} and {names[1]!r} have no {what} in common"
-        if len(found):
+        sentence = f"{names[0]!r} and {names[1]!r} have no {kind} in common"
+        if len(twins):
             systems = store.read(dataset, "systems")
-            first = ", ".join(_called(systems, int(i)) for i in found[:3])
+            first = ", ".join(_name(systems, int(i)) for i in twins[:3])
             sentence = (
-                f"{len(found)} of {len(rows)} {thing} of {names[0]!r} are in {names[1]!r} "
+                f"{len(twins)} of {len(rows)} {thing} of {names[0]!r} are in {names[1]!r} "
                 f"as well (first: {first})"
-                if what == "image"
-                else f"{len(found)} of {len(rows)} systems of {names[0]!r} belong to a group that "
+                if kind == "image"
+                else f"{len(twins)} of {len(rows)} systems of {names[0]!r} belong to a group that "
                 f"is in {names[1]!r} as well (first: {first})"
             )
         results.append(
-            checks.outcome(f"no {what} in both", not len(found), len(found), 0, sentence)
+            checks.outcome(f"no {kind} in both", not len(twins), len(twins), 0, sentence)
         )
     # images of unlike size can only be the same by their native pixels
     if not (len(rows) and len(other_rows)) or not (alike or min(len(mine), len(theirs)) > 1):
@@ -315,14 +307,14 @@ def shared(
 def _belongs(dataset: str, rows: NDArray) -> list[NDArray]:
     """Return what systems belong to: their group, and the image that they were cut from."""
     group = splits.groups(dataset)
-    found = [] if group is None else [group[rows]]
+    owners = [] if group is None else [group[rows]]
     with h5py.File(dataset) as file:
         if "content_hash" in file["systems"]:
-            found.append(file["systems/content_hash"].asstr()[:].astype(str)[rows])
-    return found
+            owners.append(file["systems/content_hash"].asstr()[:].astype(str)[rows])
+    return owners
 
 
-def _called(systems: Mapping[str, NDArray], row: int) -> str:
+def _name(systems: Mapping[str, NDArray], row: int) -> str:
     return str(systems["name"][row]) if "name" in systems else f"system {systems['index'][row]}"
 
 
@@ -381,7 +373,7 @@ def labels_shifted(
         return checks.skipped(name, f"fewer than {FEWEST} systems of each class are known")
     lags = [lag for lag in range(-furthest, furthest + 1) if lag]
     worst, at = 0.0, ("", 0)
-    for what, values in statistics.items():
+    for statistic, values in statistics.items():
         ranks = rankdata(values)
         own = _correlation(ranks, label)
         for lag in lags:
@@ -390,7 +382,7 @@ def labels_shifted(
             # independent rows: each correlation has a variance of 1 / n
             z = (abs(other) - abs(own)) * np.sqrt(counts.sum() / 2)
             if z > worst:
-                worst, at = z, (what, lag)
+                worst, at = z, (statistic, lag)
     p = min(1.0, 2 * len(lags) * len(statistics) * ndtr(-worst))
     sentence = f"no statistic of {len(statistics)} fits the labels of a neighbour better (p = 1)"
     if worst:
@@ -471,7 +463,7 @@ def leaky_images(
 
 def separable(
     name: str,
-    what: str,
+    source: str,
     columns: Mapping[str, NDArray],
     systems: Mapping[str, NDArray],
     limit: float,
@@ -489,7 +481,7 @@ def separable(
         return checks.skipped(name, f"fewer than {FEWEST} systems of each class are known")
     varying = {n: v[known] for n, v in columns.items() if np.ptp(v[known]) > 0}
     if not varying:
-        return checks.skipped(name, f"there is no {what} that varies")
+        return checks.skipped(name, f"there is no {source} that varies")
     features = np.stack(list(varying.values()), axis=1)
     single = {n: _auroc(label, v) for n, v in varying.items()}
     best = max(single, key=lambda n: single[n])
@@ -503,14 +495,14 @@ def separable(
         cross_val_predict(classifier, x, label, cv=folds, method="predict_proba")[:, 1]
         for classifier, x in ((linear, rankdata(features, axis=0)), (tree, features))
     )
-    found = max(float(roc_auc_score(label, guess)) for guess in guesses)
+    auroc = max(float(roc_auc_score(label, guess)) for guess in guesses)
     sigma = hanley_mcneil(limit, int(lenses), int(others))
-    p = float(ndtr(-(found - limit) / sigma))
+    p = float(ndtr(-(auroc - limit) / sigma))
     sentence = (
-        f"{what} alone ({len(varying)} columns) tell lenses with AUROC {found:.3f} (limit "
+        f"{source} alone ({len(varying)} columns) tell lenses with AUROC {auroc:.3f} (limit "
         f"{limit:g}, sigma {sigma:.3f}); best single column: {best!r} with {single[best]:.3f}"
     )
-    return checks.outcome(name, p >= checks.FAIL, found, limit, sentence, p < checks.FLAG)
+    return checks.outcome(name, p >= checks.FAIL, auroc, limit, sentence, p < checks.FLAG)
 
 
 def _auroc(label: NDArray, values: NDArray) -> float:
@@ -568,7 +560,7 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     constant = checks.Wrong("constant images", "no band has one value only")
     constant.add(numbers.constant, systems["index"][: len(numbers.constant)])
     together = rows_belong_together(dataset, numbers.system)
-    results = [_counted(facts, systems, settings), together, columns.finite(), bad.outcome()]
+    results = [_completeness(facts, systems, settings), together, columns.finite(), bad.outcome()]
     results += [constant.outcome(), clipping(numbers)]
     pairs: list[list[str]] = []
     if not checks.failed([together, bad.outcome()]):
@@ -576,8 +568,8 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         fewest = settings.get("min_class_fraction", MIN_CLASS_FRACTION)
         # all that a simulator records is the truth, but for what is masked
         simulated = {*systems} - {"masked_fraction"} if "systems" in settings else set()
-        found, pairs = duplicates(dataset, numbers.prints, numbers.signatures)
-        results += found
+        copy_checks, pairs = duplicates(dataset, numbers.prints, numbers.signatures)
+        results += copy_checks
         results += [
             balance(dataset, fewest, one_class),
             labels_shifted(dataset, numbers.statistics),
@@ -601,18 +593,18 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _counted(
+def _completeness(
     facts: Mapping[str, Any], systems: Mapping[str, NDArray], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Check that every candidate was used or refused, or that all simulated systems are there."""
     if "systems" in settings:
-        rows, promised = len(systems["index"]), int(settings["systems"])
-        sentence = f"{rows} systems are there of {promised} that were made"
+        rows, expected = len(systems["index"]), int(settings["systems"])
+        sentence = f"{rows} systems are there of {expected} that were made"
         return checks.outcome(
-            "systems in = systems out", rows == promised, rows, promised, sentence
+            "systems in = systems out", rows == expected, rows, expected, sentence
         )
-    promised, used, refused = (int(facts[k]) for k in ("candidates", "used", "refused"))
+    expected, used, refused = (int(facts[k]) for k in ("candidates", "used", "refused"))
     rows = len(systems["index"])
-    passed = promised == used + refused and used == rows
-    sentence = f"{rows} of {promised} candidates are there and {refused} were refused"
-    return checks.outcome("candidates = used + refused", passed, rows + refused, promised, sentence)
+    passed = expected == used + refused and used == rows
+    sentence = f"{rows} of {expected} candidates are there and {refused} were refused"
+    return checks.outcome("candidates = used + refused", passed, rows + refused, expected, sentence)

@@ -51,7 +51,7 @@ def signatures(pixels: NDArray) -> NDArray:
     -------
     array, shape (n, NUMBERS), float32
     """
-    noise = _clipped(_laplacian(pixels)).sum(axis=-1)
+    noise = _clip(_laplacian(pixels)).sum(axis=-1)
     height, width = noise.shape[1:]
     noise *= np.outer(np.hanning(height + 2)[1:-1], np.hanning(width + 2)[1:-1])
     side = max(height, width)
@@ -80,7 +80,7 @@ def _scatter(values: NDArray) -> NDArray:
     return np.where(scatter > 0, scatter, 1.0)
 
 
-def _clipped(laplacian: NDArray) -> NDArray:
+def _clip(laplacian: NDArray) -> NDArray:
     return np.clip(laplacian / _scatter(laplacian), -CLIP, CLIP)
 
 
@@ -104,7 +104,7 @@ def candidates(signature: NDArray, others: NDArray | None = None) -> NDArray:
         _unit((values - centre) / np.where(spread > 0, spread, 1.0))
         for values in (signature, signature if others is None else others)
     )
-    found = []
+    matches = []
     for start in range(0, len(first), BLOCK):
         rows = first[start : start + BLOCK]
         best = np.full((len(rows), NEAREST), -1.0, np.float32)
@@ -124,8 +124,8 @@ def candidates(signature: NDArray, others: NDArray | None = None) -> NDArray:
             best[some] = np.take_along_axis(values, top, axis=1)
             who[some] = np.take_along_axis(names, top, axis=1)
         near, k = np.nonzero(best >= ALIKE)
-        found.append(np.stack([start + near, who[near, k]], axis=1))
-    return np.concatenate(found) if found else np.zeros((0, 2), np.int64)
+        matches.append(np.stack([start + near, who[near, k]], axis=1))
+    return np.concatenate(matches) if matches else np.zeros((0, 2), np.int64)
 
 
 def _unit(values: NDArray) -> NDArray:
@@ -159,8 +159,8 @@ def same(image: NDArray, other: NDArray) -> bool | None:
     one, two = (_laplacian(pixels[None])[0] for pixels in (image, other))
     turned = [np.rot90(two, k) for k in range(4)]
     views = [v for t in turned for v in (t, t[::-1]) if v.shape == one.shape]
-    flat = _clipped(one[None])[0]
-    clipped = [_clipped(view[None])[0] for view in views]
+    flat = _clip(one[None])[0]
+    clipped = [_clip(view[None])[0] for view in views]
     mine = np.fft.rfft2(flat, axes=(0, 1))
     alike = np.fft.irfft2(
         mine * np.conj(np.fft.rfft2(np.stack(clipped), axes=(1, 2))), flat.shape[:2], axes=(1, 2)
@@ -184,7 +184,7 @@ def same(image: NDArray, other: NDArray) -> bool | None:
         dark = (np.abs(faint[0]) < CLIP) & (np.abs(faint[1]) < CLIP)
         if min(_correlation(*faint), _correlation(*(dark * each for each in faint))) > NOISE_ALIKE:
             noise = False
-    return noise if noise is None or (_noisy(image) and _noisy(other)) else None
+    return noise if noise is None or (_is_noise(image) and _is_noise(other)) else None
 
 
 def _overlap(image: NDArray, shift: tuple[int, int], sign: int) -> NDArray:
@@ -205,7 +205,7 @@ def _correlation(one: NDArray, two: NDArray) -> float:
     return float(np.mean(product / norm)) if (norm > 0).all() else -1.0
 
 
-def _noisy(image: NDArray) -> bool:
+def _is_noise(image: NDArray) -> bool:
     """Say whether neighbouring pixels differ as noise does, rather than as light does."""
     fine = _scatter(_laplacian(image[None]))
     steps = [_scatter(np.diff(image[None].astype(np.float64), axis=axis)) for axis in (1, 2)]

@@ -144,26 +144,26 @@ def read(source: Source, pixel_scale: float | None = None) -> Plane:
         raise Refused("there is no such file")
     changed = source.path.stat().st_mtime_ns
     contents = _contents(source.path, changed)
-    number, plane = _which(contents.units, source)
+    number, plane = _unit_and_plane(contents.units, source)
     facts = _facts(source.path, changed, number)
     pixels = _plane(_array(contents, number, facts), plane, source.planes, facts.wcs is not None)
-    said, note = None, ""
+    stated, note = None, ""
     try:
-        said = _pixel_scale(facts, pixels.shape)
+        stated = _pixel_scale(facts, pixels.shape)
     except Refused as reason:
         if pixel_scale is None:
             raise Refused(f"{reason}; repair it, or set pixel_scale [arcsec]") from reason
         note = f"{reason}; pixel_scale: {pixel_scale:g} is used"
-    if pixel_scale and said and abs(said / pixel_scale - 1) > SAME_SCALE:
-        note = f"its header says {said:.4g} arcsec a pixel; pixel_scale: {pixel_scale:g} is used"
+    if pixel_scale and stated and abs(stated / pixel_scale - 1) > SAME_SCALE:
+        note = f"its header says {stated:.4g} arcsec a pixel; pixel_scale: {pixel_scale:g} is used"
     wcs = None if note else facts.wcs
     saturation = headers.number(facts.cards.get("SATURATE"))
     return Plane(
         pixels,
-        pixel_scale or said,
+        pixel_scale or stated,
         saturation if saturation and saturation > 0 else None,
         wcs,
-        _trimmed(pixels.shape, facts.cards if wcs else {}),
+        _offset_at_edge(pixels.shape, facts.cards if wcs else {}),
         note,
         **contents.storage.get(number, {}),
     )
@@ -183,15 +183,15 @@ def cut(plane: Plane, rows: slice, columns: slice) -> Plane:
     return plane._replace(pixels=pixels, scaling=None)
 
 
-def _which(units: Mapping[int, Unit], source: Source) -> tuple[int, int | None]:
+def _unit_and_plane(units: Mapping[int, Unit], source: Source) -> tuple[int, int | None]:
     """Return the number of the header-data unit that is meant, and the plane of it."""
     plane = source.plane
     if source.extension is not None:
-        return _named(units, *source.extension), plane
+        return _find_unit(units, *source.extension), plane
     if plane not in units and source.planes is None:  # a name of digits: F814W may be "814"
-        called = [number for number, unit in units.items() if unit.name == str(plane)]
-        if len(called) == 1:
-            return called[0], None
+        matches = [number for number, unit in units.items() if unit.name == str(plane)]
+        if len(matches) == 1:
+            return matches[0], None
     try:
         science = _science(units)
     except Refused:
@@ -205,27 +205,27 @@ def _which(units: Mapping[int, Unit], source: Source) -> tuple[int, int | None]:
         return plane, None
     if plane == 0 and len(shape) > 2:  # a cube of one plane
         return science, None
-    raise Refused(f"it has no plane or extension {plane}; {_there_are(units)}")
+    raise Refused(f"it has no plane or extension {plane}; {_list_images(units)}")
 
 
-def _named(units: Mapping[int, Unit], name: str | int, version: int | None) -> int:
+def _find_unit(units: Mapping[int, Unit], name: str | int, version: int | None) -> int:
     wanted = str(name).casefold()
     if isinstance(name, int):
-        found = [number for number in units if number == name]
+        matches = [number for number in units if number == name]
     else:
-        found = [
+        matches = [
             number
             for number, unit in units.items()
             if unit.name == wanted and version in (None, unit.version)
         ]
-        if wanted == "primary" and not found:
-            found = [number for number in units if number == 0]
+        if wanted == "primary" and not matches:
+            matches = [number for number in units if number == 0]
     shown = f"[{name}]" if version is None else f"[{name},{version}]"
-    if not found:
-        raise Refused(f"it has no image in an extension {shown}; {_there_are(units)}")
-    if len(found) > 1:
-        raise Refused(f"it has {len(found)} extensions {shown}; {_there_are(units)}")
-    return found[0]
+    if not matches:
+        raise Refused(f"it has no image in an extension {shown}; {_list_images(units)}")
+    if len(matches) > 1:
+        raise Refused(f"it has {len(matches)} extensions {shown}; {_list_images(units)}")
+    return matches[0]
 
 
 def _science(units: Mapping[int, Unit]) -> int:
@@ -234,26 +234,26 @@ def _science(units: Mapping[int, Unit]) -> int:
     others = [n for n, u in images.items() if not BESIDE & {*re.findall("[a-z]+", u.name)}]
     named = [n for n in others if images[n].name in SCIENCE]
     if not others:
-        raise Refused(f"none of its images is one of the sky by its name; {_there_are(units)}")
+        raise Refused(f"none of its images is one of the sky by its name; {_list_images(units)}")
     for chosen in (named, others):
         if len(chosen) == 1:
             return chosen[0]
     if not named and others[0] == 0:  # what comes first is the image, if it comes without a name
         return 0
-    raise Refused(f"it does not say which of its images is meant; {_there_are(units)}")
+    raise Refused(f"it does not say which of its images is meant; {_list_images(units)}")
 
 
-def _there_are(units: Mapping[int, Unit]) -> str:
+def _list_images(units: Mapping[int, Unit]) -> str:
     names = Counter(unit.name for unit in units.values())
     versions = Counter((unit.name, unit.version) for unit in units.values())
     shown = []
     for number, unit in units.items():
-        called = unit.name.upper()
+        name = unit.name.upper()
         if names[unit.name] > 1:
-            called = f"{called},{unit.version}"
+            name = f"{name},{unit.version}"
         if not unit.name or versions[unit.name, unit.version] > 1:
-            called = str(number)
-        shown.append(f"[{called}] of {' x '.join(map(str, unit.shape))}")
+            name = str(number)
+        shown.append(f"[{name}] of {' x '.join(map(str, unit.shape))}")
     return f"there are: {', '.join(shown)}; write one of them behind the file's name in a table"
 
 
@@ -292,7 +292,7 @@ def _contents(path: Path, changed: int) -> Contents:
     """Read a file, or map a large one; ``changed`` makes a file that was rewritten another one."""
     try:
         large = _size(path, changed) > LARGE
-        return _mapped(path, changed) if large else _whole(path, changed)
+        return _read_mapped(path, changed) if large else _read_whole(path, changed)
     except (OSError, EOFError, zlib.error) as error:
         raise Refused(f"it cannot be read, truncated or damaged ({error})") from error
 
@@ -316,14 +316,14 @@ def _is_zipped(path: Path) -> bool:
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _whole(path: Path, changed: int) -> Contents:
+def _read_whole(path: Path, changed: int) -> Contents:
     data = path.read_bytes()
     data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     return _parse(data, data)
 
 
 @functools.lru_cache(maxsize=1)
-def _mapped(path: Path, changed: int) -> Contents:
+def _read_mapped(path: Path, changed: int) -> Contents:
     if not _is_zipped(path):
         return _map(path)
     with tempfile.NamedTemporaryFile() as unzipped:
@@ -393,10 +393,10 @@ def _storage(cards: Mapping[str, Any], mapped: bool) -> dict:
     scale, zero = (cards.get(key, default) for key, default in (("BSCALE", 1), ("BZERO", 0)))
     bits = int(cards.get("ZBITPIX", cards["BITPIX"]))
     whole = bits > 0 and (scale, zero) != (1, 0)
-    found = {"step": abs(float(scale)) if whole else 0.0, "exact_zero": not whole}
+    storage = {"step": abs(float(scale)) if whole else 0.0, "exact_zero": not whole}
     if mapped and (whole or cards.get("BLANK") is not None):
-        found["scaling"] = (scale, zero, cards.get("BLANK"), bits)
-    return found
+        storage["scaling"] = (scale, zero, cards.get("BLANK"), bits)
+    return storage
 
 
 def _add_lossy(source: bytes | Path, storage: dict[int, dict]) -> None:
@@ -448,8 +448,8 @@ def _value(text: str) -> Any:
     text = text.split("/")[0].strip()
     if text in ("T", "F"):
         return text == "T"
-    found = headers.number(text.replace("D", "E").replace("d", "e"))
-    return (text or None) if found is None else found
+    value = headers.number(text.replace("D", "E").replace("d", "e"))
+    return (text or None) if value is None else value
 
 
 @functools.lru_cache(maxsize=4096)
@@ -504,7 +504,7 @@ def _pixel_scale(facts: Facts, shape: tuple[int, int]) -> float | None:
     return scale
 
 
-def _trimmed(shape: tuple[int, int], cards: Mapping[str, Any]) -> float:
+def _offset_at_edge(shape: tuple[int, int], cards: Mapping[str, Any]) -> float:
     """Return how far the target may lie from the middle, in an image cut at an edge [pixel].
 
     The reference pixel of the WCS shows it if it is the middle of a square of which the image is a

@@ -64,10 +64,10 @@ def number(value: object) -> float | None:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | str):
         return None
     try:
-        found = float(value)
+        result = float(value)
     except ValueError:
         return None
-    return found if np.isfinite(found) else None
+    return result if np.isfinite(result) else None
 
 
 def read(cards: Mapping[str, Any]) -> Header | None:
@@ -81,29 +81,29 @@ def read(cards: Mapping[str, Any]) -> Header | None:
     first, second = (str(cards.get(f"CTYPE{axis}", "")).strip() for axis in "12")
     # whatever is wrong with a third axis, of wavelength or of bands, the sky is known
     known = CELESTIAL.fullmatch(first) and CELESTIAL.fullmatch(second)
-    found = {}
+    kept = {}
     for key, value in cards.items():
         if not KEYS.fullmatch(key) or (known and OTHER_AXES.fullmatch(key)):
             continue
         if TEXTS.fullmatch(key):
-            found[key] = str(value).strip()
+            kept[key] = str(value).strip()
         elif (read := number(value)) is not None:
-            found[key] = read
+            kept[key] = read
         elif key not in ("EQUINOX", "EPOCH"):  # which may say J2000
-            said = {True: "T", False: "F"}.get(value, repr(value))
-            raise Refused(f"its WCS cannot be understood ({key} = {said} is not a number)")
-    if not any(map(LINEAR.fullmatch, found)) or not any(key.startswith("CTYPE") for key in found):
+            shown = {True: "T", False: "F"}.get(value, repr(value))
+            raise Refused(f"its WCS cannot be understood ({key} = {shown} is not a number)")
+    if not any(map(LINEAR.fullmatch, kept)) or not any(key.startswith("CTYPE") for key in kept):
         return None
     if not first.endswith("-SIP"):  # left over from before it was resampled
-        found = {key: value for key, value in found.items() if not SIP.fullmatch(key)}
-    degrees = all(found.get(key, "deg").startswith("deg") for key in ("CUNIT1", "CUNIT2"))
-    distorted = any(key.startswith(("PV", "PROJP")) for key in found)
+        kept = {key: value for key, value in kept.items() if not SIP.fullmatch(key)}
+    degrees = all(kept.get(key, "deg").startswith("deg") for key in ("CUNIT1", "CUNIT2"))
+    distorted = any(key.startswith(("PV", "PROJP")) for key in kept)
     if not (degrees and ZENITHAL.fullmatch(first) and ZENITHAL.fullmatch(second)) or distorted:
-        return Header(tuple(found.items()), ())
-    given = {key: value for key, value in found.items() if REFERENCE.fullmatch(key)}
-    rest = tuple((key, value) for key, value in found.items() if key not in given)
+        return Header(tuple(kept.items()), ())
+    own = {key: value for key, value in kept.items() if REFERENCE.fullmatch(key)}
+    rest = tuple((key, value) for key, value in kept.items() if key not in own)
     # what a header leaves out is 0, and not what the file before it said
-    reference = dict.fromkeys(("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2"), 0.0) | given
+    reference = dict.fromkeys(("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2"), 0.0) | own
     return Header(rest, tuple(reference.items()))
 
 
@@ -124,7 +124,7 @@ def scale(header: Header, middle: tuple[float, float]) -> float | None:
 
 @functools.lru_cache(maxsize=1024)
 def _scale_of_matrix(cards: tuple[tuple[str, Any], ...]) -> float:
-    return _side(3600 * _understood(cards).wcs.pixel_scale_matrix)
+    return _side(3600 * _wcs(cards).wcs.pixel_scale_matrix)
 
 
 def _side(matrix: NDArray) -> float:
@@ -137,7 +137,7 @@ def _side(matrix: NDArray) -> float:
 
 def axes(header: Header) -> tuple[int, int]:
     """Return which axes of the file, counted from 0, are those of the sky."""
-    sky = _understood(header.cards)
+    sky = _wcs(header.cards)
     return (0, 1) if sky is None else sky.axes
 
 
@@ -150,7 +150,7 @@ def locate(header: Header, pixel: tuple[float, float]) -> Place | None:
     Refused
         If the WCS cannot be understood.
     """
-    sky = _understood(header.cards)
+    sky = _wcs(header.cards)
     if sky is None:
         return None
     if header.reference:  # one WCS for all headers that differ in it only
@@ -211,10 +211,10 @@ def _east_north(direction: NDArray) -> NDArray:
 
 
 @functools.lru_cache(maxsize=1024)
-def _understood(cards: tuple[tuple[str, Any], ...]) -> _Sky | None:
+def _wcs(cards: tuple[tuple[str, Any], ...]) -> _Sky | None:
     """Return the WCS of a header; most files of a survey agree but for the reference."""
     try:
-        header = fits.Header([*_distorted(dict(cards)).items(), ("NAXIS", 2)])
+        header = fits.Header([*_translate_distortion(dict(cards)).items(), ("NAXIS", 2)])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # old keywords, which are understood
             wcs = WCS(header)
@@ -228,7 +228,7 @@ def _understood(cards: tuple[tuple[str, Any], ...]) -> _Sky | None:
     return _Sky(flat, (first, second), _frame(flat))
 
 
-def _distorted(cards: dict[str, Any]) -> dict[str, Any]:
+def _translate_distortion(cards: dict[str, Any]) -> dict[str, Any]:
     """Write the distortion of SCAMP and its kin so that wcslib takes it as it is meant."""
     types = {axis: cards.get(f"CTYPE{axis}", "") for axis in "12"}
     # the plain TAN has no parameters of its latitude: these are of a polynomial in both axes

@@ -243,12 +243,12 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     numbers["snr"] = float(np.sqrt(np.sum(np.square(snrs))))
     numbers["masked_fraction"] = float(np.mean(masked))
     _judge(numbers, areas, settings)
-    own = _together(hashes)
-    host = _together(hosts) if candidate.corner is not None else own
+    own = _hash_bands(hashes)
+    host = _hash_bands(hosts) if candidate.corner is not None else own
     return Image(np.stack(frames, axis=-1).astype(np.float32), numbers, own, host, tuple(notes))
 
 
-def _together(hashes: list[str]) -> str:
+def _hash_bands(hashes: list[str]) -> str:
     """Return one hash for all bands of an image."""
     if len(hashes) == 1:
         return hashes[0]
@@ -326,9 +326,9 @@ def _position(metadata: Mapping[str, str]) -> NDArray | None:
     """Return the direction that a table gives in degrees, if it does."""
     cells = {name.casefold(): text for name, text in metadata.items()}
     for names in POSITION:
-        found = [headers.number(cells.get(name)) for name in names]
-        if None not in found and 0 <= found[0] <= 360 and abs(found[1]) <= 90:
-            return headers.vector(*np.radians(found))
+        degrees = [headers.number(cells.get(name)) for name in names]
+        if None not in degrees and 0 <= degrees[0] <= 360 and abs(degrees[1]) <= 90:
+            return headers.vector(*np.radians(degrees))
     return None
 
 
@@ -379,15 +379,15 @@ def _band(plane: files.Plane, mask_values: list, settings: Mapping[str, Any]) ->
         raise Refused(
             "neither a WCS nor its header says how large its pixels are; set pixel_scale [arcsec]"
         )
-    _possible(scale, pixels.shape, observation)
+    _refuse_impossible_scale(scale, pixels.shape, observation)
     mask = cleaning.masked(pixels, mask_values, plane.step, plane.exact_zero)
     good = pixels[~mask]
     if good.size == 0:
         raise Refused("every pixel is masked or not a number")
     low, high = good.min(), good.max()
     if low == high:
-        what = "zero" if low == 0 else f"constant ({low:g})"
-        raise Refused(f"the image is {what}")
+        level = "zero" if low == 0 else f"constant ({low:g})"
+        raise Refused(f"the image is {level}")
     at_top = int((good == high).sum())
     saturated = (at_top if at_top > 1 else 0) / pixels.size  # one pixel is always the highest
     if plane.saturation is not None:
@@ -465,7 +465,9 @@ def _exact(mark: cleaning.Mark, pixels: NDArray) -> str:
     return str(pixels.dtype.type(mark.value)).removesuffix(".0")
 
 
-def _possible(scale: float, shape: tuple[int, int], observation: Mapping[str, Any]) -> None:
+def _refuse_impossible_scale(
+    scale: float, shape: tuple[int, int], observation: Mapping[str, Any]
+) -> None:
     """Refuse a pixel scale with which there would be no image: that of a WCS in another unit."""
     smallest = files.SMALLEST
     across = observation["size"] * observation["pixel_scale"] / scale
@@ -491,10 +493,10 @@ def _judge(
 
     ``areas``: the shape [pixel] and the pixel scale [arcsec] of each band as it came.
     """
-    found, limit = numbers["masked_fraction"], settings["max_masked_fraction"]
-    if found > limit:
+    part, limit = numbers["masked_fraction"], settings["max_masked_fraction"]
+    if part > limit:
         reason = (
-            f"{found:.3f} of its pixels are masked or beyond the edge of the image "
+            f"{part:.3f} of its pixels are masked or beyond the edge of the image "
             f"(max_masked_fraction: {limit:g})"
         )
         shape, scale = min(areas, key=lambda area: min(area[0]) * area[1])
@@ -505,14 +507,12 @@ def _judge(
         raise TooSmall(
             f"{reason}; it has {_extent(shape, scale)}, the frame of the observation "
             f"{_extent((frame['size'],) * 2, frame['pixel_scale'])}; write an observation of "
-            f"{_fitting(size, min(shape), scale)}",
+            f"{_observation_that_fits(size, min(shape), scale)}",
             size,
         )
-    found, limit = numbers["saturated_fraction"], settings["max_saturated_fraction"]
-    if found > limit:
-        raise Refused(
-            f"{found:.3f} of its pixels are saturated (max_saturated_fraction: {limit:g})"
-        )
+    part, limit = numbers["saturated_fraction"], settings["max_saturated_fraction"]
+    if part > limit:
+        raise Refused(f"{part:.3f} of its pixels are saturated (max_saturated_fraction: {limit:g})")
     if settings["min_snr"] is not None and numbers["snr"] < settings["min_snr"]:
         raise Refused(f"its S/N is {numbers['snr']:.2f} (min_snr: {settings['min_snr']:g})")
 
@@ -525,7 +525,7 @@ def _extent(shape: tuple[int, int], scale: float) -> str:
     )
 
 
-def _fitting(size: int, native: int, scale: float) -> str:
+def _observation_that_fits(size: int, native: int, scale: float) -> str:
     """Say which observation an image fills: at the scale of the present one, or at its own."""
     if size >= SMALLEST:
         return f"size {size} or take larger cut-outs"
@@ -570,22 +570,22 @@ def _report(
         raise ValueError(f"{path}: none of {candidates} candidates can be used:{shown}{advice}")
 
 
-def _warn(what: str, found: list[tuple[str, str]]) -> None:
+def _warn(verdict: str, reasons: list[tuple[str, str]]) -> None:
     """Log files by name with what is to say of them, the first of each kind, and how many."""
     counts: Counter[str] = Counter()
-    for file, reason in found:
+    for file, reason in reasons:
         counts[_kind(reason)] += 1
         if counts[_kind(reason)] <= SHOWN:
-            log.warning("%s %s %s", file, what, reason)
+            log.warning("%s %s %s", file, verdict, reason)
     for kind, count in counts.items():
-        log.warning("%d in all %s %s", count, what, kind)
+        log.warning("%d in all %s %s", count, verdict, kind)
 
 
 def _psf(images: list[Image], settings: Mapping[str, Any]) -> str:
     """Say in words what the point-spread function is."""
     scales = _scales(images, settings)
     ours = settings["observation"]["pixel_scale"]
-    resampled = int(_resampled(scales, ours).sum())
+    resampled = int(_is_resampled(scales, ours).sum())
     return (
         f"that of the survey, not matched to the observation; native pixels {scales.min():.4g} to "
         f"{scales.max():.4g} arcsec, {resampled} of {len(scales)} resampled to {ours:g} arcsec"
@@ -598,7 +598,7 @@ def _scales(images: list[Image], settings: Mapping[str, Any]) -> NDArray:
     return np.array([[image.numbers[name] for name in names] for image in images])
 
 
-def _resampled(scales: NDArray, ours: float) -> NDArray:
+def _is_resampled(scales: NDArray, ours: float) -> NDArray:
     """Return of which images a band was resampled."""
     return (np.abs(ours / scales - 1) >= cleaning.SAME_SCALE).any(axis=1)
 
@@ -606,16 +606,16 @@ def _resampled(scales: NDArray, ours: float) -> NDArray:
 def _write(
     output: Path,
     scratch: Path,
-    found: tuple[list[Candidate], list[Image], list[tuple[str, str]], list[tuple[str, str]]],
+    outcome: tuple[list[Candidate], list[Image], list[tuple[str, str]], list[tuple[str, str]]],
     units: Mapping[str, str],
     settings: Mapping[str, Any],
     facts: Mapping[str, Any],
 ) -> None:
-    used, images, refused, notes = found
+    used, images, refused, notes = outcome
     observation = settings["observation"]
     n, size, bands = len(used), observation["size"], len(observation["bands"])
     index = np.arange(n, dtype=np.int64)
-    changed = _resampled(_scales(images, settings), observation["pixel_scale"])
+    changed = _is_resampled(_scales(images, settings), observation["pixel_scale"])
     systems: dict[str, NDArray] = {
         "index": index,
         "is_lens": np.array([c.label or 0 for c in used], np.uint8),

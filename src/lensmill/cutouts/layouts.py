@@ -96,16 +96,16 @@ def bologna(path: Path, settings: Mapping[str, Any]) -> list[Candidate]:
             bands[match["band"].casefold()].append(file)
         elif table_path is None or not file.samefile(table_path):
             why = "its name is not that of an image (image<survey>_<band>-<ID>.fits)"
-            stray.append(_stray(path, file, why))
+            stray.append(_stray_file(path, file, why))
     wanted = [str(band).casefold() for band in survey_bands(settings)]
     candidates = []
     for name in sorted({*files, *rows}, key=lambda text: (len(text), text)):
-        found = files.get(name, {})
-        chosen = [found.get(band, []) for band in wanted]
-        every = [file for paths in found.values() for file in paths]
+        of_bands = files.get(name, {})
+        chosen = [of_bands.get(band, []) for band in wanted]
+        every = [file for paths in of_bands.values() for file in paths]
         shown = next((paths[0] for paths in chosen if paths), every[0] if every else None)
         candidate = Candidate(name, _relative(shown, path) if shown else f"ID {name}")
-        reasons = [*_faults_of_files(path, found, wanted, chosen)]
+        reasons = [*_faults_of_files(path, of_bands, wanted, chosen)]
         label, metadata, group = settings["label"], {}, ""
         if table_path is not None:
             label, metadata, why = _label_of(rows.get(name, []), label_column, table_path.name)
@@ -130,14 +130,14 @@ def bologna(path: Path, settings: Mapping[str, Any]) -> list[Candidate]:
 
 
 def _faults_of_files(
-    path: Path, found: Mapping[str, list[Path]], wanted: list[str], chosen: list[list[Path]]
+    path: Path, of_bands: Mapping[str, list[Path]], wanted: list[str], chosen: list[list[Path]]
 ) -> Iterator[str]:
-    if not found:
+    if not of_bands:
         yield "no image file has this ID"
         return
     for band, paths in zip(wanted, chosen, strict=True):
         if not paths:
-            yield f"there is no file of band {band!r}, but of: {', '.join(sorted(found))}"
+            yield f"there is no file of band {band!r}, but of: {', '.join(sorted(of_bands))}"
         elif len(paths) > 1:
             names = ", ".join(_relative(file, path) for file in paths)
             yield f"its ID occurs {len(paths)} times in band {band!r}: {names}"
@@ -190,7 +190,7 @@ def classes(path: Path, settings: Mapping[str, Any], suffixes: tuple[str, ...]) 
         if file.name.startswith(".") or not file.name.casefold().endswith(suffixes):
             why = f"its name does not end in {' or '.join(suffixes[:1] + suffixes[3:4])}"
         if why:
-            candidates.append(_stray(path, file, why))
+            candidates.append(_stray_file(path, file, why))
             continue
         sources = [Source(file)]
         if any(isinstance(band, int) for band in bands):  # the planes that are named, of any number
@@ -205,16 +205,16 @@ def _label_of_folder(
     path: Path, files: list[Path], labels: Mapping[str, int]
 ) -> tuple[int | None, str]:
     """Return the label of the folder that files lie in, or why there is none."""
-    found = set()
+    labels_found = set()
     for file in files:
         parts = file.relative_to(path).parts[:-1]
         within = [f for f in labels if parts[: len(Path(f).parts)] == Path(f).parts]
         if not within:
             return None, f"it lies in none of the folders of labels: {', '.join(labels)}"
-        found.add(labels[max(within, key=len)])
-    if len(found) > 1:
+        labels_found.add(labels[max(within, key=len)])
+    if len(labels_found) > 1:
         return None, "its bands lie in folders of different labels"
-    return (found.pop() if found else None), ""
+    return (labels_found.pop() if labels_found else None), ""
 
 
 def table(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dict[str, str]]:
@@ -322,7 +322,7 @@ def _relative(file: Path, path: Path) -> str:
     return file.relative_to(path).as_posix()
 
 
-def _stray(path: Path, file: Path, why: str) -> Candidate:
+def _stray_file(path: Path, file: Path, why: str) -> Candidate:
     relative = _relative(file, path)
     return Candidate(relative, relative, reason=why)
 
@@ -339,7 +339,7 @@ def _column(names: list[str], wanted: tuple[str, ...], path: Path) -> str:
 def read_table(path: Path) -> Rows:
     """Read a CSV, plain or gzipped, or an ECSV table as text; ``#`` starts a comment."""
     try:
-        read = text_tables.split(text_tables.read(path))
+        read = text_tables.read(path)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if not read.names:
@@ -370,14 +370,14 @@ def metadata_columns(
     for name in dict.fromkeys(key for row in rows for key in row):
         texts = [row.get(name, "") for row in rows]
         known = np.array([text.casefold() not in UNKNOWN for text in texts])
-        own = _free(name.replace("/", "_"), taken | {*columns})
+        own = _free_name(name.replace("/", "_"), taken | {*columns})
         columns[own] = text_tables.column(texts, known)
         if columns[own].dtype.kind == "U":
             _warn_of_commas(own, [text for text, k in zip(texts, known, strict=True) if k])
             continue
         unit[own] = units.get(name, "")
         if not known.all():
-            columns[_free(f"{own}_known", taken | {*columns})] = known.astype(np.uint8)
+            columns[_free_name(f"{own}_known", taken | {*columns})] = known.astype(np.uint8)
     return columns, {name: unit.get(name, "") for name in columns}
 
 
@@ -391,5 +391,5 @@ def _warn_of_commas(name: str, texts: list[str]) -> None:
         )
 
 
-def _free(name: str, taken: set[str]) -> str:
-    return _free(f"{name}_table", taken) if name in taken else name
+def _free_name(name: str, taken: set[str]) -> str:
+    return _free_name(f"{name}_table", taken) if name in taken else name

@@ -64,14 +64,14 @@ def masked(
     """
     # 1e8 in an image of float32 is the float32 nearest to it
     kind = pixels.dtype if pixels.dtype.kind == "f" else np.dtype(np.float64)
-    found = ~np.isfinite(pixels) | np.isin(pixels, np.asarray(values, kind))
+    mask = ~np.isfinite(pixels) | np.isin(pixels, np.asarray(values, kind))
     if step > 0 and pixels.dtype.kind == "f":
         for value in values:
             if value == 0 and exact_zero:
                 continue
             rounding = 4 * np.finfo(kind).eps * abs(value)
-            found |= np.abs(pixels - kind.type(value)) <= 0.5 * step + rounding
-    return found
+            mask |= np.abs(pixels - kind.type(value)) <= 0.5 * step + rounding
+    return mask
 
 
 def alone(values: NDArray, sky: Sky, above: float, below: float) -> list[Mark]:
@@ -245,15 +245,15 @@ def _flat(pixels: NDArray, good: NDArray, ratio: float) -> list[tuple[int, float
         return []
     count = np.unique(pixels[good], return_counts=True)[1]
     usual, block = _rare(count), np.gcd.reduce(count)
-    found = []
+    flat_values = []
     for value in np.unique(pixels[flat]):
         same = pixels[good] == value
         elsewhere = good & ~flat
         share = (pixels[elsewhere] == value).mean() if elsewhere.any() else 0.0
         often = same.sum() > ratio * usual
         if often and share ** (FLAT**2 / block) * pixels.size < CHANCE:
-            found.append((int(same.sum()), share * same.size, same))
-    return found
+            flat_values.append((int(same.sum()), share * same.size, same))
+    return flat_values
 
 
 def _has_wings(pixels: NDArray, good: NDArray, same: NDArray, sky: Sky) -> bool:

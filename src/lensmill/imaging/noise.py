@@ -16,6 +16,8 @@ from lensmill.imaging.streams import COUNTS, NOISE, draw, normals, pairs, unifor
 
 FEW = 50.0  # expected electrons, below which counts are Poisson numbers
 
+EXPOSURE, SKY, READ = range(3)  # columns of `_setup`
+
 _MOST = 400  # electrons; never reached
 _INVERSE = 1.0 / np.maximum(np.arange(_MOST + 1.0), 1.0)
 _LOG_FACTORIAL = -np.cumsum(np.log(_INVERSE))
@@ -92,9 +94,10 @@ def _observe(images, setup, keys):
         image = images[i]
         if i == 0 or np.any(setup[i] != setup[i - 1]):
             for band in range(bands):
-                exposure[band::bands], sky[band::bands] = setup[i, band, 0], setup[i, band, 1]
-                read[band::bands] = setup[i, band, 2]
-                per_second[band::bands] = F(1) / setup[i, band, 0]
+                exposure[band::bands] = setup[i, band, EXPOSURE]
+                sky[band::bands] = setup[i, band, SKY]
+                read[band::bands] = setup[i, band, READ]
+                per_second[band::bands] = F(1) / setup[i, band, EXPOSURE]
         words(keys[i], NOISE, bits)
         normals(bits, noise)
         least = F(FEW)

@@ -106,7 +106,7 @@ def render(
     flux = scenes.light.flux.astype(np.float32)
     extended = scenes.light.kind != sky.POINT
     layers = 2 if lensed else 1
-    layer = (scenes.light.lensed & lensed).astype(np.int64)
+    layer = np.where(scenes.light.lensed & lensed, tracing.ARCS, tracing.UNLENSED)
     used = np.zeros((n, layers), dtype=bool)
     system = np.repeat(np.arange(n), np.diff(scenes.first))
     used[system[extended], layer[extended]] = True
@@ -257,11 +257,11 @@ def _finish(
             row = pixels[system, j // factor]
             for a in range(factor):
                 for i in range(size):
-                    row[i, band] += image[s, 0, j, i * factor + a]
+                    row[i, band] += image[s, tracing.UNLENSED, j, i * factor + a]
             if layers == 2:
                 lensed = arcs[system, j // factor]
                 for a in range(factor):
                     for i in range(size):
-                        light = image[s, 1, j, i * factor + a]
+                        light = image[s, tracing.ARCS, j, i * factor + a]
                         row[i, band] += light
                         lensed[i, band] += light

@@ -220,8 +220,8 @@ def _columns(columns: tuple[ArrayLike, ...]) -> list[NDArray]:
     return [np.ascontiguousarray(column) for column in np.broadcast_arrays(*flat)]
 
 
-def _refuse(wrong: NDArray, what: str, name: str, column: NDArray, remedy: str) -> None:
+def _refuse(wrong: NDArray, thing: str, name: str, column: NDArray, remedy: str) -> None:
     if wrong.any():
         i = np.argwhere(wrong)[0]
         value = column[tuple(i)]
-        raise ValueError(f"{what} {i[0]} has {name} = {value:g}; it {remedy}")
+        raise ValueError(f"{thing} {i[0]} has {name} = {value:g}; it {remedy}")

@@ -14,6 +14,8 @@ from lensmill.imaging.compiling import exact, fast
 # purposes: streams of one key that have nothing to do with each other
 NOISE, COUNTS, PIXELS, COLUMNS, RAYS = (np.uint64(purpose) for purpose in range(5))
 
+CIPHER, COUNTER = 0, 1  # which word of a pair is the key of the cipher, which half the counter
+
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW, _UP = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -54,7 +56,8 @@ def philox(c0, c1, c2, c3, k0, k1):
 @exact
 def words(key, purpose, out):
     """Fill ``out``, shape (4, blocks), uint32: block j holds the words of counter j."""
-    k0, k1, c2, c3 = key[0] & _LOW, key[0] >> _UP, key[1] & _LOW, key[1] >> _UP
+    k0, k1 = key[CIPHER] & _LOW, key[CIPHER] >> _UP
+    c2, c3 = key[COUNTER] & _LOW, key[COUNTER] >> _UP
     out0, out1, out2, out3 = out[0], out[1], out[2], out[3]
     for j in range(out.shape[1]):
         # `philox`, written out: it is too long to be put in by the compiler and made a vector loop
@@ -68,7 +71,8 @@ def words(key, purpose, out):
 @exact
 def draw(key, purpose, place):
     """Return the four words, held in uint64, of one place."""
-    return philox(place, purpose, key[1] & _LOW, key[1] >> _UP, key[0] & _LOW, key[0] >> _UP)
+    k0, k1 = key[CIPHER] & _LOW, key[CIPHER] >> _UP
+    return philox(place, purpose, key[COUNTER] & _LOW, key[COUNTER] >> _UP, k0, k1)
 
 
 @fast

@@ -24,6 +24,11 @@ KIND, LENSED, X, Y, UX, UY, VX, VY, POWER, DECAY, PEAK = range(11)
 ARMS, WIND, CONTRAST, PHASE, SHARP, SOFT = range(11, 17)
 COLUMNS = 17
 
+# columns of the table of lenses, those of `scenes.Lenses`
+THETA_E, Q, PHI, SLOPE, GAMMA1, GAMMA2, LENS_X, LENS_Y = range(8)
+
+UNLENSED, ARCS = 0, 1  # layers of an image, where lensed light is kept apart
+
 LEVELS = 6  # a pixel is cut in two, along each axis, at most this many times
 BATCH = 256  # cells that are cut at a time
 
@@ -38,10 +43,10 @@ def trace(x, y, bx, by, n, lens, terms, n_terms, work):
 
     ``lens`` is one row of `scenes.Lenses`; ``terms`` its angular series unless isothermal.
     """
-    theta_e, q, slope = lens[0], lens[1], lens[3]
-    c, s = F(np.cos(lens[2])), F(np.sin(lens[2]))
-    g1, g2 = F(lens[4]), F(lens[5])
-    x0, y0 = F(lens[6]), F(lens[7])
+    theta_e, q, slope = lens[THETA_E], lens[Q], lens[SLOPE]
+    c, s = F(np.cos(lens[PHI])), F(np.sin(lens[PHI]))
+    g1, g2 = F(lens[GAMMA1]), F(lens[GAMMA2])
+    x0, y0 = F(lens[LENS_X]), F(lens[LENS_Y])
     if theta_e == 0.0:
         for i in range(n):
             dx, dy = x[i] - x0, y[i] - y0
@@ -191,7 +196,7 @@ def paint(
             if lensed and not traced:
                 trace(x, y, bx, by, p, lenses[i], terms[i], series[i], work)
                 traced = True
-            layer = image[:, j, 1 if split and lensed else 0]
+            layer = image[:, j, ARCS if split and lensed else UNLENSED]
             if lensed:
                 shine(bx, by, p, part, TINY, light, r2)
             else:
@@ -200,7 +205,7 @@ def paint(
                 f, target = flux[k, band], layer[band]
                 for m in range(p):
                     target[m] += f * light[m]
-            if outer[k, 0] > 0 or (outer[k, 0] == 0 and lensed and lenses[i, 0] > 0):
+            if outer[k, 0] > 0 or (outer[k, 0] == 0 and lensed and lenses[i, THETA_E] > 0):
                 refine(
                     *(x, y, cell, lensed, lenses[i], terms[i], series[i]),
                     *(part, inner[k], outer[k], flux[k], light, r2, layer),
@@ -217,8 +222,8 @@ def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, l
     laid down where it is, not in the middle of the pixel: see `_deposit`.
     """
     side = int(np.sqrt(x.size))
-    x0, y0, near = F(lens[6]), F(lens[7]), F(0.3 * cell)
-    if not (lensed and lens[0] > 0):
+    x0, y0, near = F(lens[LENS_X]), F(lens[LENS_Y]), F(0.3 * cell)
+    if not (lensed and lens[THETA_E] > 0):
         near = -ONE
     pixel = np.empty(x.size, np.int32)
     count = 0
@@ -258,7 +263,7 @@ def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, l
         step = F(0.25 * cell / 2.0**level)
         weight *= _QUARTER
         room = 4 * count if upper > 0 else min(4 * count, 16)
-        next_pixel, found = np.empty(room, np.int32), 0
+        next_pixel, n_next = np.empty(room, np.int32), 0
         next_x, next_y = np.empty(room, np.float32), np.empty(room, np.float32)
         for begin in range(0, count, BATCH):
             n = min(BATCH, count - begin)
@@ -282,9 +287,9 @@ def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, l
                 for m in range(i, i + 4 * n, n):
                     cut = lower < distance[m] and distance[m] < upper
                     cut = cut or max(abs(px[m] - x0), abs(py[m] - y0)) < near
-                    if cut and found < room:
-                        next_pixel[found], next_x[found], next_y[found] = k, px[m], py[m]
-                        found += 1
+                    if cut and n_next < room:
+                        next_pixel[n_next], next_x[n_next], next_y[n_next] = k, px[m], py[m]
+                        n_next += 1
                     else:
                         dx, dy = (px[m] - kx) * per_cell, (py[m] - ky) * per_cell
                         v0 = weight * value[m]
@@ -301,7 +306,7 @@ def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, l
                         *(HALF * (m02 - m01), HALF * (m12 - m11), HALF * (m22 - m21)),
                         *(HALF * (m02 + m01), HALF * (m12 + m11), HALF * (m22 + m21)),
                     )
-        pixel, cx, cy, count = next_pixel, next_x, next_y, found
+        pixel, cx, cy, count = next_pixel, next_x, next_y, n_next
         if count == 0:
             return
 

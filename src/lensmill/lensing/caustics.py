@@ -40,12 +40,20 @@ class Curves(NamedTuple):
     cut_y: NDArray
 
 
-@kernel
-def _curves(c, sn, theta_e, q, s, h1, h2, kappa_ext, terms, n_terms, out):
-    """Critical curve, caustic and cut in the direction ``(c, sn)``, in the frame of the lens.
+class Point(NamedTuple):
+    """A point of a curve, and its derivatives by polar angle; frame of the lens, arcsec."""
 
-    ``out`` receives x and y of the critical curve, of the caustic and of the cut, then the
-    derivatives of caustic and cut by polar angle.
+    x: float
+    y: float
+    dx: float
+    dy: float
+
+
+@kernel
+def _caustic_and_cut(c, sn, theta_e, q, s, h1, h2, kappa_ext, terms, n_terms):
+    """Points of caustic and cut in the direction ``(c, sn)``, then x and y of the critical curve.
+
+    All in the frame of the lens.
     """
     if s == 0.0:
         a1, a2, k2 = isothermal_angular(theta_e, q, c, sn)
@@ -73,6 +81,8 @@ def _curves(c, sn, theta_e, q, s, h1, h2, kappa_ext, terms, n_terms, out):
         - 2.0 * s * (dm * t + m * dt)
     )
     dminor = s * dh * (k2 - s * h) + s * h * (dk2 - s * dh) - 2.0 * s * s * t * dt
+    caustic = Point(0.0, 0.0, 0.0, 0.0)
+    critical_x = critical_y = 0.0
     for curve in range(2):
         if curve == 1 and s == 0.0:
             r = power = dr = 0.0
@@ -94,10 +104,10 @@ def _curves(c, sn, theta_e, q, s, h1, h2, kappa_ext, terms, n_terms, out):
             along = (g - s * h * x) * dr + (m - s * t * x) * r
             across = (m - s * t * x) * dr + (g2 - (k2 - s * h) * x) * r
             db1, db2 = along * c - across * sn, along * sn + across * c
+        point = Point(b1, b2, db1, db2)
         if curve == 0:
-            out[0], out[1] = r * c, r * sn
-        out[2 + 2 * curve], out[3 + 2 * curve] = b1, b2
-        out[6 + 2 * curve], out[7 + 2 * curve] = db1, db2
+            critical_x, critical_y, caustic = r * c, r * sn, point
+    return caustic, point, critical_x, critical_y
 
 
 # Isothermal lenses need fewer directions the rounder they are, for 1e-6 of the cut's area.
@@ -141,27 +151,29 @@ def _isothermal_areas(theta_e, q, h1, h2, kappa_ext):
 @kernel
 def _areas(theta_e, q, phi, slope, g1, g2, kappa_ext):
     n = theta_e.size
-    areas = np.zeros((2, n))
+    in_caustic, in_cut = np.zeros(n), np.zeros(n)
     terms = np.empty(MAX_TERMS)
-    out = np.empty(10)
     for i in range(n):
         s = 2.0 - slope[i]
         n_terms = series(q[i], 1.0 - s, 1e-12, terms) if s != 0.0 else 0
         c2, s2 = np.cos(2.0 * phi[i]), np.sin(2.0 * phi[i])
         h1, h2 = c2 * g1[i] + s2 * g2[i], c2 * g2[i] - s2 * g1[i]
         if s == 0.0:
-            areas[0, i], areas[1, i] = _isothermal_areas(theta_e[i], q[i], h1, h2, kappa_ext[i])
+            in_caustic[i], in_cut[i] = _isothermal_areas(theta_e[i], q[i], h1, h2, kappa_ext[i])
             continue
         for j in range(_POINTS):  # the other half circle is its reflection in the origin
             # steps that resolve the ends of both the long and the short axis
             norm = np.sqrt(_COS[j] ** 2 + q[i] * _SIN[j] ** 2)
             c, sn = _COS[j] / norm, np.sqrt(q[i]) * _SIN[j] / norm
             weight = np.sqrt(q[i]) / norm**2
-            _curves(c, sn, theta_e[i], q[i], s, h1, h2, kappa_ext[i], terms, n_terms, out)
-            areas[0, i] += weight * (out[2] * out[7] - out[3] * out[6])
-            areas[1, i] += weight * (out[4] * out[9] - out[5] * out[8])
-        areas[:, i] = np.abs(areas[:, i]) * (np.pi / _POINTS)
-    return areas
+            caustic, cut, _, _ = _caustic_and_cut(
+                c, sn, theta_e[i], q[i], s, h1, h2, kappa_ext[i], terms, n_terms
+            )
+            in_caustic[i] += weight * (caustic.x * caustic.dy - caustic.y * caustic.dx)
+            in_cut[i] += weight * (cut.x * cut.dy - cut.y * cut.dx)
+        in_caustic[i] = abs(in_caustic[i]) * (np.pi / _POINTS)
+        in_cut[i] = abs(in_cut[i]) * (np.pi / _POINTS)
+    return in_caustic, in_cut
 
 
 @kernel
@@ -171,26 +183,16 @@ def _points(theta_e, q, phi, s, g1, g2, kappa_ext, angles):
     cp, sp = np.cos(phi), np.sin(phi)
     c2, s2 = (cp - sp) * (cp + sp), 2.0 * sp * cp
     h1, h2 = c2 * g1 + s2 * g2, c2 * g2 - s2 * g1
-    out = np.empty(10)
-    curves = np.empty((6, angles.size))
+    points = np.empty((3, 2, angles.size))  # of critical curve, caustic and cut: x and y
     for j in range(angles.size):
-        _curves(
-            np.cos(angles[j]),
-            np.sin(angles[j]),
-            theta_e,
-            q,
-            s,
-            h1,
-            h2,
-            kappa_ext,
-            terms,
-            n_terms,
-            out,
+        c, sn = np.cos(angles[j]), np.sin(angles[j])
+        caustic, cut, critical_x, critical_y = _caustic_and_cut(
+            c, sn, theta_e, q, s, h1, h2, kappa_ext, terms, n_terms
         )
-        for k in range(3):
-            x, y = out[2 * k], out[2 * k + 1]
-            curves[2 * k, j], curves[2 * k + 1, j] = cp * x - sp * y, sp * x + cp * y
-    return curves
+        places = ((critical_x, critical_y), (caustic.x, caustic.y), (cut.x, cut.y))
+        for curve, (x, y) in zip(points, places):  # noqa: B905  (numba has no strict)
+            curve[0, j], curve[1, j] = cp * x - sp * y, sp * x + cp * y
+    return points.reshape(6, angles.size)
 
 
 def areas(
@@ -209,8 +211,7 @@ def areas(
     `cross_sections` gives the areas by number of images.
     """
     arguments = np.broadcast_arrays(theta_e, q, phi, slope, gamma1, gamma2, kappa_ext)
-    caustic, cut = _areas(*(np.ravel(a).astype(np.float64) for a in arguments))
-    return caustic, cut
+    return _areas(*(np.ravel(a).astype(np.float64) for a in arguments))
 
 
 def curves(

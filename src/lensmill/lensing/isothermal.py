@@ -10,10 +10,20 @@ is positive. ``F`` is smooth, its derivatives cost nothing beyond ``alpha``, and
 so that the number of images in an interval is certified by bounds on the curvature of ``F``.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .compiling import kernel
-from .images import CAUSTIC_DET_J, DEGENERATE, MAX_IMAGES, OK, ON_CAUSTIC, REFINED
+from .images import (
+    CAUSTIC_DET_J,
+    DEGENERATE,
+    MINIMUM,
+    OK,
+    ON_CAUSTIC,
+    REFINED,
+    SADDLE,
+)
 from .profiles import isothermal_angular
 
 CELLS = 32
@@ -26,10 +36,39 @@ RESIDUAL = 1e-13  # of theta_e; accepted error of the lens equation
 _ANGLES = (np.arange(CELLS) + 0.5) * 2.0 * np.pi / CELLS
 _COS, _SIN = np.cos(_ANGLES), np.sin(_ANGLES)
 
+# rows of the table of nodes: F, F' and F'' at the ends of the cells; deflection and K on the grid
+F, D1, D2, ALPHA_1, ALPHA_2, K = range(6)
+
+
+class Lens(NamedTuple):
+    """A lens and a source, in the frame of the lens."""
+
+    theta_e: float  # arcsec
+    q: float
+    i11: float  # A^-1
+    i12: float
+    i22: float
+    v1: float  # A^-1 beta [arcsec]
+    v2: float
+
+
+class Values(NamedTuple):
+    """What is known at a polar angle."""
+
+    f: float  # F, F' and F'' [arcsec]
+    d1: float
+    d2: float
+    r: float  # arcsec
+    c: float  # cosine and sine of the angle
+    s: float
+    a1: float  # deflection [arcsec]
+    a2: float
+    k: float  # 2 kappa r [arcsec]
+
 
 @kernel
 def _values(p, lens):
-    """F, F' and F'' at polar angle ``p``, then r, cos p, sin p, alpha and K."""
+    """F, its derivatives, and what they are made of, at polar angle ``p``."""
     theta_e, q, i11, i12, i22, v1, v2 = lens
     c, s = np.cos(p), np.sin(p)
     a1, a2, k = isothermal_angular(theta_e, q, c, s)
@@ -40,7 +79,8 @@ def _values(p, lens):
     along = i11 * s * s - 2.0 * i12 * s * c + i22 * c * c  # e'.A^-1 e'
     mixed = (i22 - i11) * s * c + i12 * (c * c - s * s)  # e.A^-1 e'
     slope = -k * k * k * (1.0 / q - q) * s * c / (theta_e * theta_e)
-    return f, k * along - r, slope * along - 3.0 * k * mixed - f, r, c, s, a1, a2, k
+    d1, d2 = k * along - r, slope * along - 3.0 * k * mixed - f
+    return Values(f, d1, d2, r, c, s, a1, a2, k)
 
 
 @kernel
@@ -51,7 +91,8 @@ def _root(a, b, fa, fb, lens):
     if not (a <= p <= b):
         p = 0.5 * (a + b)
     for _ in range(80):
-        f, d1, d2, _, _, _, _, _, _ = _values(p, lens)
+        at = _values(p, lens)
+        f, d1, d2 = at.f, at.d1, at.d2
         if f == 0.0:
             break
         if (f > 0.0) == rising:
@@ -72,10 +113,10 @@ def _root(a, b, fa, fb, lens):
 
 
 @kernel
-def _isolate(lens, cells, work, stack, roots):
+def _isolate(lens, cells, nodes, stack, roots):
     """Find the roots of ``F`` on the circle.
 
-    ``work`` holds F, F' and F'' on the grid of ``cells`` angles. Returns the number of roots,
+    ``nodes`` holds F, F' and F'' on the grid of ``cells`` angles. Returns the number of roots,
     written to ``roots``, and a status.
     """
     width = 2.0 * np.pi / cells
@@ -84,9 +125,9 @@ def _isolate(lens, cells, work, stack, roots):
     status = OK
     for cell in range(cells):
         after = cell + 1 if cell + 1 < cells else 0
-        f0, f1 = work[0, cell], work[0, after]
-        d0, d1 = work[1, cell], work[1, after]
-        e0, e1 = work[2, cell], work[2, after]
+        f0, f1 = nodes[F, cell], nodes[F, after]
+        d0, d1 = nodes[D1, cell], nodes[D1, after]
+        e0, e1 = nodes[D2, cell], nodes[D2, after]
         w = width
         a = (cell + 0.5) * width
         depth = 0
@@ -120,34 +161,33 @@ def _isolate(lens, cells, work, stack, roots):
                 if refinements > MAX_REFINEMENTS:
                     return 0, DEGENERATE
                 w *= 0.5
-                fm, dm, em, _, _, _, _, _, _ = _values(a + w, lens)
-                stack[depth, 0] = a + w
-                stack[depth, 1] = w
-                stack[depth, 2], stack[depth, 3] = fm, f1
-                stack[depth, 4], stack[depth, 5] = dm, d1
-                stack[depth, 6], stack[depth, 7] = em, e1
+                middle = _values(a + w, lens)
+                part = stack[depth]
+                part.start, part.width = a + w, w
+                part.f0, part.d0, part.e0 = middle.f, middle.d1, middle.d2
+                part.f1, part.d1, part.e1 = f1, d1, e1
                 depth += 1
-                f1, d1, e1 = fm, dm, em
+                f1, d1, e1 = middle.f, middle.d1, middle.d2
                 continue
             if depth == 0:
                 break
             depth -= 1
-            a, w = stack[depth, 0], stack[depth, 1]
-            f0, f1 = stack[depth, 2], stack[depth, 3]
-            d0, d1 = stack[depth, 4], stack[depth, 5]
-            e0, e1 = stack[depth, 6], stack[depth, 7]
+            part = stack[depth]
+            a, w = part.start, part.width
+            f0, d0, e0 = part.f0, part.d0, part.e0
+            f1, d1, e1 = part.f1, part.d1, part.e1
     if n_roots > roots.size:
         return 0, DEGENERATE
     return n_roots, status
 
 
 @kernel
-def _grid(lens, work):
+def _grid(lens, nodes):
     """F, F' and F'' on the grid of ``CELLS`` angles: one quadrant of deflections, reflected."""
     theta_e, q, i11, i12, i22, v1, v2 = lens
     quarter = CELLS // 4
     half = CELLS // 2
-    a1, a2, kk = work[3], work[4], work[5]
+    a1, a2, kk = nodes[ALPHA_1], nodes[ALPHA_2], nodes[K]
     for j in range(quarter):
         x, y, k = isothermal_angular(theta_e, q, _COS[j], _SIN[j])
         a1[j], a2[j], kk[j] = x, y, k
@@ -163,16 +203,19 @@ def _grid(lens, work):
         r = c * w1 + s * w2
         along = i11 * s * s - 2.0 * i12 * s * c + i22 * c * c
         mixed = (i22 - i11) * s * c + i12 * (c * c - s * s)
-        work[0, j] = f
-        work[1, j] = k * along - r
-        work[2, j] = -k * k * k * curl * s * c * along - 3.0 * k * mixed - f
+        nodes[F, j] = f
+        nodes[D1, j] = k * along - r
+        nodes[D2, j] = -k * k * k * curl * s * c * along - 3.0 * k * mixed - f
 
 
 @kernel
-def solve_isothermal(theta_e, q, phi, g1, g2, kappa_ext, source_x, source_y, work, stack, image):
-    """Find the images of one system; fill the rows of ``image``, unordered.
+def solve_isothermal(
+    theta_e, q, phi, g1, g2, kappa_ext, source_x, source_y, nodes, stack, roots, images
+):
+    """Find the images of one system; fill ``images``, unordered.
 
-    Returns how many there are, and the status.
+    ``nodes``, ``stack`` and ``roots`` are memory to work in: the first of `F` ... `K` by
+    `MAX_CELLS`, parts of cells, and numbers. Returns how many images there are, and the status.
     """
     cp, sp = np.cos(phi), np.sin(phi)
     c2, s2 = (cp - sp) * (cp + sp), 2.0 * sp * cp
@@ -182,54 +225,52 @@ def solve_isothermal(theta_e, q, phi, g1, g2, kappa_ext, source_x, source_y, wor
     sheet = 1.0 - kappa_ext
     det = (sheet - h1) * (sheet + h1) - h2 * h2
     i11, i12, i22 = (sheet + h1) / det, h2 / det, (sheet - h1) / det
-    lens = (theta_e, q, i11, i12, i22, i11 * b1 + i12 * b2, i12 * b1 + i22 * b2)
+    lens = Lens(theta_e, q, i11, i12, i22, i11 * b1 + i12 * b2, i12 * b1 + i22 * b2)
 
-    roots = work[6]
     status = DEGENERATE
     for attempt in range(2):
         if attempt == 0:
             cells = CELLS
-            _grid(lens, work)
+            _grid(lens, nodes)
         else:
             cells = MAX_CELLS
             for j in range(cells):
-                f, d1, d2, _, _, _, _, _, _ = _values((j + 0.5) * 2.0 * np.pi / cells, lens)
-                work[0, j], work[1, j], work[2, j] = f, d1, d2
-        n_roots, found = _isolate(lens, cells, work, stack, roots[:MAX_IMAGES])
-        if found == DEGENERATE:
+                at = _values((j + 0.5) * 2.0 * np.pi / cells, lens)
+                nodes[F, j], nodes[D1, j], nodes[D2, j] = at.f, at.d1, at.d2
+        n_roots, state = _isolate(lens, cells, nodes, stack, roots)
+        if state == DEGENERATE:
             return 0, DEGENERATE
         n = 0
         parity = 0
         outside = 0
         accepted = True
-        caustic = found == ON_CAUSTIC
+        caustic = state == ON_CAUSTIC
         for k in range(n_roots):
             p = roots[k]
-            f, d1, _, r, c, s, a1, a2, _ = _values(p, lens)
+            at = _values(p, lens)
+            r, a1, a2 = at.r, at.a1, at.a2
             if r <= 0.0:
                 outside += 1
                 continue
-            accepted = accepted and abs(f) * (sheet + np.sqrt(h1 * h1 + h2 * h2)) < (
+            accepted = accepted and abs(at.f) * (sheet + np.sqrt(h1 * h1 + h2 * h2)) < (
                 RESIDUAL * (theta_e + abs(b1) + abs(b2))
             )
-            det_j = -det * d1 / r
+            det_j = -det * at.d1 / r
             parity += 1 if det_j > 0.0 else -1
             caustic = caustic or abs(det_j) < CAUSTIC_DET_J
-            x1, x2 = r * c, r * s
+            x1, x2 = r * at.c, r * at.s
             # total deflection and potential: shear and sheet included
             t1 = a1 + (kappa_ext + h1) * x1 + h2 * x2
             t2 = a2 + h2 * x1 + (kappa_ext - h1) * x2
             psi = x1 * a1 + x2 * a2 + 0.5 * (x1 * (t1 - a1) + x2 * (t2 - a2))
-            row = image[n]
-            row[0] = cp * x1 - sp * x2
-            row[1] = sp * x1 + cp * x2
-            row[2] = 1.0 / det_j
-            row[3] = 0.0 if det_j > 0.0 else 1.0
-            row[4] = psi
-            row[5] = cp * t1 - sp * t2
-            row[6] = sp * t1 + cp * t2
-            row[7] = 0.5 * (t1 * t1 + t2 * t2) - psi
-            row[8] = p
+            image = images[n]
+            image.x, image.y = cp * x1 - sp * x2, sp * x1 + cp * x2
+            image.magnification = 1.0 / det_j
+            image.type = MINIMUM if det_j > 0.0 else SADDLE
+            image.potential = psi
+            image.deflection_x, image.deflection_y = cp * t1 - sp * t2, sp * t1 + cp * t2
+            image.fermat = 0.5 * (t1 * t1 + t2 * t2) - psi
+            image.angle = p
             n += 1
         status = REFINED if attempt > 0 else OK
         if caustic:

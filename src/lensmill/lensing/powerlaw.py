@@ -5,16 +5,30 @@ its radial solution by bounds on its curvature, found, polished in the plane and
 of the lens equation, and the sum of parities (0 for steep lenses, 1 for shallow ones).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .compiling import kernel
-from .images import CAUSTIC_DET_J, DEGENERATE, MAX_IMAGES, OK, ON_CAUSTIC, REFINED
+from .images import (
+    CAUSTIC_DET_J,
+    DEGENERATE,
+    MAX_IMAGES,
+    MAXIMUM,
+    MINIMUM,
+    OK,
+    ON_CAUSTIC,
+    REFINED,
+    SADDLE,
+)
 from .powerlaw_equation import (
     CIRCLE,
     INNER,
     LOOP,
     NEAR_TURN,
     TURN,
+    Direction,
+    Lens,
     along,
     centre,
     direction,
@@ -30,6 +44,28 @@ SAFETY = 2.0
 RESIDUAL = 1e-13  # of the length of the terms of the lens equation
 TINY = 1e-100  # arcsec; below, the square of the Jacobian overflows
 TWINS = 1e-8  # of the radius; images of one parity closer than this are one
+
+# rows of the table of nodes: the function searched with its derivatives; a direction, as in
+# `powerlaw_equation.Direction`; the sum of the series, and the square of its unit vector
+F, F1, F2, COS, SIN, H, T, K2, RE, IM, COS_2U, SIN_2U = range(12)
+
+
+class Candidate(NamedTuple):
+    """Where an image may be, in the frame of the lens."""
+
+    x: float  # arcsec
+    y: float
+    r: float  # arcsec
+    at: Direction
+    power: float  # r^s
+    error: float  # of the lens equation [arcsec]
+
+
+# A candidate as the search gives it; then one that was taken for an image.
+FOUND = np.dtype(
+    [(name, np.float64) for name in ("c", "sn", "r", "power", "h", "t", "k2", "error")]
+)
+PLACED = np.dtype([(name, np.float64) for name in ("x", "y", "det_j")])
 
 
 @kernel
@@ -60,19 +96,19 @@ def _root(kind, a, b, fa, fb, middle, half, lens, terms):
 
 
 @kernel
-def _isolate(kind, start, width, cells, middle, half, lens, terms, work, stack, roots):
-    """Find the roots on a stretch of ``cells`` cells, whose ``cells + 1`` nodes are in ``work``.
+def _isolate(kind, start, width, cells, middle, half, lens, terms, nodes, stack, roots):
+    """Find the roots on a stretch of ``cells`` cells, whose ``cells + 1`` ends are ``nodes``.
 
     Returns the number of roots, written to ``roots``, and a status.
     """
     n_roots = 0
     refinements = 0
     status = OK
-    noise = 1e-14 * (lens[0] + abs(lens[6]) + abs(lens[7]))
+    noise = 1e-14 * (lens.theta_e + abs(lens.b1) + abs(lens.b2))
     for cell in range(cells):
-        f0, f1 = work[0, cell], work[0, cell + 1]
-        d0, d1 = work[1, cell], work[1, cell + 1]
-        e0, e1 = work[2, cell], work[2, cell + 1]
+        f0, f1 = nodes[F, cell], nodes[F, cell + 1]
+        d0, d1 = nodes[F1, cell], nodes[F1, cell + 1]
+        e0, e1 = nodes[F2, cell], nodes[F2, cell + 1]
         w = width
         a = start + cell * width
         depth = 0
@@ -97,10 +133,10 @@ def _isolate(kind, start, width, cells, middle, half, lens, terms, work, stack, 
                     return 0, DEGENERATE
                 w *= 0.5
                 fm, dm, em = evaluate(kind, a + w, middle, half, lens, terms)
-                stack[depth, 0], stack[depth, 1] = a + w, w
-                stack[depth, 2], stack[depth, 3] = fm, f1
-                stack[depth, 4], stack[depth, 5] = dm, d1
-                stack[depth, 6], stack[depth, 7] = em, e1
+                part = stack[depth]
+                part.start, part.width = a + w, w
+                part.f0, part.d0, part.e0 = fm, dm, em
+                part.f1, part.d1, part.e1 = f1, d1, e1
                 depth += 1
                 f1, d1, e1 = fm, dm, em
                 continue
@@ -112,19 +148,20 @@ def _isolate(kind, start, width, cells, middle, half, lens, terms, work, stack, 
             if depth == 0:
                 break
             depth -= 1
-            a, w = stack[depth, 0], stack[depth, 1]
-            f0, f1 = stack[depth, 2], stack[depth, 3]
-            d0, d1 = stack[depth, 4], stack[depth, 5]
-            e0, e1 = stack[depth, 6], stack[depth, 7]
+            part = stack[depth]
+            a, w = part.start, part.width
+            f0, d0, e0 = part.f0, part.d0, part.e0
+            f1, d1, e1 = part.f1, part.d1, part.e1
     return n_roots, status
 
 
 @kernel
-def _angular(n, lens, terms, work):
-    """Deflections at the ``n`` directions in rows 3 and 4 of ``work``: h, t, 2 k to rows 5-7."""
-    theta_e, q, s, n_terms = lens[0], lens[1], lens[2], lens[8]
-    cs, sn, h, t, k2 = work[3, :n], work[4, :n], work[5, :n], work[6, :n], work[7, :n]
-    re, im, c2, s2 = work[8, :n], work[9, :n], work[10, :n], work[11, :n]
+def _angular(n, lens, terms, nodes):
+    """Deflections at the first ``n`` nodes, whose `COS` and `SIN` are given: `H`, `T` and `K2`."""
+    theta_e, q, s, n_terms = lens.theta_e, lens.q, lens.s, lens.n_terms
+    cs, sn = nodes[COS, :n], nodes[SIN, :n]
+    h, t, k2 = nodes[H, :n], nodes[T, :n], nodes[K2, :n]
+    re, im, c2, s2 = nodes[RE, :n], nodes[IM, :n], nodes[COS_2U, :n], nodes[SIN_2U, :n]
     last = terms[n_terms - 1]
     for j in range(n):
         x, y = q * cs[j], sn[j]
@@ -152,85 +189,69 @@ def _angular(n, lens, terms, work):
 
 
 @kernel
-def _nodes(kind, start, width, cells, middle, half, lens, terms, work):
+def _direction(nodes, j):
+    """Direction of a node."""
+    return Direction(nodes[COS, j], nodes[SIN, j], nodes[H, j], nodes[T, j], nodes[K2, j])
+
+
+@kernel
+def _stretch(kind, start, width, cells, middle, half, lens, terms, nodes):
     """Fill the nodes of a stretch: directions, deflections, then the function searched."""
     for j in range(cells + 1):
         v = start + j * width
         p = middle + half * np.cos(v) if kind == LOOP else v
-        work[3, j], work[4, j] = np.cos(p), np.sin(p)
-    _angular(cells + 1, lens, terms, work)
+        nodes[COS, j], nodes[SIN, j] = np.cos(p), np.sin(p)
+    _angular(cells + 1, lens, terms, nodes)
     for j in range(cells + 1):
         v = start + j * width
         if kind == LOOP and abs(np.sin(v)) < NEAR_TURN:
             f, f1, f2 = evaluate(kind, v, middle, half, lens, terms)
         else:
-            f, f1, f2, _, _ = along(
-                kind,
-                v,
-                middle,
-                half,
-                work[3, j],
-                work[4, j],
-                work[5, j],
-                work[6, j],
-                work[7, j],
-                lens,
-            )
-        work[0, j], work[1, j], work[2, j] = f, f1, f2
+            f, f1, f2, _, _ = along(kind, v, middle, half, _direction(nodes, j), lens)
+        nodes[F, j], nodes[F1, j], nodes[F2, j] = f, f1, f2
 
 
 @kernel
-def _circle(kind, cells, lens, terms, work):
+def _circle(kind, cells, lens, terms, nodes):
     """Fill the nodes of a full circle: one quadrant of deflections, reflected."""
     quarter = cells // 4
     half = cells // 2
     width = 2.0 * np.pi / cells
     for j in range(quarter):
-        work[3, j], work[4, j] = np.cos((j + 0.5) * width), np.sin((j + 0.5) * width)
-    _angular(quarter, lens, terms, work)
+        nodes[COS, j], nodes[SIN, j] = np.cos((j + 0.5) * width), np.sin((j + 0.5) * width)
+    _angular(quarter, lens, terms, nodes)
     for j in range(quarter):
-        c, sn, h, t, k2 = work[3, j], work[4, j], work[5, j], work[6, j], work[7, j]
-        for image in range(4):
-            if image == 0:
+        c, sn, h, t, k2 = _direction(nodes, j)
+        for quadrant in range(4):
+            if quadrant == 0:
                 k, sc, ss = j, 1.0, 1.0
-            elif image == 1:
+            elif quadrant == 1:
                 k, sc, ss = half - 1 - j, -1.0, 1.0
-            elif image == 2:
+            elif quadrant == 2:
                 k, sc, ss = half + j, -1.0, -1.0
             else:
                 k, sc, ss = cells - 1 - j, 1.0, -1.0
-            work[3, k], work[4, k] = sc * c, ss * sn
-            work[5, k], work[6, k], work[7, k] = h, sc * ss * t, k2
+            nodes[COS, k], nodes[SIN, k] = sc * c, ss * sn
+            nodes[H, k], nodes[T, k], nodes[K2, k] = h, sc * ss * t, k2
     for k in range(cells):
-        f, f1, f2, _, _ = along(
-            kind,
-            0.0,
-            0.0,
-            0.0,
-            work[3, k],
-            work[4, k],
-            work[5, k],
-            work[6, k],
-            work[7, k],
-            lens,
-        )
-        work[0, k], work[1, k], work[2, k] = f, f1, f2
-    for row in range(3):
-        work[row, cells] = work[row, 0]
+        f, f1, f2, _, _ = along(kind, 0.0, 0.0, 0.0, _direction(nodes, k), lens)
+        nodes[F, k], nodes[F1, k], nodes[F2, k] = f, f1, f2
+    for row in (F, F1, F2):
+        nodes[row, cells] = nodes[row, 0]
 
 
 @kernel
 def _polish(c, sn, r, lens, terms):
     """Newton steps in the plane from ``r (c, sn)`` until the lens equation holds to rounding.
 
-    Returns position, direction, the deflection there (h, t, 2 k, ``r**s``) and the error left.
+    Returns the best `Candidate` on the way.
     """
     _, _, s, sheet, h1, h2, b1, b2, _ = lens
     x, y = r * c, r * sn
     best = np.inf
-    found = (x, y, r, c, sn, 0.0, 0.0, 0.0, 0.0, np.inf)
+    found = Candidate(x, y, r, Direction(c, sn, 0.0, 0.0, 0.0), 0.0, np.inf)
     for _ in range(8):
-        a1, a2, k2 = powerlaw_angular(lens[0], lens[1], s, c, sn, terms, lens[8])
+        a1, a2, k2 = powerlaw_angular(lens.theta_e, lens.q, s, c, sn, terms, lens.n_terms)
         power = np.exp(s * np.log(r))
         f1 = (sheet - h1) * x - h2 * y - power * a1 - b1
         f2 = (sheet + h1) * y - h2 * x - power * a2 - b2
@@ -239,7 +260,7 @@ def _polish(c, sn, r, lens, terms):
             break
         best = error
         h, t = c * a1 + sn * a2, c * a2 - sn * a1
-        found = (x, y, r, c, sn, h, t, k2, power, error)
+        found = Candidate(x, y, r, Direction(c, sn, h, t, k2), power, error)
         # J along e and e'
         slope = power / r
         cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
@@ -261,27 +282,25 @@ def _polish(c, sn, r, lens, terms):
 
 
 @kernel
-def _search(fine, lens, terms, work, stack, found):
-    """Find all candidates (c, sn, r): rows of ``found``. Returns their number and a status."""
-    s, b1, b2 = lens[2], lens[6], lens[7]
+def _search(fine, lens, terms, nodes, stack, ends, roots, found):
+    """Find all candidates: fill ``found``. Returns their number and a status."""
+    s, b1, b2 = lens.s, lens.b1, lens.b2
     cells = CELLS * (8 if fine else 1)
-    roots = work[12, :MAX_IMAGES]
     n = 0
     status = OK
     width = 2.0 * np.pi / cells
     start = 0.5 * width
     intervals = 0
-    ends = work[13]
     if s > 0.0:
-        _circle(TURN, cells, lens, terms, work)
+        _circle(TURN, cells, lens, terms, nodes)
         turns, state = _isolate(
-            TURN, start, width, cells, 0.0, 0.0, lens, terms, work, stack, ends[:MAX_IMAGES]
+            TURN, start, width, cells, 0.0, 0.0, lens, terms, nodes, stack, ends
         )
         if state == DEGENERATE or turns % 2 == 1:
             return 0, DEGENERATE
         status = max(status, state)
         intervals = turns // 2
-        if intervals > 0 and work[0, 0] >= 0.0:  # the first root ends an interval: rotate
+        if intervals > 0 and nodes[F, 0] >= 0.0:  # the first root ends an interval: rotate
             first = ends[0]
             for j in range(turns - 1):
                 ends[j] = ends[j + 1]
@@ -292,16 +311,17 @@ def _search(fine, lens, terms, work, stack, found):
         middle = half = 0.0
         if intervals == 0 and stretch == 0:
             kind = CIRCLE
-            _circle(kind, cells, lens, terms, work)
+            _circle(kind, cells, lens, terms, nodes)
         elif intervals == 0 and b1 == 0.0 and b2 == 0.0:  # the inner branch is the centre
-            found[n] = 0.0
-            found[n, 0] = found[n, 4] = 1.0
+            last = found[n]
+            last.c, last.sn, last.r, last.power = 1.0, 0.0, 0.0, 0.0
+            last.h, last.t, last.k2, last.error = 1.0, 0.0, 0.0, 0.0
             return n + 1, status
         elif intervals == 0:
             kind = INNER
             cells //= 2
             start, width = towards + 0.5 * np.pi, np.pi / cells
-            _nodes(kind, start, width, cells, 0.0, 0.0, lens, terms, work)
+            _stretch(kind, start, width, cells, 0.0, 0.0, lens, terms, nodes)
         else:
             kind = LOOP
             low, high = ends[2 * stretch], ends[2 * stretch + 1]
@@ -315,39 +335,59 @@ def _search(fine, lens, terms, work, stack, found):
             else:
                 start, stop = 0.1, 0.1 + 2.0 * np.pi
             width = (stop - start) / cells
-            _nodes(kind, start, width, cells, middle, half, lens, terms, work)
+            _stretch(kind, start, width, cells, middle, half, lens, terms, nodes)
         if kind == INNER or (kind == LOOP and start < 0.1):
             for j in (0, cells):
-                f, f1, f2 = centre(work[3, j], work[4, j], work[5, j], work[6, j], work[7, j], lens)
+                f, f1, f2 = centre(_direction(nodes, j), lens)
                 # D = 0 there to rounding only: the exact value keeps the sign
                 f = np.sqrt(b1 * b1 + b2 * b2) * (-1.0 if j == 0 else 1.0)
                 if kind == LOOP:
                     v = start + j * width
                     dp, ddp = -half * np.sin(v), -half * np.cos(v)
                     f1, f2 = f1 * dp, f2 * dp * dp + f1 * ddp
-                work[0, j], work[1, j], work[2, j] = f, f1, f2
+                nodes[F, j], nodes[F1, j], nodes[F2, j] = f, f1, f2
         count, state = _isolate(
-            kind, start, width, cells, middle, half, lens, terms, work, stack, roots
+            kind, start, width, cells, middle, half, lens, terms, nodes, stack, roots
         )
         if state == DEGENERATE or n + count > MAX_IMAGES:
             return 0, DEGENERATE
         status = max(status, state)
         for k in range(count):
-            c, sn, h, t, k2 = direction(kind, roots[k], middle, half, lens, terms)
-            f, _, _, r, power = along(kind, roots[k], middle, half, c, sn, h, t, k2, lens)
-            found[n, 0], found[n, 1], found[n, 2], found[n, 3] = c, sn, r, power
-            found[n, 4], found[n, 5], found[n, 6], found[n, 7] = h, t, k2, f
+            at = direction(kind, roots[k], middle, half, lens, terms)
+            root = along(kind, roots[k], middle, half, at, lens)
+            new = found[n]
+            new.c, new.sn, new.h, new.t, new.k2 = at
+            new.r, new.power, new.error = root.r, root.power, root.f
             n += 1
     return n, status
 
 
 @kernel
 def solve_powerlaw(
-    theta_e, q, phi, s, g1, g2, kappa_ext, source_x, source_y, terms, n_terms, work, stack, image
+    theta_e,
+    q,
+    phi,
+    s,
+    g1,
+    g2,
+    kappa_ext,
+    source_x,
+    source_y,
+    terms,
+    n_terms,
+    nodes,
+    stack,
+    ends,
+    roots,
+    found,
+    placed,
+    images,
 ):
-    """Find the images of one system; fill the rows of ``image``, unordered.
+    """Find the images of one system; fill ``images``, unordered.
 
-    Returns how many there are, and the status.
+    ``nodes``, ``stack``, ``ends``, ``roots``, ``found`` and ``placed`` are memory to work in: the
+    first of `F` ... `SIN_2U` by `MAX_CELLS` + 1, the others of `PART`, of numbers (two), of `FOUND`
+    and of `PLACED`. Returns how many images there are, and the status.
     """
     cp, sp = np.cos(phi), np.sin(phi)
     c2, s2 = (cp - sp) * (cp + sp), 2.0 * sp * cp
@@ -355,13 +395,11 @@ def solve_powerlaw(
     b1, b2 = cp * source_x + sp * source_y, cp * source_y - sp * source_x
     h1, h2 = c2 * g1 + s2 * g2, c2 * g2 - s2 * g1
     sheet = 1.0 - kappa_ext
-    lens = (theta_e, q, s, sheet, h1, h2, b1, b2, n_terms)
-    found = work[14, : MAX_IMAGES * 8].reshape(MAX_IMAGES, 8)
-    placed = work[13, : MAX_IMAGES * 3].reshape(MAX_IMAGES, 3)
+    lens = Lens(theta_e, q, s, sheet, h1, h2, b1, b2, n_terms)
     n = 0
     caustic = False
     for attempt in range(2):
-        candidates, state = _search(attempt > 0, lens, terms, work, stack, found)
+        candidates, state = _search(attempt > 0, lens, terms, nodes, stack, ends, roots, found)
         if state == DEGENERATE:
             return 0, DEGENERATE
         n = 0
@@ -369,11 +407,14 @@ def solve_powerlaw(
         accepted = True
         caustic = state == ON_CAUSTIC
         for k in range(candidates):
-            c, sn, r, power, h, t, k2, error = found[k]
+            one = found[k]
+            c, sn, h, t, k2 = one.c, one.sn, one.h, one.t, one.k2
+            r, power, error = one.r, one.power, one.error
             x, y = r * c, r * sn
             size = r + power * (h + abs(t))
             if r > TINY and abs(error) > 1e-15 * size:
-                x, y, r, c, sn, h, t, k2, power, error = _polish(c, sn, r, lens, terms)
+                x, y, r, at, power, error = _polish(c, sn, r, lens, terms)
+                c, sn, h, t, k2 = at
             accepted = accepted and (r <= TINY or abs(error) <= RESIDUAL * size)
             cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
             even, m = h1 * cc + h2 * ss, h1 * ss - h2 * cc
@@ -385,11 +426,13 @@ def solve_powerlaw(
                 trace, det_j = -np.inf, -np.inf if s < 0.0 else np.inf
             twin = False  # rounding at a turning angle can show one image twice
             for j in range(n):
-                apart = np.hypot(placed[j, 0] - x, placed[j, 1] - y)
-                twin |= apart < TWINS * r and placed[j, 2] * det_j > 0.0
+                before = placed[j]
+                apart = np.hypot(before.x - x, before.y - y)
+                twin |= apart < TWINS * r and before.det_j * det_j > 0.0
             if twin:
                 continue
-            placed[n, 0], placed[n, 1], placed[n, 2] = x, y, det_j
+            here = placed[n]
+            here.x, here.y, here.det_j = x, y, det_j
             parity += 1 if det_j > 0.0 else -1
             caustic = caustic or abs(det_j) < CAUSTIC_DET_J
             a1, a2 = power * (c * h - sn * t), power * (sn * h + c * t)
@@ -397,16 +440,14 @@ def solve_powerlaw(
             t1 = a1 + (kappa_ext + h1) * x + h2 * y
             t2 = a2 + h2 * x + (kappa_ext - h1) * y
             psi = r * power * h / (1.0 + s) + 0.5 * (x * (t1 - a1) + y * (t2 - a2))
-            row = image[n]
-            row[0] = cp * x - sp * y
-            row[1] = sp * x + cp * y
-            row[2] = 1.0 / det_j
-            row[3] = 1.0 if det_j < 0.0 else (0.0 if trace > 0.0 else 2.0)
-            row[4] = psi
-            row[5] = cp * t1 - sp * t2
-            row[6] = sp * t1 + cp * t2
-            row[7] = 0.5 * (t1 * t1 + t2 * t2) - psi
-            row[8] = np.arctan2(sn, c)
+            image = images[n]
+            image.x, image.y = cp * x - sp * y, sp * x + cp * y
+            image.magnification = 1.0 / det_j
+            image.type = SADDLE if det_j < 0.0 else (MINIMUM if trace > 0.0 else MAXIMUM)
+            image.potential = psi
+            image.deflection_x, image.deflection_y = cp * t1 - sp * t2, sp * t1 + cp * t2
+            image.fermat = 0.5 * (t1 * t1 + t2 * t2) - psi
+            image.angle = np.arctan2(sn, c)
             n += 1
         if accepted and parity == (1 if s > 0.0 else 0):
             return n, ON_CAUSTIC if caustic else (REFINED if attempt > 0 else OK)

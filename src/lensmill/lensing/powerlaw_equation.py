@@ -20,6 +20,8 @@ Since ``g`` and ``h`` are positive,
 The elimination of ``r**s`` used elsewhere is singular for the isothermal slope; this form is not.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from .compiling import kernel
@@ -29,6 +31,40 @@ NEAR_TURN = 1e-4  # |sin v| below which derivatives are taken at a small distanc
 
 # what is searched, see `along`; not plain int, for each of which numba would compile anew
 CIRCLE, INNER, LOOP, TURN = np.arange(4)
+
+
+class Lens(NamedTuple):
+    """A lens and a source, in the frame of the lens."""
+
+    theta_e: float  # arcsec
+    q: float
+    s: float  # 2 - slope
+    sheet: float  # 1 - kappa_ext
+    h1: float  # shear
+    h2: float
+    b1: float  # source [arcsec]
+    b2: float
+    n_terms: int  # of the angular series that matter
+
+
+class Direction(NamedTuple):
+    """A direction from the lens, and the deflection there."""
+
+    c: float  # cosine and sine of the polar angle
+    sn: float
+    h: float  # e.a and e'.a [arcsec^(1 - s)]
+    t: float
+    k2: float  # 2 k, likewise
+
+
+class Values(NamedTuple):
+    """What is searched, with its derivatives, and the radial solution it is taken along."""
+
+    f: float
+    f1: float
+    f2: float
+    r: float  # arcsec; 0 where only the turning angles are searched
+    power: float  # r^s
 
 
 @kernel
@@ -82,8 +118,9 @@ def radius(s, d, c, inner):
 
 
 @kernel
-def turning(c, sn, h, t, k2, lens):
-    """T, T' and T'': whether the outer and inner radius exist, and where they meet."""
+def turning(at, lens):
+    """T, T' and T'' in a direction: whether outer and inner radius exist, and where they meet."""
+    c, sn, h, t, k2 = at
     _, _, s, sheet, h1, h2, b1, b2, _ = lens
     d, e = c * b1 + sn * b2, c * b2 - sn * b1
     cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
@@ -94,12 +131,14 @@ def turning(c, sn, h, t, k2, lens):
     log1 = (dh - s * dg) / (1.0 - s)
     ddh, ddg = (1.0 + s) * (k2 - (1.0 + s) * h) / h, 2.0 * (g2 - g) / g
     log2 = (ddh - dh * dh - s * (ddg - dg * dg)) / (1.0 - s)
-    return d + threshold, e + threshold * log1, -d + threshold * (log1 * log1 + log2)
+    t1, t2 = e + threshold * log1, -d + threshold * (log1 * log1 + log2)
+    return Values(d + threshold, t1, t2, 0.0, 0.0)
 
 
 @kernel
-def transverse(c, sn, h, t, k2, lens, inner):
-    """F, F' and F'' by polar angle, then r and ``r**s``."""
+def transverse(at, lens, inner):
+    """F, F' and F'' by polar angle in a direction, and the radius there."""
+    c, sn, h, t, k2 = at
     _, q, s, sheet, h1, h2, b1, b2, _ = lens
     d, e = c * b1 + sn * b2, c * b2 - sn * b1
     cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
@@ -120,51 +159,50 @@ def transverse(c, sn, h, t, k2, lens, inner):
     log2 = (top1 - log1 * stiffness1) / stiffness
     r2, power2 = r * (log2 + log1 * log1), s * power * (log2 + s * log1 * log1)
     f2 = -e + power2 * t + 2.0 * power1 * dt + power * ddt + 4.0 * m * r - 2.0 * dm * r1 - m * r2
-    return f, f1, f2, r, power
+    return Values(f, f1, f2, r, power)
 
 
 @kernel
-def centre(c, sn, h, t, k2, lens):
+def centre(at, lens):
     """F, F' and F'' at the end of the inner branch, where r = 0 and D = 0."""
-    s, b1, b2 = lens[2], lens[6], lens[7]
-    e = c * b2 - sn * b1
-    n = 1.0 + s
+    c, sn, h, t, k2 = at
+    e = c * lens.b2 - sn * lens.b1
+    n = 1.0 + lens.s
     return e, -e * t / h, -e - 2.0 * e * (k2 - n * h) / h + 2.0 * n * e * (t / h) ** 2
 
 
 @kernel
-def along(kind, v, middle, half, c, sn, h, t, k2, lens):
-    """Value and derivatives by ``v`` of what is searched, given the deflection at its angle.
+def along(kind, v, middle, half, at, lens):
+    """Value and derivatives by ``v`` of what is searched, given the direction of ``v``.
 
     ``CIRCLE`` and ``INNER``: F of the outer or only, and of the inner radius, ``p = v``; ``LOOP``:
     F on the closed branch, ``p = middle + half cos v``; ``TURN``: T, ``p = v``.
     """
     if kind == TURN:
-        f, f1, f2 = turning(c, sn, h, t, k2, lens)
-        return f, f1, f2, 0.0, 0.0
+        return turning(at, lens)
     if kind != LOOP:
-        return transverse(c, sn, h, t, k2, lens, kind == INNER)
+        return transverse(at, lens, kind == INNER)
     sv, cv = np.sin(v), np.cos(v)
-    f, f1, f2, r, power = transverse(c, sn, h, t, k2, lens, sv < 0.0)
-    return f, -half * sv * f1, half * half * sv * sv * f2 - half * cv * f1, r, power
+    f, f1, f2, r, power = transverse(at, lens, sv < 0.0)
+    return Values(f, -half * sv * f1, half * half * sv * sv * f2 - half * cv * f1, r, power)
 
 
 @kernel
 def direction(kind, v, middle, half, lens, terms):
-    """Direction of ``v`` and the deflection there: c, sn, h, t, 2 k, then a."""
+    """Direction of ``v``, and the deflection there."""
     p = middle + half * np.cos(v) if kind == LOOP else v
     c, sn = np.cos(p), np.sin(p)
-    a1, a2, k2 = powerlaw_angular(lens[0], lens[1], lens[2], c, sn, terms, lens[8])
-    return c, sn, c * a1 + sn * a2, c * a2 - sn * a1, k2
+    a1, a2, k2 = powerlaw_angular(lens.theta_e, lens.q, lens.s, c, sn, terms, lens.n_terms)
+    return Direction(c, sn, c * a1 + sn * a2, c * a2 - sn * a1, k2)
 
 
 @kernel
 def evaluate(kind, v, middle, half, lens, terms):
     """`along` at any ``v``; near a turning angle the derivatives of a point just beside it."""
-    c, sn, h, t, k2 = direction(kind, v, middle, half, lens, terms)
-    f, f1, f2, _, _ = along(kind, v, middle, half, c, sn, h, t, k2, lens)
+    at = along(kind, v, middle, half, direction(kind, v, middle, half, lens, terms), lens)
+    f, f1, f2 = at.f, at.f1, at.f2
     if kind == LOOP and abs(np.sin(v)) < NEAR_TURN:
         w = v + (NEAR_TURN if np.sin(v) * np.cos(v) > 0.0 else -NEAR_TURN)
-        c, sn, h, t, k2 = direction(kind, w, middle, half, lens, terms)
-        _, f1, f2, _, _ = along(kind, w, middle, half, c, sn, h, t, k2, lens)
+        beside = along(kind, w, middle, half, direction(kind, w, middle, half, lens, terms), lens)
+        f1, f2 = beside.f1, beside.f2
     return f, f1, f2

@@ -17,6 +17,8 @@ where ``e`` and ``e'`` are the radial and tangential unit vectors and ``kappa = 
 equation.) All recorded quantities include shear and sheet, so ``beta = theta - alpha`` exactly.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -95,10 +97,22 @@ def powerlaw_angular(theta_e, q, s, c, sn, terms, n_terms):
     )
 
 
+class Fields(NamedTuple):
+    """Potential, deflection and Hessian, shear and sheet included; sky frame."""
+
+    potential: NDArray  # arcsec^2
+    alpha_x: NDArray  # arcsec
+    alpha_y: NDArray
+    psi_xx: NDArray
+    psi_yy: NDArray
+    psi_xy: NDArray
+
+
 @kernel
 def _fields(x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext):
     n = x.size
-    out = np.zeros((6, n))
+    potential, alpha_x, alpha_y = np.zeros(n), np.zeros(n), np.zeros(n)
+    psi_xx, psi_yy, psi_xy = np.zeros(n), np.zeros(n), np.zeros(n)
     terms = np.empty(MAX_TERMS)
     last_q = last_slope = -1.0
     n_terms = 0
@@ -110,11 +124,11 @@ def _fields(x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext):
         r = np.hypot(x[i], y[i])
         # potential, deflection, Hessian of shear and sheet
         xx, yy, xy = kappa_ext[i] + gamma1[i], kappa_ext[i] - gamma1[i], gamma2[i]
-        out[1, i] = xx * x[i] + xy * y[i]
-        out[2, i] = xy * x[i] + yy * y[i]
-        out[0, i] = 0.5 * (x[i] * out[1, i] + y[i] * out[2, i])
+        alpha_x[i] = xx * x[i] + xy * y[i]
+        alpha_y[i] = xy * x[i] + yy * y[i]
+        potential[i] = 0.5 * (x[i] * alpha_x[i] + y[i] * alpha_y[i])
         if r == 0.0:  # deflection 0 by symmetry; the Hessian of a cusp is not defined
-            out[3, i], out[4, i], out[5, i] = np.inf, np.inf, 0.0
+            psi_xx[i], psi_yy[i], psi_xy[i] = np.inf, np.inf, 0.0
             continue
         cp, sp = np.cos(phi[i]), np.sin(phi[i])
         ex, ey = x[i] / r, y[i] / r
@@ -127,21 +141,15 @@ def _fields(x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext):
             power = np.exp(s * np.log(r))
         h, t = c * a1 + sn * a2, c * a2 - sn * a1
         ax, ay = cp * a1 - sp * a2, sp * a1 + cp * a2
-        out[1, i] += power * ax
-        out[2, i] += power * ay
-        out[0, i] += power * r * h / (1.0 + s)
+        alpha_x[i] += power * ax
+        alpha_y[i] += power * ay
+        potential[i] += power * r * h / (1.0 + s)
         # second derivatives along e and e': s h, s t and k2 - s h, times r**(s - 1)
         rr, rt, tt = s * h * power / r, s * t * power / r, (k2 - s * h) * power / r
-        out[3, i] = xx + rr * ex * ex - 2.0 * rt * ex * ey + tt * ey * ey
-        out[4, i] = yy + rr * ey * ey + 2.0 * rt * ex * ey + tt * ex * ex
-        out[5, i] = xy + (rr - tt) * ex * ey + rt * (ex * ex - ey * ey)
-    return out
-
-
-def _evaluate(first, last, *arguments):
-    arrays = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in arguments))
-    flat = [np.ascontiguousarray(a).ravel() for a in arrays]
-    return tuple(row.reshape(arrays[0].shape) for row in _fields(*flat)[first:last])
+        psi_xx[i] = xx + rr * ex * ex - 2.0 * rt * ex * ey + tt * ey * ey
+        psi_yy[i] = yy + rr * ey * ey + 2.0 * rt * ex * ey + tt * ex * ex
+        psi_xy[i] = xy + (rr - tt) * ex * ey + rt * (ex * ex - ey * ey)
+    return Fields(potential, alpha_x, alpha_y, psi_xx, psi_yy, psi_xy)
 
 
 def potential(
@@ -173,7 +181,7 @@ def potential(
     kappa_ext : array
         Convergence of an external uniform sheet.
     """
-    return _evaluate(0, 1, x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext)[0]
+    return fields(x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext).potential
 
 
 def deflection(
@@ -188,7 +196,8 @@ def deflection(
     kappa_ext: ArrayLike = 0.0,
 ) -> tuple[NDArray, NDArray]:
     """Deflection ``alpha_x, alpha_y`` [arcsec] in the sky frame; arguments as `potential`."""
-    return _evaluate(1, 3, x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext)
+    every = fields(x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext)
+    return every.alpha_x, every.alpha_y
 
 
 def hessian(
@@ -203,7 +212,8 @@ def hessian(
     kappa_ext: ArrayLike = 0.0,
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Second derivatives ``psi_xx, psi_yy, psi_xy`` of the potential; arguments as `potential`."""
-    return _evaluate(3, 6, x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext)
+    every = fields(x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext)
+    return every.psi_xx, every.psi_yy, every.psi_xy
 
 
 def fields(
@@ -216,6 +226,9 @@ def fields(
     gamma1: ArrayLike = 0.0,
     gamma2: ArrayLike = 0.0,
     kappa_ext: ArrayLike = 0.0,
-) -> tuple[NDArray, ...]:
-    """Potential, deflection (2) and Hessian (xx, yy, xy) in one pass; arguments as `potential`."""
-    return _evaluate(0, 6, x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext)
+) -> Fields:
+    """Potential, deflection and Hessian in one pass; arguments as `potential`."""
+    arguments = (x, y, theta_e, q, phi, slope, gamma1, gamma2, kappa_ext)
+    arrays = np.broadcast_arrays(*(np.asarray(a, dtype=np.float64) for a in arguments))
+    flat = [np.ascontiguousarray(a).ravel() for a in arrays]
+    return Fields(*(field.reshape(np.shape(arrays[0])) for field in _fields(*flat)))

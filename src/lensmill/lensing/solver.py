@@ -7,19 +7,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from .compiling import kernel
 from .images import (
-    COLUMNS,
     DEGENERATE,
+    IMAGE,
+    MAX_DEPTH,
     MAX_IMAGES,
     MAXIMUM,
     MINIMUM,
     OK,
     ON_CAUSTIC,
+    PART,
     REFINED,
     SADDLE,
     arrange,
 )
 from .isothermal import solve_isothermal
-from .powerlaw import MAX_CELLS, solve_powerlaw
+from .powerlaw import FOUND, MAX_CELLS, PLACED, SIN_2U, solve_powerlaw
 from .profiles import MAX_TERMS, series
 
 __all__ = [
@@ -60,56 +62,43 @@ class Images(NamedTuple):
 
 
 @kernel
-def _solve(first, row, systems, min_magnification, counts, status, flat, image_type):
-    """Solve systems from ``first`` on until done or the table of images is full.
+def _solve(first, row, systems, min_magnification, n_images, n_faint, first_image, status, table):
+    """Solve systems from ``first`` on until done or the ``table`` of images is full.
 
     Returns the number of the next system and of the next row.
     """
     n = systems.shape[1]
-    work = np.empty((15, MAX_CELLS + 1))
+    nodes = np.empty((SIN_2U + 1, MAX_CELLS + 1))
+    stack = np.empty(MAX_DEPTH, PART)
+    ends, roots = np.empty(MAX_IMAGES), np.empty(MAX_IMAGES)
+    found, placed = np.empty(MAX_IMAGES, FOUND), np.empty(MAX_IMAGES, PLACED)
     terms = np.empty(MAX_TERMS)
-    stack = np.empty((64, 8))
-    image = np.empty((MAX_IMAGES, COLUMNS))
+    images = np.empty(MAX_IMAGES, IMAGE)
     order = np.empty(MAX_IMAGES, np.int64)
     for i in range(first, n):
-        if row + MAX_IMAGES > flat.shape[1]:
+        if row + MAX_IMAGES > table.size:
             return i, row
         theta_e, q, phi, slope, g1, g2, kappa, sx, sy = systems[:, i]
         if slope == 2.0:
-            found, state = solve_isothermal(
-                theta_e, q, phi, g1, g2, kappa, sx, sy, work, stack, image
+            solved, state = solve_isothermal(
+                theta_e, q, phi, g1, g2, kappa, sx, sy, nodes, stack, roots, images
             )
         else:
-            terms_used = series(q, slope - 1.0, 1e-17, terms)
-            found, state = solve_powerlaw(
-                theta_e,
-                q,
-                phi,
-                2.0 - slope,
-                g1,
-                g2,
-                kappa,
-                sx,
-                sy,
-                terms,
-                terms_used,
-                work,
-                stack,
-                image,
+            n_terms = series(q, slope - 1.0, 1e-17, terms)
+            solved, state = solve_powerlaw(
+                *(theta_e, q, phi, 2.0 - slope, g1, g2, kappa, sx, sy, terms, n_terms),
+                *(nodes, stack, ends, roots, found, placed, images),
             )
-        arrange(image, found, theta_e * theta_e + sx * sx + sy * sy, order)
-        counts[2, i] = row
-        for k in range(found):
-            source = image[order[k]]
-            if abs(source[2]) < min_magnification:
+        arrange(images, solved, theta_e * theta_e + sx * sx + sy * sy, order)
+        first_image[i] = row
+        for k in range(solved):
+            image = images[order[k]]
+            if abs(image.magnification) < min_magnification:
                 continue
-            flat[0, row], flat[1, row], flat[2, row] = source[0], source[1], source[2]
-            image_type[row] = np.uint8(source[3])
-            flat[3, row], flat[4, row], flat[5, row] = source[4], source[5], source[6]
-            flat[6, row] = source[7]
+            table[row] = image
             row += 1
-        counts[0, i] = row - counts[2, i]
-        counts[1, i] = found - counts[0, i]
+        n_images[i] = row - first_image[i]
+        n_faint[i] = solved - n_images[i]
         status[i] = state
     return n, row
 
@@ -193,28 +182,29 @@ def solve(
     systems = np.stack([np.ravel(c).astype(np.float64) for c in columns])
     _check(systems)
     n = systems.shape[1]
-    counts = np.zeros((3, n), np.int64)
+    n_images, n_faint, first_image = np.zeros((3, n), np.int64)
     status = np.zeros(n, np.uint8)
-    capacity = 5 * n + 2 * MAX_IMAGES
-    flat, image_type = np.empty((7, capacity)), np.empty(capacity, np.uint8)
+    table = np.empty(5 * n + 2 * MAX_IMAGES, IMAGE)
     done = row = 0
     while done < n:
-        done, row = _solve(done, row, systems, min_magnification, counts, status, flat, image_type)
+        done, row = _solve(
+            *(done, row, systems, min_magnification),
+            *(n_images, n_faint, first_image, status, table),
+        )
         if done < n:  # more images than expected
-            flat = np.concatenate([flat, np.empty_like(flat)], axis=1)
-            image_type = np.concatenate([image_type, np.empty_like(image_type)])
-    x, y, magnification, potential, deflection_x, deflection_y, fermat = (
-        column[:row].copy() for column in flat
-    )
+            table = np.concatenate([table, np.empty_like(table)])
+    image = {name: table[name][:row].copy() for name in IMAGE.names}
     return Images(
-        *counts,
+        n_images,
+        n_faint,
+        first_image,
         status,
-        x,
-        y,
-        magnification,
-        image_type[:row].copy(),
-        potential,
-        deflection_x,
-        deflection_y,
-        fermat,
+        image["x"],
+        image["y"],
+        image["magnification"],
+        image["type"],
+        image["potential"],
+        image["deflection_x"],
+        image["deflection_y"],
+        image["fermat"],
     )

@@ -20,6 +20,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import kolmogorov, ndtr, ndtri
 from scipy.stats import binom
@@ -57,7 +58,7 @@ def failed(results: Sequence[Mapping[str, Any]]) -> list[str]:
     return [check["sentence"] for check in results if check["passed"] is False]
 
 
-def report(found: Mapping[str, Any], path: str | Path, copies: str | Path | None = None) -> None:
+def report(checked: Mapping[str, Any], path: str | Path, copies: str | Path | None = None) -> None:
     """Write what was found to ``path``, and raise if a check has failed.
 
     The pairs of copies, if they were looked for, go to ``copies`` (CSV), all of them.
@@ -67,10 +68,10 @@ def report(found: Mapping[str, Any], path: str | Path, copies: str | Path | None
     ValueError
         With the sentences, and so the numbers, of all failed checks.
     """
-    pairs = found.get("pairs", [])
-    found = {name: value for name, value in found.items() if name != "pairs"}
-    Path(path).write_text(json.dumps(found, indent=1) + "\n")
-    sentences = failed(found["checks"])
+    pairs = checked.get("pairs", [])
+    checked = {name: value for name, value in checked.items() if name != "pairs"}
+    Path(path).write_text(json.dumps(checked, indent=1) + "\n")
+    sentences = failed(checked["checks"])
     if copies is not None and pairs:
         with Path(copies).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows(pairs)
@@ -80,7 +81,7 @@ def report(found: Mapping[str, Any], path: str | Path, copies: str | Path | None
                 "give copies of one object one group"
             )
     if sentences:
-        raise ValueError(f"data set {found['population']!r} refused: {'; '.join(sentences)}")
+        raise ValueError(f"data set {checked['population']!r} refused: {'; '.join(sentences)}")
 
 
 def pieces(dataset: str | Path) -> Iterator[tuple[dict[str, NDArray], dict[str, NDArray]]]:
@@ -119,10 +120,10 @@ def sample(
     ]
 
 
-def structure(dataset: str | Path, promised: int) -> list[dict[str, Any]]:
+def structure(dataset: str | Path, n_systems: int) -> list[dict[str, Any]]:
     """Check that both tables belong together row by row; physics can wait until they do.
 
-    All ``promised`` systems are there and numbered through, ``n_images`` and ``first_image`` lead
+    All ``n_systems`` systems are there and numbered through, ``n_images`` and ``first_image`` lead
     to the rows of each, and every image names the system it is found by.
     """
     with h5py.File(dataset) as file:
@@ -137,8 +138,8 @@ def structure(dataset: str | Path, promised: int) -> list[dict[str, Any]]:
             ),
             "have a negative number of images": int((counts < 0).sum()),
         }
-        held = int(counts.sum())
-        if held == rows["images"] and not any(wrong.values()):
+        n_images = int(counts.sum())
+        if n_images == rows["images"] and not any(wrong.values()):
             owner = np.repeat(index, counts)
             wrong["own an image that names another"] = int(
                 sum(
@@ -149,26 +150,26 @@ def structure(dataset: str | Path, promised: int) -> list[dict[str, Any]]:
                 )
             )
     total = sum(wrong.values())
-    what = "; ".join(f"{count} systems {how}" for how, count in wrong.items() if count)
+    faults = "; ".join(f"{count} systems {how}" for how, count in wrong.items() if count)
     together = outcome(
-        "rows belong together", not total, total, 0, what or "every image is with its system"
+        "rows belong together", not total, total, 0, faults or "every image is with its system"
     )
     if rows["images"] == 0 and not total:
         together = skipped("rows belong together", "no system has an image")
     return [
         outcome(
             "systems in = systems out",
-            rows["systems"] == promised,
+            rows["systems"] == n_systems,
             rows["systems"],
-            promised,
-            f"{rows['systems']} systems are there of {promised} that were made",
+            n_systems,
+            f"{rows['systems']} systems are there of {n_systems} that were made",
         ),
         outcome(
             "images in = images out",
-            rows["images"] == held,
+            rows["images"] == n_images,
             rows["images"],
-            held,
-            f"{rows['images']} images are there and the systems count {held}",
+            n_images,
+            f"{rows['images']} images are there and the systems count {n_images}",
         ),
         together,
     ]
@@ -255,7 +256,7 @@ class Worst:
     """The largest value of what should be next to nothing, and the system it belongs to."""
 
     name: str
-    what: str
+    quantity: str
     limit: float
     unit: str = ""
     value: float = 0.0
@@ -276,11 +277,11 @@ class Worst:
         if self.rows == 0:
             return skipped(self.name, "there is nothing to compare")
         unit = f" {self.unit}" if self.unit else ""
-        sentence = f"{self.what} is at most {self.value:.2g}{unit} (limit {self.limit:g}{unit})"
+        sentence = f"{self.quantity} is at most {self.value:.2g}{unit} (limit {self.limit:g}{unit})"
         if self.beyond:
             sentence = (
-                f"{self.what} is up to {self.value:.3g}{unit} (system {self.system}), and beyond "
-                f"the limit of {self.limit:g}{unit} in {self.beyond} of {self.rows} rows"
+                f"{self.quantity} is up to {self.value:.3g}{unit} (system {self.system}), and "
+                f"beyond the limit of {self.limit:g}{unit} in {self.beyond} of {self.rows} rows"
             )
         # JSON has no infinity
         value = self.value if np.isfinite(self.value) else None
@@ -326,7 +327,7 @@ class Uniform:
     """
 
     name: str
-    what: str
+    quantity: str
     counts: NDArray = field(default_factory=lambda: np.zeros(BINS, np.int64))
     outside: int = 0
 
@@ -341,7 +342,9 @@ class Uniform:
         """Compare the distribution with the uniform one."""
         n = int(self.counts.sum())
         if self.outside:
-            sentence = f"{self.what}: {self.outside} of {n + self.outside} values lie outside it"
+            sentence = (
+                f"{self.quantity}: {self.outside} of {n + self.outside} values lie outside it"
+            )
             return outcome(self.name, False, self.outside, 0, sentence)
         if n == 0:
             return skipped(self.name, "no systems")
@@ -349,7 +352,9 @@ class Uniform:
         distance = float(np.abs(steps).max())
         # Stephens (1970); the exact distribution takes seconds for 10^6 systems
         p = float(kolmogorov((np.sqrt(n) + 0.12 + 0.11 / np.sqrt(n)) * distance))
-        sentence = f"{self.what}: largest distance of the distributions {distance:.2g}, p = {p:.2g}"
+        sentence = (
+            f"{self.quantity}: largest distance of the distributions {distance:.2g}, p = {p:.2g}"
+        )
         sentence += _verdict(p >= FAIL, p < FLAG)
         return outcome(self.name, p >= FAIL, p, FAIL, sentence, p < FLAG)
 
@@ -389,15 +394,15 @@ class Independent:
         ]
         if not pairs or self.rows == 0:
             return skipped(self.name, "there are no two parameters to compare")
-        found = np.array([self.products[pair] for pair in pairs]) / self.rows
-        found = np.round(found, 9)  # the order of the sums must not show
-        worst = int(np.abs(found).argmax())
+        correlation = np.array([self.products[pair] for pair in pairs]) / self.rows
+        correlation = np.round(correlation, 9)  # the order of the sums must not show
+        worst = int(np.abs(correlation).argmax())
         one, other = (self.columns[i][1] for i in pairs[worst])
         # of independent columns of unit variance: 0 +- 1 / sqrt(n)
-        p = min(1.0, 2 * len(pairs) * float(ndtr(-abs(found[worst]) * np.sqrt(self.rows))))
+        p = min(1.0, 2 * len(pairs) * float(ndtr(-abs(correlation[worst]) * np.sqrt(self.rows))))
         allowed = -ndtri(FAIL / 2 / len(pairs)) / np.sqrt(self.rows)
         sentence = (
-            f"the largest of {len(pairs)} correlations is {found[worst]:+.2g}, of {one} and "
+            f"the largest of {len(pairs)} correlations is {correlation[worst]:+.2g}, of {one} and "
             f"{other} (at most {allowed:.2g}), p = {p:.2g}"
         )
         sentence += _verdict(p >= FAIL, p < FLAG)
@@ -411,17 +416,17 @@ def directions(prior: Mapping[str, Any], lenses: Mapping[str, NDArray]) -> dict[
     What the prior fixes, or does not make uniform, is left out.
     """
     shear = np.arctan2(lenses["gamma2"], lenses["gamma1"]) / 2
-    found = {"phi": priors.direction(prior["phi"], lenses["phi"])}
+    angles = {"phi": priors.direction(prior["phi"], lenses["phi"])}
     if prior["shear"] != ["fixed", 0.0]:
-        found["shear_angle"] = priors.direction(prior["shear_angle"], shear)
+        angles["shear_angle"] = priors.direction(prior["shear_angle"], shear)
     if prior["source"][0] == "disc":
         turn = np.arctan2(lenses["source_y"], lenses["source_x"]) / (2 * np.pi)
-        found |= {"source_angle": turn, "source_axis": 2 * turn}
-    return {name: turn for name, turn in found.items() if turn is not None}
+        angles |= {"source_angle": turn, "source_axis": 2 * turn}
+    return {name: turn for name, turn in angles.items() if turn is not None}
 
 
 def fraction(
-    name: str, what: str, count: int, of: int, expected: float, error: float = 0.0
+    name: str, subject: str, count: int, of: int, expected: float, error: float = 0.0
 ) -> dict[str, Any]:
     """Check a fraction against its expectation.
 
@@ -430,7 +435,7 @@ def fraction(
 
     Parameters
     ----------
-    name, what : str
+    name, subject : str
         Of the check, and what is counted.
     count, of : int
         How many there are, of how many.
@@ -449,7 +454,7 @@ def fraction(
     sigma = float(np.hypot(np.sqrt(expected * (1 - expected) / of), error))
     away = (count / of - expected) / sigma if sigma else 0.0
     sentence = (
-        f"{what}: {count / of:.5f} where {expected:.4f} +- {sigma:.5f} is expected "
+        f"{subject}: {count / of:.5f} where {expected:.4f} +- {sigma:.5f} is expected "
         f"({away:+.1f} sigma)"
     )
     flagged = abs(away) > 3
@@ -466,17 +471,8 @@ def _verdict(passed: bool, flagged: bool) -> str:
 
 def fingerprints(columns: Sequence[NDArray]) -> NDArray:
     """Return a 64-bit hash of every row; two in 10^7 different rows agree with p = 3e-6."""
-    value = np.full(len(columns[0]), 0x9E3779B97F4A7C15, np.uint64)
-    for column in columns:
-        value ^= np.ascontiguousarray(column, np.float64).view(np.uint64)
-        # the finalizer of splitmix64 (Steele, Lea & Flood 2014)
-        value ^= value >> np.uint64(30)
-        value *= np.uint64(0xBF58476D1CE4E5B9)
-        value ^= value >> np.uint64(27)
-        value *= np.uint64(0x94D049BB133111EB)
-        value ^= value >> np.uint64(31)
-        value += np.uint64(0x9E3779B97F4A7C15)
-    return value
+    rows = pd.DataFrame(dict(enumerate(columns)), dtype=np.float64)
+    return pd.util.hash_pandas_object(rows, index=False).to_numpy()
 
 
 def duplicates(prints: NDArray) -> dict[str, Any]:
@@ -515,8 +511,8 @@ def compare_populations(reports: Sequence[str | Path], output: str | Path) -> No
     """
     sketches = {}
     for path in reports:
-        found = json.loads(Path(path).read_text())
-        sketches[found["population"]] = found["sketch"]
+        checked = json.loads(Path(path).read_text())
+        sketches[checked["population"]] = checked["sketch"]
     results = []
     for one, other in combinations(sorted(sketches), 2):
         name = f"{one} is not {other}"

@@ -109,14 +109,14 @@ def _flags(dataset: Path, table: str) -> dict[str, str]:
     with h5py.File(dataset) as file:
         columns = file[table]
         for flag, values in columns.items():
-            about = re.fullmatch(r"(.+)_known(_table)*", flag)
-            governed = FLAGS.get(flag, (about[1],) if about else ())
+            match = re.fullmatch(r"(.+)_known(_table)*", flag)
+            governed = FLAGS.get(flag, (match[1],) if match else ())
             if governed and values.dtype == np.uint8 and not np.all(values[:]):
                 flags |= dict.fromkeys({*governed} & {*columns}, flag)
     return flags
 
 
-def _missing(columns: dict[str, NDArray], flags: dict[str, str]) -> dict[str, NDArray]:
+def _gaps(columns: dict[str, NDArray], flags: dict[str, str]) -> dict[str, NDArray]:
     """Return, by column of numbers, the rows without a value: not known, or NaN."""
     missing = {name: columns[flag] == 0 for name, flag in flags.items()}
     for name, values in columns.items():
@@ -127,7 +127,7 @@ def _missing(columns: dict[str, NDArray], flags: dict[str, str]) -> dict[str, ND
 
 def _arrow(columns: dict[str, NDArray], flags: dict[str, str]) -> pa.Table:
     """Return a table in which what is missing is null."""
-    missing = _missing(columns, flags)
+    missing = _gaps(columns, flags)
     return pa.table({n: pa.array(v, mask=missing.get(n)) for n, v in columns.items()})
 
 
@@ -197,7 +197,7 @@ def _fits(dataset: Path, tables: list[str], units: dict, file: io.BufferedWriter
             block = np.empty(len(next(iter(columns.values()))), kind)
             for name, values in columns.items():
                 block[name] = [_ascii(v) for v in values] if name in widths else values
-            for name, missing in _missing(columns, flags).items():
+            for name, missing in _gaps(columns, flags).items():
                 if name in null and np.any(columns[name][~missing] == null[name]):
                     raise ValueError(
                         f"column {name!r} holds {null[name]}, which marks a missing value in FITS; "

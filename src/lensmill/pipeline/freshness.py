@@ -18,8 +18,8 @@ def files(folder: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
     real = os.path.realpath(folder)
     if real in above:
         return
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
+    with os.scandir(folder) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
     for entry in entries:
         linked = entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112
         if linked or entry.is_dir(follow_symlinks=False):
@@ -41,8 +41,8 @@ def states(listed: str | Path) -> str:
     whole = hashlib.sha256()
     for path in json.loads(Path(listed).read_text()):
         try:
-            about = os.stat(path)  # noqa: PTH116 - a Path for each of a million takes seconds
-            state = f"{about.st_size} {about.st_mtime_ns}"
+            status = os.stat(path)  # noqa: PTH116 - a Path for each of a million takes seconds
+            state = f"{status.st_size} {status.st_mtime_ns}"
         except OSError:  # it is gone, or not there yet
             state = "missing"
         whole.update(os.fsencode(f"{path}\0{state}\0"))

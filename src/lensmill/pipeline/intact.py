@@ -66,10 +66,10 @@ def _tables(path: Path) -> None:
     with contextlib.suppress(OSError, ValueError):
         if json.loads(note.read_text()) == state:
             return
-    found = digest(path)
+    present = digest(path)
     with reading(path):
         stated = store.attributes(path).get("content_digest")
-    if stated != found:
+    if stated != present:
         raise ValueError(f"{path} is damaged: its digest does not match; {REMEDY}")
     part = note.with_name(f"{note.name}.{os.getpid()}.part")
     with contextlib.suppress(OSError):  # a folder of somebody else's: verified again next time
@@ -79,8 +79,8 @@ def _tables(path: Path) -> None:
 
 def _state(path: Path) -> dict[str, int]:
     """Return what changes when a file is written; the time of change cannot be set back."""
-    about = path.stat()
-    return {"size": about.st_size, "modified": about.st_mtime_ns, "changed": about.st_ctime_ns}
+    status = path.stat()
+    return {"size": status.st_size, "modified": status.st_mtime_ns, "changed": status.st_ctime_ns}
 
 
 def _network(path: Path) -> None:

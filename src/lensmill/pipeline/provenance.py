@@ -19,24 +19,24 @@ PACKAGE = Path(lensmill.__file__).parent
 def sources(module: Path) -> set[Path]:
     """Return the file of a module and those it imports from this package, in turn.
 
-    A file that is no module stands for itself.
+    A file that is no module, such as a template, stands for itself.
     """
-    found: set[Path] = set()
+    files: set[Path] = set()
     to_read = [module]
     while to_read:
         path = to_read.pop()
-        if path in found or not path.is_file():
+        if path in files or not path.is_file():
             continue
-        found.add(path)
+        files.add(path)
         if path.suffix != ".py":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            for name in _imported(node, path):
+            for name in _import_paths(node, path):
                 to_read += [name.with_suffix(".py"), name / "__init__.py"]
-    return found
+    return files
 
 
-def _imported(node: ast.AST, path: Path) -> list[Path]:
+def _import_paths(node: ast.AST, path: Path) -> list[Path]:
     """Return where an import leads to in this package, without suffixes."""
     if isinstance(node, ast.Import):
         names = [alias.name.split(".") for alias in node.names]

@@ -45,12 +45,12 @@ def refuse_misread(path: str | Path, schema: Mapping) -> None:
     else:
         _refuse_fractions(values, schema, schema, str(path), "")
         return
-    found = [
-        f"{path}, line {node.start_mark.line + 1}: {where}: {what}"
-        for node, where, what in _misread(document, schema, schema, "")
+    faults = [
+        f"{path}, line {node.start_mark.line + 1}: {where}: {fault}"
+        for node, where, fault in _find_misread(document, schema, schema, "")
     ]
-    if found:
-        raise ValueError("\n".join(dict.fromkeys(found)))  # an alias is visited twice
+    if faults:
+        raise ValueError("\n".join(dict.fromkeys(faults)))  # an alias is visited twice
 
 
 def refuse_text(values: Any, schema: Mapping, where: str = "", root: Mapping | None = None) -> None:
@@ -58,8 +58,8 @@ def refuse_text(values: Any, schema: Mapping, where: str = "", root: Mapping | N
 
     Snakemake reads ``--config seed=3`` as a number, but keeps all inside braces as text.
     """
-    schema, root = _resolved(schema, root or schema)
-    wanted = _wanted(schema)
+    schema, root = _resolve(schema, root or schema)
+    wanted = _permitted_types(schema)
     if isinstance(values, Mapping):
         for key, value in values.items():
             refuse_text(value, _child(schema, key), f"{where}.{key}".lstrip("."), root)
@@ -78,8 +78,8 @@ def refuse_text(values: Any, schema: Mapping, where: str = "", root: Mapping | N
 
 def _refuse_fractions(values: Any, schema: Mapping, root: Mapping, file: str, where: str) -> None:
     """Raise where a number with a point stands for a whole one: jsonschema takes 1e3 for that."""
-    schema, root = _resolved(schema, root)
-    wanted = _wanted(schema)
+    schema, root = _resolve(schema, root)
+    wanted = _permitted_types(schema)
     if isinstance(values, Mapping):
         for key, value in values.items():
             _refuse_fractions(value, _child(schema, key), root, file, f"{where}.{key}".lstrip("."))
@@ -93,30 +93,30 @@ def _refuse_fractions(values: Any, schema: Mapping, root: Mapping, file: str, wh
         )
 
 
-def _misread(node: Any, schema: Mapping, root: Mapping, where: str) -> Iterator[tuple]:
+def _find_misread(node: Any, schema: Mapping, root: Mapping, where: str) -> Iterator[tuple]:
     """Yield node, setting and what is wrong, in order."""
-    schema, root = _resolved(schema, root)
+    schema, root = _resolve(schema, root)
     if isinstance(node, yaml.MappingNode):
         lines: dict[tuple, int] = {}
         for key, value in node.value:
             if _kind(key) == "merge":  # `<<: *other` or `<<: [*one, *other]`: their keys are ours
                 for other in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-                    yield from _misread(other, schema, root, where)
+                    yield from _find_misread(other, schema, root, where)
                 continue
             place = f"{where}.{key.value}".lstrip(".")
-            if what := _wrong_key(key):
-                yield key, place, what
+            if fault := _wrong_key(key):
+                yield key, place, fault
             name = key.tag, str(key.value)
             if first := lines.get(name):
                 yield key, place, f"stands in line {first} already, which would be lost; join them"
             lines.setdefault(name, key.start_mark.line + 1)
-            yield from _misread(value, _child(schema, str(key.value)), root, place)
+            yield from _find_misread(value, _child(schema, str(key.value)), root, place)
     elif isinstance(node, yaml.SequenceNode):
         for i, value in enumerate(node.value):
-            yield from _misread(value, _item(schema, i), root, f"{where}[{i}]")
+            yield from _find_misread(value, _item(schema, i), root, f"{where}[{i}]")
     elif isinstance(node, yaml.ScalarNode) and not node.style:
-        if what := _wrong_value(node, _wanted(schema)):
-            yield node, where, what
+        if fault := _wrong_value(node, _permitted_types(schema)):
+            yield node, where, fault
 
 
 def _wrong_key(node: Any) -> str:
@@ -189,7 +189,7 @@ def _number(raw: str, wanted: set[str]) -> str:
     return f"{mantissa}e{int(exponent):+d}" if exponent else mantissa
 
 
-def _resolved(schema: Mapping, root: Mapping) -> tuple[Mapping, Mapping]:
+def _resolve(schema: Mapping, root: Mapping) -> tuple[Mapping, Mapping]:
     """Follow a reference; a schema with definitions of its own is the root of what it holds."""
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rsplit("/", 1)[-1]]
@@ -208,7 +208,7 @@ def _item(schema: Mapping, i: int) -> Mapping:
     return first[i] if i < len(first) else schema.get("items", {})
 
 
-def _wanted(schema: Mapping) -> set[str]:
+def _permitted_types(schema: Mapping) -> set[str]:
     """Return the types that a schema permits; empty if it does not say."""
     if "enum" in schema:
         return {TYPES[type(value)] for value in schema["enum"]}

@@ -31,7 +31,7 @@ SEPARATOR = re.compile(r'"?sep=.?"?', re.IGNORECASE)  # a first line for spreads
 EXACT = 2.0**53  # above it a float64 does not tell neighbouring integers apart
 
 
-class Split(NamedTuple):
+class Table(NamedTuple):
     """A table as text."""
 
     names: list[str]
@@ -40,14 +40,22 @@ class Split(NamedTuple):
     units: dict[str, str]  # of an ECSV
 
 
-def read(path: str | Path) -> str:
-    """Return the text of a table, plain or gzipped.
+def read(path: str | Path) -> Table:
+    """Read a CSV, plain or gzipped, or an ECSV as text.
+
+    The libraries read what programs write: pandas fills a row that is short with nothing, and
+    neither it nor astropy says in which line of the file a row stands, or what is wrong with a
+    table of semicolons, blanks or decimal commas. Owners of tables need to be told.
 
     Raises
     ------
     ValueError
-        If it is not text, or cut short.
+        If it is not text, or cut short, or its columns cannot be told.
     """
+    return split(_decode(path))
+
+
+def _decode(path: str | Path) -> str:
     data = Path(path).read_bytes()
     if data[:2] == b"\x1f\x8b":
         try:
@@ -65,7 +73,7 @@ def read(path: str | Path) -> str:
         raise ValueError(f"it is not UTF-8 text ({error}); export it as CSV (UTF-8)") from error
 
 
-def split(text: str) -> Split:
+def split(text: str) -> Table:
     """Divide the text of a table into cells; ``#`` starts a comment.
 
     Rows have as many cells as they have: what to do with a wrong number is the caller's business.
@@ -81,7 +89,7 @@ def split(text: str) -> Split:
     if data and SEPARATOR.fullmatch(data[0][1].strip()):
         data = data[1:]
     if not data:
-        return Split([], 0, [], {})
+        return Table([], 0, [], {})
     first, head = data[0]
     if lines[0].startswith("# %ECSV"):
         delimiter, units = _ecsv_header(lines)
@@ -103,7 +111,7 @@ def split(text: str) -> Split:
     while empty > 0 and not names[empty] and all(len(r) > empty and not r[empty] for _, r in rows):
         names, rows = names[:empty], [(line, row[:empty]) for line, row in rows]
         empty -= 1
-    return Split(names, first, rows, units)
+    return Table(names, first, rows, units)
 
 
 def _delimiter(head: str, line: int) -> str:

@@ -34,14 +34,14 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         ``population``, ``dataset``, ``statistics``, ``checks`` (see `lensmill.pipeline.checks`)
         and ``sketch``.
     """
-    found = image_checks.check(dataset, settings)
-    if "ingest" in settings or checks.failed(found["checks"]):
-        return found
+    report = image_checks.check(dataset, settings)
+    if "ingest" in settings or checks.failed(report["checks"]):
+        return report
     systems = store.read(dataset, "systems")
-    found["checks"] += _kinds(systems, settings["prior"])
-    found["checks"] += _priors(systems, settings)
-    found["checks"] += [_images(systems), *_drawn_again(dataset, settings)]
-    return found
+    report["checks"] += _kinds(systems, settings["prior"])
+    report["checks"] += _priors(systems, settings)
+    report["checks"] += [_images(systems), *_redraw(dataset, settings)]
+    return report
 
 
 def _kinds(systems: Mapping[str, NDArray], prior: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -107,7 +107,7 @@ def _images(systems: Mapping[str, NDArray]) -> dict[str, Any]:
     return rule.outcome()
 
 
-def _drawn_again(dataset: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _redraw(dataset: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Simulate some systems again: same image, and its noise is what the survey says."""
     facts = store.attributes(dataset)
     stream = int(facts["seed"]), str(facts["experiment"]), str(facts["population"])

@@ -110,7 +110,10 @@ rule rank_population:
         ROOT / "envs/figures.yaml"
     params:
         settings=FINDER["ranking"],
-        code=code("experiments/lens_finding/ranking.py"),
+        code=code(
+            "experiments/lens_finding/ranking.py",
+            "experiments/lens_finding/ranked.html.jinja",
+        ),
     script:
         "scripts/rank_population.py"
 

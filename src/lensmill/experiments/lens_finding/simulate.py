@@ -214,9 +214,9 @@ def _damage(pixels: NDArray, rates: Mapping[str, float], keys: NDArray) -> tuple
     return pixels, mask.mean(axis=(1, 2, 3))
 
 
-def _keys(uniforms: NDArray, what: str) -> NDArray:
+def _keys(uniforms: NDArray, purpose: str) -> NDArray:
     """Return two 64-bit keys per system: streams of its own that nothing else uses."""
-    columns = [sky.SLOTS.index(f"{what}_{half}") for half in ("high", "low")]
+    columns = [sky.SLOTS.index(f"{purpose}_{half}") for half in ("high", "low")]
     return (uniforms[:, columns] * 2.0**53).astype(np.uint64)
 
 

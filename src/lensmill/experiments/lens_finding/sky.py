@@ -22,7 +22,7 @@ MAX_CLUMPS, MAX_NEIGHBOURS, MAX_COMPANIONS = 3, 2, 4
 _EACH = ("x", "y", "magnitude", "radius", "index", "q", "phi", "colour")
 
 
-def _numbered(name: str, count: int, parts: tuple[str, ...]) -> tuple[str, ...]:
+def _number_slots(name: str, count: int, parts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{name}{i}_{part}" for i in range(count) for part in parts)
 
 
@@ -34,9 +34,9 @@ SLOTS = (
     *("lens_magnitude", "lens_radius", "lens_index", "lens_colour", "light_q", "light_turn"),
     *("source_radius", "source_angle", "source_magnitude", "source_size", "source_index"),
     *("source_one_minus_q", "source_phi", "source_colour", "clumps", "quasar", "quasar_magnitude"),
-    *_numbered("clump", MAX_CLUMPS, ("radius", "angle", "share")),
-    *("neighbours", *_numbered("neighbour", MAX_NEIGHBOURS, _EACH)),
-    *("companions", *_numbered("companion", MAX_COMPANIONS, _EACH)),
+    *_number_slots("clump", MAX_CLUMPS, ("radius", "angle", "share")),
+    *("neighbours", *_number_slots("neighbour", MAX_NEIGHBOURS, _EACH)),
+    *("companions", *_number_slots("companion", MAX_COMPANIONS, _EACH)),
     *("shape0", "shape1", "shape2", "shape3", "shape4", "shape5", "shape6", "shape7"),
 )
 WIDTH = -(-len(SLOTS) // 4) * 4
@@ -149,11 +149,11 @@ def turn(drawn: Sky, angle: float) -> Sky:
     """Turn everything counter-clockwise about the centre of the frame by ``angle`` [rad]."""
     c, s = np.cos(angle), np.sin(angle)
 
-    def moved(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
+    def move(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
         return c * x - s * y, s * x + c * y
 
     light = dict(drawn.light)
-    light["x"], light["y"] = moved(light["x"], light["y"])
+    light["x"], light["y"] = move(light["x"], light["y"])
     light["phi"] = light["phi"] + angle
     lens = dict(drawn.lens)
     lens["phi"] = lens["phi"] + angle
@@ -162,7 +162,7 @@ def turn(drawn: Sky, angle: float) -> Sky:
         c2 * drawn.lens["gamma1"] - s2 * drawn.lens["gamma2"],
         s2 * drawn.lens["gamma1"] + c2 * drawn.lens["gamma2"],
     )
-    return drawn._replace(lens=lens, light=light, centre=moved(*drawn.centre))
+    return drawn._replace(lens=lens, light=light, centre=move(*drawn.centre))
 
 
 def _kind(draws: Draws, prior: Mapping[str, Any]) -> NDArray:

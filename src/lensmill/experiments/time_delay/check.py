@@ -56,23 +56,23 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         ``sketch`` to compare populations with each other.
     """
     facts = store.attributes(dataset)
-    found = {
+    report = {
         "population": str(facts.get("population", "unnamed")),
         "dataset": str(facts["content_digest"]),
         "statistics": {},
         "sketch": [],
     }
     if "lens_known" in store.units(dataset)["systems"]:
-        return found | check_published.check(dataset)
+        return report | check_published.check(dataset)
     structure = checks.structure(dataset, settings["systems"])
     if checks.failed(structure):
-        return found | {"checks": structure}
-    simulated = _simulated(dataset, settings)
+        return report | {"checks": structure}
+    simulated = _check_mocks(dataset, settings)
     simulated["checks"] = structure + simulated["checks"]
-    return found | simulated
+    return report | simulated
 
 
-def _simulated(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _check_mocks(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     prior = simulate.family_prior(settings)
     columns = checks.Columns()
     laws = Laws(settings["prior"]["min_magnification"])
@@ -84,7 +84,7 @@ def _simulated(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         if not checks.failed([columns.finite()]):  # the rest is not defined for NaN
             laws.add(systems, images)
             drawn.add(systems)
-        prints.append(checks.fingerprints([systems[name] for name in _fingerprinted(systems)]))
+        prints.append(checks.fingerprints([systems[name] for name in _drawn_columns(systems)]))
         counts += np.bincount(np.minimum(systems["n_images"], 63), minlength=64)
         status += np.bincount(systems["status"], minlength=256)
 
@@ -95,7 +95,7 @@ def _simulated(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         results += _fractions(counts, settings)
         results += [checks.duplicates(prints), _degenerate(status), _redraw(dataset, settings)]
         faintest = settings["prior"]["min_magnification"]
-        results += resolve.outcomes(dataset, _spaced(len(prints)), faintest)
+        results += resolve.outcomes(dataset, _spread(len(prints)), faintest)
     return {
         "statistics": {
             **columns.numbers(),
@@ -107,11 +107,11 @@ def _simulated(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fingerprinted(systems: Mapping[str, NDArray]) -> list[str]:
+def _drawn_columns(systems: Mapping[str, NDArray]) -> list[str]:
     return [*MODEL, "source_x", "source_y", "z_lens", "z_source"]
 
 
-def _spaced(n: int) -> NDArray:
+def _spread(n: int) -> NDArray:
     return np.unique(np.linspace(0, n - 1, min(SAMPLE, n)).astype(np.int64))
 
 
@@ -358,7 +358,7 @@ def _redraw(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     worst = checks.Worst(
         "drawn again", "the relative change of any number of a system drawn again", 1e-9
     )
-    rows = _spaced(settings["systems"])[:: max(SAMPLE // REDRAWN, 1)]
+    rows = _spread(settings["systems"])[:: max(SAMPLE // REDRAWN, 1)]
     systems, images = checks.sample(dataset, rows)
     for k, index in enumerate(rows.tolist()):
         again = simulate.draw(index, uniforms(*stream, index, 1, simulate.WIDTH), settings)

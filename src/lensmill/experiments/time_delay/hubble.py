@@ -214,13 +214,13 @@ def log_likelihood(
     edges = np.arange(
         reference.min() - fastest - margin, reference.max() - slowest + margin, kernel / BINS
     )
-    found, _ = np.histogram(ln_d_dt, edges)
+    density, _ = np.histogram(ln_d_dt, edges)
     expected = -np.diff(cdf(trained["h0"], np.exp(reference[:, None] - edges))).mean(axis=0)
-    found, expected = (
+    density, expected = (
         gaussian_filter1d(mass, BINS, mode="constant", truncate=TRUNCATE)
-        for mass in (found / len(ln_d_dt), expected)
+        for mass in (density / len(ln_d_dt), expected)
     )
-    ratio = np.log(np.maximum(found, TINY)) - np.log(np.maximum(expected, TINY))
+    ratio = np.log(np.maximum(density, TINY)) - np.log(np.maximum(expected, TINY))
     return (edges[1:] + edges[:-1]) / 2, ratio
 
 
@@ -317,8 +317,8 @@ def prior_limits(
     low, high = ends(prior["h0"])
     limits = {}
     for path in predictions:
-        found = store.read(path, "systems")
-        h0 = true[found["index"]]
+        answers = store.read(path, "systems")
+        h0 = true[answers["index"]]
         n = np.count_nonzero((h0 > low) & (h0 < high)) // 2
         if n * false_alarm_rate < 1:
             raise ValueError(
@@ -326,12 +326,12 @@ def prior_limits(
                 f"{false_alarm_rate:g} needs {int(np.ceil(2 / false_alarm_rate))} to be set and "
                 "measured; make the population larger"
             )
-        quantiles = np.log([found[f"d_dt_{name}"] for name in ("low68", "median", "high68")])
-        all_miss = prior_miss(quantiles, found["z_lens"], found["z_source"], prior)
+        quantiles = np.log([answers[f"d_dt_{name}"] for name in ("low68", "median", "high68")])
+        all_miss = prior_miss(quantiles, answers["z_lens"], answers["z_source"], prior)
         miss = all_miss[(h0 > low) & (h0 < high)]
         foreign = all_miss[(h0 < low / FOREIGN) | (h0 > high * FOREIGN)]
         edge = max(float(np.quantile(miss[:n], 1 - false_alarm_rate)), 0.0)
-        limits[int(found["n_images"][0])] = {
+        limits[int(answers["n_images"][0])] = {
             "edge": edge,
             "outside": edge + OUTSIDE_PRIOR,
             "at_edge": float(np.mean(miss[n:] > edge)),

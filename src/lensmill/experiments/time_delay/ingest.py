@@ -130,23 +130,23 @@ def ingest(
         If anything is wrong with the table: one sentence per fault, all of them at once.
     """
     try:
-        text = text_tables.read(source)
+        table = text_tables.read(source)
     except ValueError as error:
-        raise ValueError(f"{source} refused: {error}") from error
-    tables = parse(text, str(source))
+        raise ValueError(_refusal(str(source), [str(error)])) from error
+    tables = parse(table, str(source))
     facts = {"population": population, "experiment": experiment} | provenance.source(Path(source))
     store.write(output, tables, UNITS, provenance.attributes({"columns": list(COLUMNS)}, **facts))
     counts = len(tables["systems"]["index"]), len(tables["images"]["system"])
     log.info("%s: %d systems with %d images ingested", source, *counts)
 
 
-def parse(text: str, where: str = "table") -> store.Tables:
-    """Turn the text of a CSV or ECSV table into the tables ``systems`` and ``images``.
+def parse(table: text_tables.Table, where: str = "table") -> store.Tables:
+    """Turn a table of cells into the tables ``systems`` and ``images``.
 
     ``where`` names the table in the message of the ValueError that lists all its faults.
     """
     problems: list[str] = []
-    rows = list(_rows(text, problems))
+    rows = list(_rows(table, problems))
     systems = []
     if not problems and not rows:
         problems.append("it has no rows; see docs/own_lens.md for an example")
@@ -164,19 +164,18 @@ def parse(text: str, where: str = "table") -> store.Tables:
             seen[name] = members[0].line
             systems.append(_system(members, problems))
     if problems:
-        count = f"{len(problems)} problem" + "s" * (len(problems) > 1)
-        problems.sort(key=_line)
-        raise ValueError(f"{where} refused, {count}:\n  " + "\n  ".join(problems))
+        raise ValueError(_refusal(where, problems))
     return _tables(systems)
 
 
-def _rows(text: str, problems: list[str]) -> Iterator[Row]:
+def _refusal(where: str, problems: list[str]) -> str:
+    """Return the message that lists all faults of a table in the order of its lines."""
+    count = f"{len(problems)} problem" + "s" * (len(problems) > 1)
+    return f"{where} refused, {count}:\n  " + "\n  ".join(sorted(problems, key=_line))
+
+
+def _rows(table: text_tables.Table, problems: list[str]) -> Iterator[Row]:
     """Yield the rows of the table, converted; note what cannot be."""
-    try:
-        table = text_tables.split(text)
-    except ValueError as error:
-        problems.append(str(error))
-        return
     if not table.names:
         return
     scale = _scales(table.units, problems)
@@ -200,10 +199,10 @@ def _rows(text: str, problems: list[str]) -> Iterator[Row]:
         yield row
 
 
-def _scales(given: dict[str, str], problems: list[str]) -> dict[str, float]:
+def _scales(stated: dict[str, str], problems: list[str]) -> dict[str, float]:
     """Factors from the units of an ECSV header to ours."""
     scale = {}
-    for name, unit in given.items():
+    for name, unit in stated.items():
         if name in COLUMNS:
             ours = units.Unit(COLUMNS[name].unit)
             try:
@@ -270,7 +269,7 @@ def _system(rows: list[Row], problems: list[str]) -> dict:
                     "give it once"
                 )
     for column in ("z_lens", "z_source"):
-        if column not in first.cells and not _noted(problems, first.line, column):
+        if column not in first.cells and not _was_refused(problems, first.line, column):
             problems.append(_blank(first, column))
     z_lens, z_source = (first.cells.get(c) for c in ("z_lens", "z_source"))
     if z_lens and z_source and z_source <= z_lens:
@@ -279,11 +278,12 @@ def _system(rows: list[Row], problems: list[str]) -> dict:
             f"{z_lens:g}, the source lies behind the lens; are they swapped?"
         )
     for whole in (("lens_x", "lens_y", "lens_error"), ("d_dt", "d_dt_minus", "d_dt_plus")):
-        given = [c for c in whole if c in first.cells]
-        if 0 < len(given) < len(whole) and not any(_noted(problems, first.line, c) for c in whole):
+        present = [c for c in whole if c in first.cells]
+        refused = any(_was_refused(problems, first.line, c) for c in whole)
+        if 0 < len(present) < len(whole) and not refused:
             problems.append(
-                f"line {first.line}: {name!r} has {', '.join(given)} but not "
-                f"{', '.join(c for c in whole if c not in given)}; give all of them or none"
+                f"line {first.line}: {name!r} has {', '.join(present)} but not "
+                f"{', '.join(c for c in whole if c not in present)}; give all of them or none"
             )
     if len(rows) < 2:
         problems.append(
@@ -307,7 +307,7 @@ def _image(row: Row, first: bool, problems: list[str]) -> dict:
     """Check one row and return its image; ``delay_measured`` says whether the delay counts."""
     cells = row.cells
     for column in ("x", "y", "position_error"):
-        if column not in cells and not _noted(problems, row.line, column):
+        if column not in cells and not _was_refused(problems, row.line, column):
             problems.append(_blank(row, column))
     delay, error = cells.get("delay"), cells.get("delay_error")
     if first:
@@ -317,12 +317,12 @@ def _image(row: Row, first: bool, problems: list[str]) -> dict:
                 "row of a system (the first image to arrive), which must have 0 or nothing"
             )
         delay, error = 0.0, 0.0
-    elif delay is not None and not error and not _noted(problems, row.line, "delay_error"):
+    elif delay is not None and not error and not _was_refused(problems, row.line, "delay_error"):
         problems.append(
             f"line {row.line}, column 'delay_error': {'empty' if error is None else 0}; a delay "
             "needs a positive error (1 sigma), in days; leave both empty if it was not measured"
         )
-    elif error is not None and delay is None and not _noted(problems, row.line, "delay"):
+    elif error is not None and delay is None and not _was_refused(problems, row.line, "delay"):
         problems.append(
             f"line {row.line}, column 'delay': empty beside delay_error = {error:g} d; leave both "
             "empty if it was not measured"
@@ -371,7 +371,7 @@ def _line(problem: str) -> int:
     return int(number[1]) if number else 0
 
 
-def _noted(problems: list[str], line: int, column: str) -> bool:
+def _was_refused(problems: list[str], line: int, column: str) -> bool:
     """Tell whether a cell is absent because it was refused already."""
     return any(p.startswith(f"line {line}, column {column!r}") for p in problems)
 
@@ -382,7 +382,7 @@ def _tables(systems: list[dict]) -> store.Tables:
     def number(name: str) -> NDArray:
         return np.array([s.get(name, 0.0) for s in systems], float)
 
-    def given(name: str) -> NDArray:
+    def known(name: str) -> NDArray:
         return np.array([name in s for s in systems], np.uint8)
 
     def text(name: str) -> NDArray:
@@ -396,11 +396,11 @@ def _tables(systems: list[dict]) -> store.Tables:
             "n_images": counts,
             "first_image": np.cumsum(counts) - counts,
             **{n: number(n) for n in ("z_lens", "z_source", "lens_x", "lens_y", "lens_error")},
-            "lens_known": given("lens_x"),
+            "lens_known": known("lens_x"),
             **{n: number(n) for n in ("d_dt", "d_dt_minus", "d_dt_plus", "h0")},
-            "d_dt_known": given("d_dt"),
-            "h0_known": given("h0"),
-            "complex": given("complex"),
+            "d_dt_known": known("d_dt"),
+            "h0_known": known("h0"),
+            "complex": known("complex"),
             "complex_reason": text("complex"),
             "reference": text("reference"),
         },

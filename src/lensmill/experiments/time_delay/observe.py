@@ -103,15 +103,15 @@ def from_simulated(
         wanted &= labels["split"] == part
     if not wanted.any():
         alike = int((systems["n_images"] == n_images).sum())
-        what = f"{dataset} has {alike or 'no'} systems with {n_images} images"
+        stock = f"{dataset} has {alike or 'no'} systems with {n_images} images"
         if split is None or counts.sum() == 0:
             why = f", all of them on a caustic or degenerate (status > {LAST_GOOD_STATUS})"
-            raise ValueError(f"{what}{why if alike else ''}; simulate more systems")
+            raise ValueError(f"{stock}{why if alike else ''}; simulate more systems")
         parts = ", ".join(
             f"{n} for {name}" for n, name in zip(counts.tolist(), splits.NAMES, strict=True)
         )
         raise ValueError(
-            f"{what}, but none of them is for {splits.NAMES[part]}: {parts}. Simulate more, or "
+            f"{stock}, but none of them is for {splits.NAMES[part]}: {parts}. Simulate more, or "
             "give that part a larger share in split.blocks"
         )
     systems = {name: column[wanted] for name, column in systems.items()}

@@ -153,14 +153,14 @@ def judge_family(
         result = fit(real, prior, starts)
         calibrated = Calibration(**calibrations[str(k)])
         miss = fit_prior_miss(result, real, h0)
-        described = _rows(result, calibrated, fitted_h0(result, real), miss)
-        for i, columns in zip(real.index, described, strict=True):
+        descriptions = _rows(result, calibrated, fitted_h0(result, real), miss)
+        for i, columns in zip(real.index, descriptions, strict=True):
             rows[int(i)] = columns
-    described = [rows.get(i, {"verdict": NOT_JUDGED}) for i in range(len(systems["name"]))]
+    descriptions = [rows.get(i, {"verdict": NOT_JUDGED}) for i in range(len(systems["name"]))]
     columns = {"name": systems["name"], "n_images": systems["n_images"]}
-    columns["verdict"] = np.array([row["verdict"] for row in described])
+    columns["verdict"] = np.array([row["verdict"] for row in descriptions])
     for name in UNITS:
-        columns[name] = np.array([row.get(name, np.nan) for row in described])
+        columns[name] = np.array([row.get(name, np.nan) for row in descriptions])
     write_table(table, columns, UNITS, NOTES)
 
 

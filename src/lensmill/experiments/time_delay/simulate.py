@@ -150,26 +150,26 @@ def family_prior(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings["prior"], **FAMILIES[settings["family"]]}
 
 
-def _drawn(name: str, uniforms: NDArray, prior: Mapping, above: NDArray | None = None) -> NDArray:
+def _draw(name: str, uniforms: NDArray, prior: Mapping, above: NDArray | None = None) -> NDArray:
     return inverse_cdf(prior[name], uniforms[:, SLOTS.index(name)], above)
 
 
 def _lens(uniforms: NDArray, settings: Mapping[str, Any]) -> dict[str, NDArray]:
     prior = family_prior(settings)
-    q = 1 - _drawn("one_minus_q", uniforms, prior)
-    theta_e = _drawn("einstein_radius", uniforms, prior)
+    q = 1 - _draw("one_minus_q", uniforms, prior)
+    theta_e = _draw("einstein_radius", uniforms, prior)
     if prior["einstein_radius_is"] == "b":
         theta_e = theta_e / np.sqrt(q)
-    shear = _drawn("shear", uniforms, prior)
-    angle = _drawn("shear_angle", uniforms, prior)
+    shear = _draw("shear", uniforms, prior)
+    angle = _draw("shear_angle", uniforms, prior)
     return {
         "theta_e": theta_e,
         "q": q,
-        "phi": _drawn("phi", uniforms, prior),
-        "slope": _drawn("slope", uniforms, prior),
+        "phi": _draw("phi", uniforms, prior),
+        "slope": _draw("slope", uniforms, prior),
         "gamma1": shear * np.cos(2 * angle),
         "gamma2": shear * np.sin(2 * angle),
-        "kappa_ext": _drawn("kappa_ext", uniforms, prior),
+        "kappa_ext": _draw("kappa_ext", uniforms, prior),
     }
 
 
@@ -188,10 +188,10 @@ def _source(uniforms: NDArray, lens: dict, prior: list) -> tuple[NDArray, NDArra
 
 
 def _cosmology(uniforms: NDArray, prior: Mapping[str, Any]) -> dict[str, NDArray]:
-    z_lens = _drawn("z_lens", uniforms, prior)
+    z_lens = _draw("z_lens", uniforms, prior)
     behind = z_lens + prior["redshift_gap"]
-    z_source = _drawn("z_source", uniforms, prior, above=behind)
-    h0, omega_m = _drawn("h0", uniforms, prior), _drawn("omega_m", uniforms, prior)
+    z_source = _draw("z_source", uniforms, prior, above=behind)
+    h0, omega_m = _draw("h0", uniforms, prior), _draw("omega_m", uniforms, prior)
     d_l, d_s, d_ls, d_dt = distances(z_lens, z_source, h0, omega_m)
     return {
         "z_lens": z_lens,

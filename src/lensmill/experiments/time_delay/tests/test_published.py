@@ -9,6 +9,7 @@ import pytest
 from astropy.table import Table
 
 from lensmill.experiments.time_delay.ingest import parse
+from lensmill.pipeline import text_tables
 
 DATA = Path(__file__).parents[5] / "data"
 
@@ -198,7 +199,7 @@ def test_tdlmc_delay_error_is_the_one_stated_to_the_teams(shared_data):
 
 @pytest.mark.parametrize("name", ["lensed_quasars.ecsv", "tdlmc.ecsv"])
 def test_the_table_passes_the_checks_of_ingestion_with_all_its_rows(name):
-    tables = parse((DATA / name).read_text(), name)
+    tables = parse(text_tables.read(DATA / name), name)
     assert len(tables["systems"]["name"]) == len(systems_of(name))
     assert len(tables["images"]["x"]) == len(Table.read(DATA / name))
 

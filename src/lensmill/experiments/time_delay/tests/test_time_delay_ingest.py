@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lensmill.experiments.time_delay.ingest import ingest, parse
-from lensmill.pipeline import store
+from lensmill.experiments.time_delay import ingest as ingestion
+from lensmill.experiments.time_delay.ingest import ingest
+from lensmill.pipeline import store, text_tables
 
 HEADER = "name,z_lens,z_source,lens_x,lens_y,lens_error,x,y,position_error,delay,delay_error\n"
 DOUBLE = HEADER + "mine,0.5,1.5,0,0,0.01,1.2,0.1,0.003,0,\nmine,,,,,,-0.6,0.1,0.003,31.5,1.5\n"
@@ -15,6 +16,10 @@ QUAD = (
     HEADER + "four,0.5,1.5,,,,1.2,0.1,0.003,,\nfour,,,,,,-1.1,0.1,0.003,,\n"
     "four,,,,,,0.1,0.9,0.003,12,1\nfour,,,,,,0.1,-0.8,0.003,,\n"
 )
+
+
+def parse(text: str, where: str = "table") -> store.Tables:
+    return ingestion.parse(text_tables.split(text), where)
 
 
 def refusal(text: str) -> str:
@@ -135,7 +140,7 @@ def test_a_refused_table_leaves_no_file(tmp_path):
 
 def test_text_that_is_not_utf8_is_refused_by_name(tmp_path):
     (tmp_path / "bad.csv").write_bytes(b"name,\xff\n")
-    with pytest.raises(ValueError, match=r"bad\.csv refused: it is not UTF-8 text"):
+    with pytest.raises(ValueError, match=r"bad\.csv refused, 1 problem:\n  it is not UTF-8 text"):
         ingest(tmp_path / "bad.csv", tmp_path / "dataset.h5", "bad", "time_delay")
 
 

@@ -48,6 +48,6 @@ def test_no_correct_population_is_refused(tmp_path):
             settings=chosen,
             code="",
         )
-        found = resolve.outcomes(path, check._spaced(20_000), chosen["prior"]["min_magnification"])
+        found = resolve.outcomes(path, check._spread(20_000), chosen["prior"]["min_magnification"])
         refused += [each for each in found if each["passed"] is False]
     assert not refused
