@@ -1,5 +1,6 @@
-"""The whole chain, tiny, in a fresh folder: from the prior to H0 of real systems."""
+"""The whole chain of every experiment, tiny, in a fresh folder: from its data to its scores."""
 
+import functools
 import json
 import shutil
 import subprocess
@@ -7,81 +8,123 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from astropy.table import Table
+from snakemake.utils import update_config
 
+from lensmill import experiments
 from lensmill.pipeline import store
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path("results/time_delay")
 FINDER = Path("results/lens_finding")
-TARGETS = [
-    *(RESULTS / "data" / p / "split.h5" for p in ("sie", "sie_shear", "epl_shear")),
-    RESULTS / "scores/canonical_quad/sis_shear/invariance.json",
-    RESULTS / "scores/canonical_quad/sis_shear/scores.json",
-    RESULTS / "scores/dense_double/sie/scores.json",
-    RESULTS / "hubble/published/systems.ecsv",
-    RESULTS / "export/sie/systems.fits",
-    *(
-        RESULTS / "figures" / f"{f}.png"
-        for f in ("image_configurations", "published_d_dt", "hubble", "tdlmc", "hubble_coverage")
-    ),
-    FINDER / "data/checks.json",
-    FINDER / "scores/p4m/hst/scores.json",
-    FINDER / "scores/resnet_augmented_ensemble2/euclid/scores.json",
-    FINDER / "scores/networks.md",
-    FINDER / "scores/p4m/euclid/ranked.html",
-    FINDER / "networks/p4m/export.json",
-    FINDER / "searches/p4m/best.yaml",
-    *(FINDER / "figures" / f"{f}.png" for f in ("gallery", "worst_mistakes", "saliency")),
-]
+# What is asked of an experiment beyond its data and its scores.
+MORE = {
+    "time_delay": [
+        RESULTS / "scores/canonical_quad/sis_shear/invariance.json",
+        RESULTS / "hubble/published/systems.ecsv",
+        RESULTS / "export/sie/systems.fits",
+        *(
+            RESULTS / "figures" / f"{f}.png"
+            for f in (
+                *("image_configurations", "published_d_dt", "hubble", "tdlmc", "hubble_coverage"),
+            )
+        ),
+    ],
+    "lens_finding": [
+        FINDER / "scores/resnet_augmented_ensemble2/euclid/scores.json",
+        FINDER / "scores/networks.md",
+        FINDER / "scores/p4m/euclid/ranked.html",
+        FINDER / "networks/p4m/export.json",
+        FINDER / "searches/p4m/best.yaml",
+        *(FINDER / "figures" / f"{f}.png" for f in ("gallery", "worst_mistakes", "saliency")),
+    ],
+}
 
 
-def snakemake(folder, *arguments, settings=()):
+def targets(experiment):
+    """List the data and scores of an experiment, and what else is asked of it."""
+    folder = Path("results") / experiment
+    tiny = yaml.safe_load((experiments.FOLDER / experiment / "tiny.yaml").read_text())
+    chosen = experiments.written(experiment)
+    update_config(chosen, tiny["experiments"][experiment])
+    chosen = experiments.check(experiment, chosen)
+    figures = [folder / "figures" / f"{figure}.png" for figure in chosen["figures"]]
+    scores = [folder / "scores/scores.csv"] if chosen["networks"] else []
+    return [folder / "data/checks.json", *scores, *MORE.get(experiment, figures)]
+
+
+def snakemake(folder, experiment, *arguments, settings=()):
+    """Run the workflow of one experiment in a folder, with its tiny settings."""
+    tiny = experiments.FOLDER / experiment / "tiny.yaml"
     command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
-    command += ["--configfile", ROOT / "tests/tiny.yaml", *settings]
-    command += ["--directory", folder, "--cores", "2"]
+    command += ["--configfile", tiny, *settings, "--directory", folder, "--cores", "2"]
     return subprocess.run([*command, *arguments], capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    done = snakemake(folder, "--", *TARGETS)
-    assert done.returncode == 0, done.stderr[-6000:]
-    return folder
+def runs(tmp_path_factory):
+    """Return a function that runs an experiment from its data to its scores, once."""
+
+    @functools.cache
+    def run(experiment):
+        folder = tmp_path_factory.mktemp(experiment)
+        done = snakemake(folder, experiment, "--", *targets(experiment))
+        assert done.returncode == 0, done.stderr[-6000:]
+        return folder
+
+    return run
 
 
-def test_every_file_that_was_asked_for_is_there(run):
-    for target in TARGETS:
-        assert (run / target).stat().st_size > 0, target
+@pytest.fixture(params=experiments.NAMES)
+def experiment(request):
+    return request.param
 
 
-def test_no_check_of_the_data_failed(run):
-    for path in (run / "results").glob("*/data/*/checks.json"):
+def test_an_experiment_runs_from_its_data_to_its_scores(runs, experiment):
+    for target in targets(experiment):
+        assert (runs(experiment) / target).stat().st_size > 0, target
+
+
+def test_no_check_of_the_data_failed(runs, experiment):
+    for path in (runs(experiment) / "results").glob("*/data/*/checks.json"):
         failed = [
             check for check in json.loads(path.read_text())["checks"] if check["passed"] is False
         ]
         assert failed == [], path
 
 
-def test_a_second_call_has_nothing_to_do(run):
-    again = snakemake(run, "--dry-run", "--", *TARGETS)
+def test_a_second_call_has_nothing_to_do(runs, experiment):
+    again = snakemake(runs(experiment), experiment, "--dry-run", "--", *targets(experiment))
     assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def test_scores_say_what_they_are_of(runs, experiment):
+    for path in (runs(experiment) / "results" / experiment / "scores").glob("*/*/scores.json"):
+        scores = json.loads(path.read_text())
+        assert (scores["network"], scores["population"]) == (path.parts[-3], path.parts[-2])
+        assert scores["systems"] >= 0
+
+
+@pytest.fixture
+def run(runs):
+    """Return the folder in which time delays were run."""
+    return runs("time_delay")
 
 
 def test_the_number_of_shards_changes_no_number(run, tmp_path):
     dataset = RESULTS / "data/sie_shear/dataset.h5"
     smaller = tmp_path / "smaller.yaml"
     smaller.write_text("experiments: {time_delay: {shard_size: 300}}")
-    done = snakemake(tmp_path, "--", dataset, settings=[smaller])
+    done = snakemake(tmp_path, "time_delay", "--", dataset, settings=[smaller])
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(list((tmp_path / RESULTS / "data/sie_shear/shards").iterdir())) == 7
     digests = {store.attributes(folder / dataset)["content_digest"] for folder in (run, tmp_path)}
     assert len(digests) == 1
 
 
-def test_a_population_that_is_refused_costs_no_other_its_scores(run, tmp_path):
-    folder = shutil.copytree(run, tmp_path / "run")
+def test_a_population_that_is_refused_costs_no_other_its_scores(runs, tmp_path):
+    folder = shutil.copytree(runs("lens_finding"), tmp_path / "run")
     (folder / "empty").mkdir()
     (folder / "empty/note.txt").write_text("no image")
     mine = tmp_path / "mine.yaml"
@@ -93,7 +136,7 @@ def test_a_population_that_is_refused_costs_no_other_its_scores(run, tmp_path):
     scores = [FINDER / f"scores/p4m/{p}/scores.json" for p in ("euclid", "mine", "hst", "lsst")]
     for path in scores:
         (folder / path).unlink(missing_ok=True)
-    done = snakemake(folder, "--", *scores, settings=[mine])
+    done = snakemake(folder, "lens_finding", "--", *scores, settings=[mine])
     assert done.returncode == 1
     assert "none of 1 candidates can be used" in done.stdout + done.stderr
     assert [(folder / path).is_file() for path in scores] == [True, False, True, True]
@@ -101,15 +144,19 @@ def test_a_population_that_is_refused_costs_no_other_its_scores(run, tmp_path):
 
 def test_a_network_can_be_asked_about_any_other_population(run):
     target = RESULTS / "scores/canonical_quad/published/scores.json"
-    plan = snakemake(run, "--dry-run", "--", target)
+    plan = snakemake(run, "time_delay", "--dry-run", "--", target)
     jobs = [line for line in plan.stdout.splitlines() if line.startswith("rule ")]
-    assert jobs == ["rule evaluate_network:"], plan.stderr[-3000:]
+    assert jobs == ["rule predict_population:"], plan.stderr[-3000:]
     assert "network=canonical_quad, population=published" in plan.stdout
 
 
 def test_an_ensemble_that_an_experiment_cannot_judge_is_refused_before_the_first_job(run):
     plan = snakemake(
-        run, "--dry-run", "--", RESULTS / "scores/canonical_quad_ensemble2/sie/scores.json"
+        run,
+        "time_delay",
+        "--dry-run",
+        "--",
+        RESULTS / "scores/canonical_quad_ensemble2/sie/scores.json",
     )
     assert plan.returncode != 0
     assert "time_delay does not combine networks" in plan.stdout + plan.stderr
