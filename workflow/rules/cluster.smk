@@ -38,7 +38,10 @@ def look_at_files():
 
 
 def requested(partitions):
-    """List what every job of this run asks for; the plugin chooses where no partition is named."""
+    """List what every job of this run asks for; the plugin chooses where no partition is named.
+
+    Snakemake tells nobody but its executors which jobs it will start, so its own list is asked.
+    """
     overwritten = workflow.resource_settings.overwrite_resources
     return [
         plan.Request(
@@ -93,6 +96,12 @@ def look_before_start():
     logger.info("\n".join(["What this run asks for:", *about]))
 
 
+def earlier_layout():
+    """Name the experiments whose results are of before predictions and scores were two steps."""
+    folders = Path("results").glob("*/logs/evaluate_network")
+    return [f.parts[1] for f in folders if not f.with_name("predict_network").exists()]
+
+
 def drop_default_limit():
     """Let jobs start at any rate, unless a rate was asked for.
 
@@ -108,6 +117,12 @@ def drop_default_limit():
 onstart:
     for note in node.NOTES:
         logger.warning(note)
+    for name in earlier_layout():
+        logger.warning(
+            f"results/{name} was made by an earlier version: its predictions lie elsewhere now. "
+            "`snakemake --cores 2` makes anew what is needed; `make figures` draws what is there; "
+            f"to start afresh, remove results/{name}"
+        )
     look_before_start()
     drop_default_limit()
     checked.keep(chosen_config, Path("results/configurations"))

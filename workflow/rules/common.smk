@@ -9,6 +9,8 @@ from lensmill.pipeline import names
 from lensmill.pipeline import settings as checked
 from lensmill.pipeline.provenance import digest
 
+# Which file a value comes from matters: YAML may have read it otherwise than it looks. Snakemake
+# keeps the names of the files and what the command line said, but offers neither.
 try:
     chosen_config = experiments.check_config(
         config, workflow.configfiles, workflow.config_settings.config

@@ -50,7 +50,7 @@ rule judge_family:
     output:
         table=report(
             "results/time_delay/hubble/{population}/family.ecsv",
-            caption=ROOT / "workflow/report/family.rst",
+            caption="report/family.rst",
             category="time_delay",
             subcategory="real systems",
             labels={"table": "family", "population": "{population}"},
@@ -94,7 +94,7 @@ rule infer_hubble:
     output:
         table=report(
             "results/time_delay/hubble/{population}/systems.ecsv",
-            caption=ROOT / "workflow/report/systems.rst",
+            caption="report/systems.rst",
             category="time_delay",
             subcategory="real systems",
             labels={"table": "distances and H0", "population": "{population}"},
