@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lensmill.learning import detection
+from lensmill.learning import classification
 
 # law of the non-lenses' scores; that of the lenses' is shifted and stretched
 LAWS = {
@@ -27,7 +27,7 @@ LAWS = {
 }
 SIZES = ((300, 300), (1000, 1000), (1000, 100), (10_000, 10_000), (10_000, 300))
 RATES = {"TPR0": None, "TPR10": None, "TPR at 1 %": 0.01, "TPR at 0.1 %": 0.001}
-TAIL = 50 * (1 - detection.ONE_SIGMA)
+TAIL = 50 * (1 - classification.ONE_SIGMA)
 
 
 def bootstrap(is_lens: NDArray, score: NDArray, m: int, rng: np.random.Generator) -> NDArray:
@@ -50,12 +50,12 @@ def row(law: tuple, others: int, lenses: int, fpr: float | None, m: int, repeats
     for _ in range(repeats):
         score = of_others.rvs(size=is_lens.size, random_state=rng)
         score = np.where(is_lens == 1, apart + stretch * score, score)
-        limit = detection.threshold(is_lens, score, m)
-        possible = detection.thresholds(is_lens, score, m)
-        value, *interval = detection.tpr_above(is_lens, score, limit, possible)
+        limit = classification.threshold(is_lens, score, m)
+        possible = classification.thresholds(is_lens, score, m)
+        value, *interval = classification.tpr_above(is_lens, score, limit, possible)
         values.append(value)
         ours.append(interval)
-        alone.append(detection.tpr_above(is_lens, score, limit)[1:])
+        alone.append(classification.tpr_above(is_lens, score, limit)[1:])
         resampled.append(bootstrap(is_lens, score, m, rng))
 
     def tpr(rate: float) -> float:

@@ -39,7 +39,8 @@ def exported(request, tmp_path_factory):
     (folder / "training.json").write_text(json.dumps(about))
     inputs = ("model.keras", "training.json", "dataset.h5", "split.h5")
     outputs = ("model.onnx", "model.int8.onnx", "export.json")
-    exporting.export(*(str(folder / name) for name in inputs + outputs), threads=1)
+    files = [str(folder / name) for name in inputs + outputs]
+    exporting.export(*files, is_lens == 1, np.ones(n, bool), threads=1)
     return folder
 
 

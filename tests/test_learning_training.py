@@ -13,7 +13,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from lensmill.learning import layers, models, training  # noqa: E402
+from lensmill.learning import layers, models, posteriors, training  # noqa: E402
 
 SETTINGS = {
     "epochs": 6,
@@ -45,7 +45,7 @@ def fit(folder, draw=examples, identity="a", kind="residual", **settings):
     if kind == "dense":  # batch normalisation and dropout have states of their own
         model, loss = models.dense(standardise, 3, 2, (16, 8), 0.1, 1e-4, seed=3), "mse"
     else:
-        outputs = layers.mixture_outputs(2, 2)
+        outputs = posteriors.outputs(2, 2)
         model, loss = models.residual(standardise, 3, outputs, 16, 1, 3), layers.MixtureLoss(2, 2)
     keras.utils.set_random_seed(3)
     rows = training.fit(

@@ -3,10 +3,20 @@
 import numpy as np
 from numpy.typing import NDArray
 
+# Two numbers are called 68 % in the field, and each stays where results were made with it.
+# Errors: what a Gaussian has within one standard deviation. Intervals of counts, robust scatter,
+# the Hubble constant.
+ONE_SIGMA = 0.6827
+ONE_SIGMA_PERCENTILES = (15.865, 50.0, 84.135)  # its ends and its middle
+# Posteriors: the round numbers that an interval claims and at which coverage is counted.
+CLAIMED = {"68": 0.68, "95": 0.95}
+CENTRAL = {name: ((1 - level) / 2, (1 + level) / 2) for name, level in CLAIMED.items()}
+CLAIMED_PERCENTILES = (16, 84)  # of 68 %
+
 
 def robust_scatter(error: NDArray) -> float:
     """Half the width of the central 68.27 % of the errors: the standard deviation of a Gaussian."""
-    low, high = np.percentile(error, [15.865, 84.135])
+    low, _, high = np.percentile(error, ONE_SIGMA_PERCENTILES)
     return float((high - low) / 2)
 
 

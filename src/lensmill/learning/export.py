@@ -20,9 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmill.learning.backend import start_keras
+from lensmill.learning import runs, tables
 from lensmill.pipeline import store
-from lensmill.pipeline.splits import TEST
 
 # Keras, ONNX and its runtime are imported where they are used: they take seconds, and threads must
 # be limited before.
@@ -46,6 +45,8 @@ def export(
     output_onnx: str,
     output_int8: str,
     report: str,
+    positive: NDArray,
+    known: NDArray,
     threads: int,
 ) -> None:
     """Export a network to ONNX, quantise it, and say what that cost and gained.
@@ -57,7 +58,7 @@ def export(
     Parameters
     ----------
     model, training : path
-        A network as `lensmill.experiments.lens_finding.network.train` writes it.
+        A network that tells two classes of images apart, as `runs.train` writes it.
     dataset, split : path
         The images it was trained on: training images calibrate, test images judge.
     output_onnx, output_int8 : path
@@ -66,6 +67,8 @@ def export(
         Written (JSON): by form (``keras``, ``onnx``, ``int8``) the ``auroc`` on the test part,
         ``logit_difference`` from Keras (mean and largest modulus), ``bytes`` and
         ``images_per_second`` by batch size, the median of 5 runs.
+    positive, known : array of bool, shape (systems,)
+        The class of every system of the data set, and whether it is known.
     threads : int
         Threads of Keras and of the runtime.
 
@@ -76,54 +79,53 @@ def export(
         single system of the rarer class is worth where there are fewer than 500, or if there are
         fewer than 5 of them, with which nothing is judged.
     """
-    start_keras(threads)
-    import keras
+    trained, about = runs.load(model, training, threads)
     import onnx
     from sklearn.metrics import roc_auc_score
 
-    import lensmill.learning.image_models  # noqa: F401  (registers what the model is made of)
-    from lensmill.learning import image_training
+    from lensmill.learning import images
 
-    trained = keras.saving.load_model(model, compile=False)
-    learned, judging = image_training.read(dataset, split)
-    test = _part(dataset, split, learned.pixels, TEST)
+    def logits(part: images.Images) -> NDArray:
+        return images.predict(trained, part.pixels, part.rows)[:, 0]
+
+    learned, validated = images.read(dataset, split, positive, known=known)
+    rows = tables.test_rows(dataset, split)
+    rows = rows[known[rows]]
+    test = images.Images(learned.pixels, rows, positive[rows])
     trained.predict_on_batch(
         np.asarray(learned.pixels[:1])
     )  # a network that never ran has no graph
 
     with tempfile.TemporaryDirectory(dir=Path(report).parent) as folder:
-        about = json.loads(Path(training).read_text())
         bands = json.loads(store.attributes(dataset)["bands"])
         whole = _to_onnx(trained, about, bands, folder)
         calibration = learned.rows[:: max(1, len(learned.rows) // CALIBRATION_IMAGES)]
-        wanted = roc_auc_score(
-            judging.is_lens, image_training.logits(trained, judging.pixels, judging.rows)
-        )
+        wanted = roc_auc_score(validated.targets, logits(validated))
         for in_float in range(1, MOST_IN_FLOAT + 1):
             batches = _batches(learned.pixels, calibration[:CALIBRATION_IMAGES])
             small, kept = _quantised(whole, batches, in_float, folder)
-            logit = _logits(_session(small, threads), judging.pixels, judging.rows)
-            loss = wanted - roc_auc_score(judging.is_lens, logit)
+            logit = _logits(_session(small, threads), validated.pixels, validated.rows)
+            loss = wanted - roc_auc_score(validated.targets, logit)
             log.info("%d convolutions in 32 bits: validation AUROC falls by %.5f", in_float, loss)
             if abs(loss) <= PERMITTED:
                 break
     layers = [layer for layer in trained.layers if hasattr(layer, "expanded")]
     forms = {"onnx": share_kernels(whole, layers), "int8": share_kernels(small, layers)}
 
-    reference = image_training.logits(trained, test.pixels, test.rows)
-    found = {"keras": _about(test.is_lens, reference, reference, Path(model).stat().st_size)}
-    images = np.asarray(test.pixels[test.rows[: 4 * max(BATCHES)]])
-    runs: dict[str, Callable] = {"keras": trained.predict_on_batch}
+    reference = logits(test)
+    found = {"keras": _compare(test.targets, reference, reference, Path(model).stat().st_size)}
+    some = np.asarray(test.pixels[test.rows[: 4 * max(BATCHES)]])
+    calls: dict[str, Callable] = {"keras": trained.predict_on_batch}
     for name, form in forms.items():
         onnx.checker.check_model(form)
         session = _session(form, threads)
         logit = _logits(session, test.pixels, test.rows)
-        found[name] = _about(test.is_lens, logit, reference, form.ByteSize())
-        runs[name] = lambda x, session=session: session.run(None, {"pixels": x})
-    for name, rates in _speeds(runs, images).items():
+        found[name] = _compare(test.targets, logit, reference, form.ByteSize())
+        calls[name] = lambda x, session=session: session.run(None, {"pixels": x})
+    for name, rates in _speeds(calls, some).items():
         found[name]["images_per_second"] = rates
-    lenses = int(test.is_lens.sum())
-    _refuse_loss(found, min(lenses, len(test.rows) - lenses))
+    positives = int(test.targets.sum())
+    _refuse_loss(found, min(positives, len(test.rows) - positives))
 
     for path, form in ((output_onnx, forms["onnx"]), (output_int8, forms["int8"])):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -139,16 +141,6 @@ def export(
     }
     Path(report).write_text(json.dumps({**facts, **found}, indent=1))
     log.info("%s", found)
-
-
-def _part(dataset: str, split: str, pixels: np.memmap, part: int) -> Any:
-    """Return the labelled systems of a part; `image_training.read` has checked their order."""
-    from lensmill.learning.image_training import Labelled
-
-    systems = store.read(dataset, "systems", ["is_lens", "label_known"])
-    parts = store.read(split, "systems", ["split"])["split"]
-    rows = np.flatnonzero((parts == part) & (systems["label_known"] == 1))
-    return Labelled(pixels, rows, systems["is_lens"][rows] == 1)
 
 
 def _to_onnx(trained: Any, training: dict[str, Any], bands: list[str], folder: str) -> Any:
@@ -168,7 +160,7 @@ def _to_onnx(trained: Any, training: dict[str, Any], bands: list[str], folder: s
         value.type.tensor_type.shape.dim[0].dim_param = "n"
     about = {
         "pixels": "(n, height, width, bands), sky-subtracted [electron / s]",
-        "logit": "(n, 1), of being a lens",
+        "logit": "(n, 1), of the positive class",
         "bands": " ".join(bands),
         "trained_on": training["population"],
         "architecture": training["architecture"],
@@ -390,12 +382,12 @@ def _logits(session: Any, pixels: NDArray, rows: NDArray) -> NDArray:
     return np.concatenate(found).astype(np.float64)
 
 
-def _about(is_lens: NDArray, logit: NDArray, reference: NDArray, size: int) -> dict[str, Any]:
+def _compare(positive: NDArray, logit: NDArray, reference: NDArray, size: int) -> dict[str, Any]:
     from sklearn.metrics import roc_auc_score
 
     apart = np.abs(logit - reference)
     return {
-        "auroc": float(roc_auc_score(is_lens, logit)),
+        "auroc": float(roc_auc_score(positive, logit)),
         "logit_difference": {"mean": float(apart.mean()), "most": float(apart.max())},
         "bytes": int(size),
     }

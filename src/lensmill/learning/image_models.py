@@ -1,10 +1,10 @@
-"""Networks that look for lenses in images, by name: raw pixels in, one logit out.
+"""Networks for images, by name: pixels in, logits or other numbers out.
 
-Every network begins with `AsinhStretch`, so a saved model takes pixels as they are stored, in
-electrons per second. Built for the oneDNN of the TensorFlow we ship, which corrupts memory in two
-operations: no 1x1 convolution strides (shortcuts average first, as in ResNet-D, He et al. 2019,
-arXiv:1812.01187), channels are multiples of 16 (but EfficientNet's, which are its own), and no
-matrix product takes more than two axes.
+They begin with `AsinhStretch`, unless pixels are to be taken as they are given, so a saved model
+takes pixels as they are stored. Built for the oneDNN of the TensorFlow we ship, which corrupts
+memory in two operations: no 1x1 convolution strides (shortcuts average first, as in ResNet-D, He et
+al. 2019, arXiv:1812.01187), channels are multiples of 16 (but EfficientNet's, which are its own),
+and no matrix product takes more than two axes.
 """
 
 import functools
@@ -35,6 +35,7 @@ def build(
     settings: Mapping[str, Any],
     seed: int,
     noise: list[float] | None = None,
+    outputs: int = 1,
 ) -> keras.Model:
     """Build a network by name.
 
@@ -45,18 +46,20 @@ def build(
     shape : tuple of int
         Height, width and bands of the images.
     settings : mapping
-        Those of ``DEFAULTS[architecture]``, and ``softening`` of `AsinhStretch`; others are not
-        looked at.
+        Those of ``DEFAULTS[architecture]``; ``stretch``, with ``none`` for pixels as they are
+        given, and ``softening`` of `AsinhStretch`; others are not looked at.
     seed : int
         Of the weights and of dropout. It also sets the seed of the backend, from which
         ``keras.applications`` draws.
     noise : list of float, optional
         Per band, for a stretch that is fixed; else that of each image is used.
+    outputs : int
+        Numbers that the network gives: classes, targets, or what a head needs.
 
     Returns
     -------
     keras.Model
-        Not compiled; (n, height, width, bands) in, (n, 1) out: the logit of being a lens.
+        Not compiled; (n, height, width, bands) in, (n, outputs) out.
 
     Raises
     ------
@@ -71,12 +74,13 @@ def build(
             "observation)"
         )
     keras.utils.set_random_seed(seed)
-    image = keras.Input(shape)
-    x = AsinhStretch(chosen.get("softening", 1.0), noise, dtype="float32")(image)
+    x = image = keras.Input(shape)
+    if chosen.get("stretch") != "none":
+        x = AsinhStretch(chosen.get("softening", 1.0), noise, dtype="float32")(image)
     x = BODIES[architecture](x, chosen, seed)
     # In 32 bits whatever the rest is in: ranks far in the tails are what counts.
-    logit = keras.layers.Dense(1, name="logit", dtype="float32")(x)
-    return keras.Model(image, logit, name=architecture)
+    x = keras.layers.Dense(outputs, name="outputs", dtype="float32")(x)
+    return keras.Model(image, x, name=architecture)
 
 
 def resnet(x, settings: Mapping[str, Any], seed: int):
@@ -114,7 +118,7 @@ def _plain_block(x, channels: int, halved: bool):
 
 
 def p4m(x, settings: Mapping[str, Any], seed: int):
-    """Residual network on the dihedral group of 8: exactly the same logit for every view.
+    """Residual network on the dihedral group of 8: exactly the same outputs for every view.
 
     The first convolution strides and the maps are halved before the channels grow: at a quarter
     of the resolution 8 orientations cost no more than a plain network at half of it.

@@ -60,11 +60,6 @@ class ResidualBlock(keras.layers.Layer):
         return {**super().get_config(), "width": self.width, "seed": self.seed}
 
 
-def mixture_outputs(n_components: int, n_targets: int) -> int:
-    """Return the numbers a network gives for a mixture of Gaussians with full covariance."""
-    return n_components * (1 + n_targets + n_targets * (n_targets + 1) // 2)
-
-
 @keras.saving.register_keras_serializable("lensmill")
 class MixtureLoss(keras.losses.Loss):
     """Negative log-likelihood of a mixture of full-covariance Gaussians.

@@ -16,6 +16,11 @@ class Mixture(NamedTuple):
     factor: NDArray  # (n, K, T, T), lower; the precision is factor^T factor
 
 
+def outputs(n_components: int, n_targets: int) -> int:
+    """Return the numbers a network gives for a mixture of Gaussians with full covariance."""
+    return n_components * (1 + n_targets + n_targets * (n_targets + 1) // 2)
+
+
 def unpack(outputs: NDArray, n_components: int, n_targets: int) -> Mixture:
     """Read the outputs of a network that was trained with `lensmill.learning.layers.MixtureLoss`.
 

@@ -66,7 +66,7 @@ def search_worker(
         Whose ``network.train`` is called, with ``watch``: a function that is given each row of the
         history and may raise.
     settings : mapping
-        Of the network; those that are searched are put over them.
+        All of the network; those that are searched are put over them.
     search : mapping
         ``trials`` (finished or pruned, in all), ``workers``, ``epochs`` of each, and ``space``: a
         list per setting, ``[uniform, low, high]``, ``[log_uniform, low, high]`` or
@@ -90,7 +90,7 @@ def search_worker(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     network = experiments.load(experiment, "network")
     settings = {**settings, "epochs": search["epochs"], "tensorboard": False}
-    refuse_space(search["space"], _known(settings, network), f"searches of {experiment}")
+    refuse_space(search["space"], settings, f"searches of {experiment}")
     code = provenance.digest(f"experiments/{experiment}/network.py")
     what = [settings, search["space"], store.attributes(dataset)["content_digest"], seed, code]
     name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
@@ -237,13 +237,6 @@ def refuse_space(space: Mapping[str, list], known: Mapping[str, Any], where: str
             raise ValueError(f"{place}: {[kind, *p]} needs two numbers, the lower one first")
         if kind == "log_uniform" and p[0] <= 0:
             raise ValueError(f"{place}: {[kind, *p]} reaches down to {p[0]}; it must stay above 0")
-
-
-def _known(settings: Mapping[str, Any], network: Any) -> dict[str, Any]:
-    from lensmill.learning import image_models
-
-    architecture = settings.get("architecture", network.DEFAULTS["architecture"])
-    return {**network.DEFAULTS, **image_models.settings_of(architecture)}
 
 
 def _suggested(trial: Any, key: str, of: list) -> Any:

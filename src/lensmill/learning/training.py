@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.learning import devices
+from lensmill.learning.runs import replace
 from lensmill.pipeline import logs
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Epochs(keras.utils.PyDataset):
         self.draw, self.seed, self.repeats = draw, seed, repeats
         self.epoch = -1
         self.begin(0)
-        self.batch_size = min(batch_size, len(self.x))
+        self.batch_size = min(batch_size, len(self.y))
 
     def begin(self, epoch: int) -> None:
         """Draw the rows of an epoch and their order."""
@@ -67,17 +68,20 @@ class Epochs(keras.utils.PyDataset):
         self.epoch = epoch
         x, y = self.draw(epoch)
         rng = np.random.Generator(np.random.Philox([self.seed, epoch, ORDER]))
-        order = np.concatenate([rng.permutation(len(x)) for _ in range(self.repeats)])
-        self.x, self.y = x[order], y[order]
+        order = np.concatenate([rng.permutation(len(y)) for _ in range(self.repeats)])
+        # A network may have several inputs: then x is a list of arrays.
+        self.x = [part[order] for part in x] if isinstance(x, list) else x[order]
+        self.y = y[order]
 
     def __len__(self) -> int:
         """Return the number of batches."""
-        return len(self.x) // self.batch_size
+        return len(self.y) // self.batch_size
 
     def __getitem__(self, batch: int) -> Examples:
         """Return one batch."""
         rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-        return self.x[rows], self.y[rows]
+        x = [part[rows] for part in self.x] if isinstance(self.x, list) else self.x[rows]
+        return x, self.y[rows]
 
     def end(self, epoch: int, model: keras.Model) -> None:
         """Learn from the model what the next epoch shall be; nothing, here."""
@@ -337,14 +341,3 @@ def write_history(path: str | Path, rows: list[dict[str, float]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     replace(path, lambda part: part.write_text(text.getvalue()))
-
-
-def replace(path: str | Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` fill a file in the same folder that takes the name when it is complete."""
-    path = Path(path)
-    part = path.with_name(f".part.{path.name}")
-    try:
-        write(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -98,6 +98,76 @@ def write_parts(
         file.attrs["content_digest"] = content_digest(file)
 
 
+def extend(
+    path: str | Path,
+    output: str | Path,
+    attributes: Mapping[str, Any] | None = None,
+    columns: Tables | None = None,
+    units: Units | None = None,
+) -> None:
+    """Write a file again with further columns and attributes, or others of the same name.
+
+    Parameters
+    ----------
+    path, output : path
+        Two different files.
+    attributes : mapping, optional
+    columns : dict of dict of array, optional
+        ``columns[table][column]``, rows in the order of the table.
+    units : mapping of mapping of str
+        Unit of every new column.
+
+    Raises
+    ------
+    ValueError
+        If a column is not as long as its table.
+    """
+    columns = columns or {}
+    with h5py.File(path) as old, create(output) as file:
+        for table, group in old.items():
+            for name, column in group.items():
+                if name not in columns.get(table, {}):
+                    old.copy(column, file.require_group(table), name)
+        file.attrs.update({**old.attrs, **(attributes or {})})
+        for table, new in columns.items():
+            rows = {len(column) for column in old.get(table, {}).values()}
+            for name, values in new.items():
+                if rows - {len(values)}:
+                    raise ValueError(
+                        f"{path}: column {table}/{name} has {len(values)} rows where the table has "
+                        f"{rows.pop()}"
+                    )
+                add_column(file, table, name, [values], units[table][name])
+        if columns:
+            file.attrs["content_digest"] = content_digest(file)
+
+
+def check_order(index: NDArray, other: NDArray, name: str) -> None:
+    """Raise unless the rows of another table or file are those of ``systems``, in its order.
+
+    Parameters
+    ----------
+    index : array, shape (n,)
+        Of the systems.
+    other : array, shape (m,)
+        The index that each row of the other has.
+    name : str
+        How the message names the other.
+    """
+    if len(index) != len(other):
+        raise ValueError(
+            f"{name} has {len(other)} rows where systems/index has {len(index)}; they do not "
+            "belong together: make both anew"
+        )
+    if (wrong := index != other).any():
+        i = int(wrong.argmax())
+        raise ValueError(
+            f"{name} does not follow systems/index: {int(wrong.sum())} of {len(index)} rows differ "
+            f"(first: row {i} with {other[i]}, not {index[i]}); what is known of one system would "
+            "be taken for that of another: make both anew"
+        )
+
+
 def add_column(
     file: h5py.File, table: str, name: str, pieces: Sequence[NDArray], unit: str
 ) -> None:
@@ -152,6 +222,19 @@ def memmap(path: str | Path, table: str, column: str) -> np.memmap:
                 "empty, chunked or compressed; make the file anew with this pipeline"
             )
         return np.memmap(path, stored.dtype, "r", offset, stored.shape)
+
+
+def pixels(path: str | Path) -> np.memmap:
+    """Map the images of a data set into memory, (n, height, width, bands), one per system.
+
+    Raises
+    ------
+    ValueError
+        If they are not in the order of the systems: labels would be those of other images.
+    """
+    index = read(path, "systems", ["index"])["index"]
+    check_order(index, read(path, "cutouts", ["system"])["system"], f"{path}: cutouts/system")
+    return memmap(path, "cutouts", "pixels")
 
 
 def _text(column: h5py.Dataset) -> Any:

@@ -1,61 +1,45 @@
 """Networks that tell lenses from what only looks like them: pixels in, a logit out."""
 
-import hashlib
 import json
 import logging
-import platform
-import statistics
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from lensmill.learning.backend import start_keras
+from lensmill.cutouts import checks as image_checks
+from lensmill.learning import classification, runs, tables
+from lensmill.learning.runs import Network, load  # noqa: F401  (`load` is part of the contract)
 from lensmill.pipeline import provenance, store
-
-# Keras is imported where it is used: it takes seconds, and threads must be limited before.
+from lensmill.pipeline.splits import TEST
 
 log = logging.getLogger(__name__)
 
-JUDGES = 10000  # validation systems that judge an epoch: enough to tell two epochs apart
-
-DEFAULTS: dict[str, Any] = {
-    "architecture": "p4m",
-    "stretch": "image",
-    "softening": 1.0,
-    "augment": "none",
-    "loss": "binary_crossentropy",
-    "focal_gamma": 2.0,
-    "class_weight": "none",
-    "hard_negatives": 0.0,
-    "max_systems": 0,
-    "epochs": 15,
-    "repeats": 1,
-    "batch_size": 64,
-    "learning_rate": 1e-3,
-    "schedule": "cosine",
-    "weight_decay": 1e-4,
-    "clip_norm": 1.0,
-    "ema": 0.0,
-    "patience": 0,
-    "mixed_precision": False,
-    "checkpoint_seconds": 60,
-    "tensorboard": True,
-    "seed": 1,
-    "fold": 0,
-    "folds": 0,
+VALIDATED = 10000  # images of the validation set: enough to tell two epochs apart
+WARM_UP = 64  # images scored before the clock runs: the first call compiles
+CLASSES = ("non-lenses", "lenses")
+# What predictions copy from the data set, where it has them: column, unit.
+COPIED = {
+    "theta_e": "arcsec",
+    "slope": "",
+    "snr": "",
+    "arc_snr": "",
+    "arc_length": "arcsec",
+    "n_images": "",
+    "n_minima": "",
+    "n_saddles": "",
 }
-
-
-class Network(NamedTuple):
-    """A trained network and what its training recorded."""
-
-    model: Any  # keras.Model
-    training: dict[str, Any]
+COUNTS = ("n_images", "n_minima", "n_saddles")
+UNITS = {
+    "systems": {
+        **dict.fromkeys(("index", "is_lens", "label_known", "kind", "logit", "score"), ""),
+        **COPIED,
+    }
+}
 
 
 def train(
@@ -74,136 +58,109 @@ def train(
 
     Parameters
     ----------
-    dataset, split : path
-        Images with labels and their split: it trains on the first part, the second chooses the
-        epoch, the third is not looked at.
     settings : mapping
-        The network's settings; what is left out is in ``DEFAULTS``, and what belongs to the
-        architecture in `lensmill.learning.image_architectures.DEFAULTS`.
-    seed : int
-        With ``settings["seed"]`` it fixes every random number.
-    threads : int
-        Threads of the backend.
-    model, history, training : path
-        Written: the Keras model, with its stretch, in 32 bits; the history as CSV; and a JSON file
-        with settings, shape, number of weights, wall time, versions and threads. TensorBoard's
-        event files go to a folder ``tensorboard`` beside the history.
-    checkpoints : path
-        Folder in which an interrupted training leaves its state, from which the same call goes on.
-    watch : callable, optional
-        Is given each row of the history as it comes; what it raises ends the training.
+        All settings of the network.
+    model : path
+        Written with the stretch of the pixels, so that it takes them as they are stored.
+    dataset, split, seed, threads, history, training, checkpoints, watch
+        As in `lensmill.learning.runs.train`.
     """
-    begun = time.monotonic()
-    start_keras(threads)
-    import keras
-
-    from lensmill.learning import devices, image_models, image_training, stretch
-    from lensmill.learning import training as loop
-
-    architecture = settings.get("architecture", DEFAULTS["architecture"])
-    settings = {**DEFAULTS, **image_models.settings_of(architecture), **settings}
-    seeds = [seed, settings["seed"]]
-    keys = [int(key) for key in np.random.SeedSequence(seeds).generate_state(2)]
-    facts = store.attributes(dataset)
-    learned, judging = image_training.read(dataset, split, settings["fold"], settings["folds"])
-    learned = image_training.first(learned, settings["max_systems"])
-    judging = image_training.first(judging, JUDGES)
-    shape = learned.pixels.shape[1:]
-    noise = None
-    if settings["stretch"] == "training":
-        noise = stretch.training_noise(learned.pixels, learned.rows)
-
-    def built(policy: str) -> Any:
-        keras.config.set_dtype_policy(policy)
-        try:
-            return image_models.build(architecture, shape, settings, keys[0] % 2**20, noise)
-        finally:
-            keras.config.set_dtype_policy("float32")
-
-    network = built(devices.precision(settings["mixed_precision"]))
-    epochs = image_training.Cutouts(
-        learned,
-        settings["batch_size"],
-        keys[1],
-        settings["repeats"],
-        dihedral=settings["augment"] == "dihedral",
-        balanced=settings["class_weight"] == "balanced",
-        hard_negatives=settings["hard_negatives"],
-        epochs=settings["epochs"],
-    )
-    loss = image_training.loss(settings["loss"], settings["focal_gamma"])
-    code = provenance.digest("experiments/lens_finding/network.py")
-    what = [
-        dict(settings),
-        seeds,
-        facts["content_digest"],
-        code,
-        threads,
-        network.dtype_policy.name,
-    ]
-    rows = loop.fit(
-        network,
-        loss,
-        epochs,
-        image_training.Judging(judging, loss, epochs),
+    runs.train(
+        _prepare,
+        dataset,
+        split,
         settings,
-        keys[1],
+        seed,
+        threads,
+        model,
+        history,
+        training,
         checkpoints,
-        hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest(),
-        Path(history).parent / "tensorboard" if settings["tensorboard"] else None,
         watch,
     )
-    # Judged and kept in 32 bits, on whatever device: 16 would cost the symmetry and the tails.
-    saved = built("float32")
-    saved.set_weights(network.get_weights())
-
-    best = min(rows, key=lambda row: row["val_loss"])
-    observation = json.loads(facts["settings"]).get("observation", {})
-    record = {
-        "architecture": architecture,
-        "experiment": facts["experiment"],
-        "population": facts["population"],
-        "settings": dict(settings),
-        "seed": seed,
-        "shape": list(shape),
-        "observation": observation,
-        "noise": noise,
-        "systems": len(learned.rows),
-        "lenses": int(learned.is_lens.sum()),
-        "parameters": int(saved.count_params()),
-        "epochs": len(rows),
-        "best_epoch": best["epoch"],
-        "val_loss": best["val_loss"],
-        "val_auroc": best["val_auroc"],
-        "images_per_second": statistics.median(row["images_per_second"] for row in rows),
-        "seconds": round(time.monotonic() - begun, 1),
-        "cpu_seconds": round(time.process_time(), 1),  # of the job, imports included
-        "threads": threads,
-        "precision": network.dtype_policy.name,
-        "backend": keras.backend.backend(),
-        "versions": {name: version(name) for name in ("keras", "tensorflow", "numpy")}
-        | {"python": platform.python_version()},
-        "dataset": facts["content_digest"],
-    }
-    Path(model).parent.mkdir(parents=True, exist_ok=True)
-    loop.write_history(history, rows)
-    loop.replace(model, lambda part: saved.save(part))
-    loop.replace(training, lambda part: part.write_text(json.dumps(record, indent=1)))
-    log.info("%s: %d epochs in %.0f s", model, len(rows), record["seconds"])
 
 
-def load(model: str, training: str, threads: int = 1) -> Network:
-    """Read a trained network."""
-    start_keras(threads)
-    import keras
+def predict(
+    network: Network,
+    dataset: str,
+    split: str | None,
+    settings: Mapping[str, Any],
+    seed: int,
+    output: str,
+    name: str,
+    population: str,
+    learned: str | None = None,
+    learned_split: str | None = None,
+) -> None:
+    """Score the test images of a population, or all images of an ingested one.
 
-    import lensmill.learning.image_models  # noqa: F401  (registers what the model is made of)
+    Parameters
+    ----------
+    network : Network
+        As `load` gives it.
+    dataset : path
+        The population.
+    split : path or None
+        Its split, of which the test part is used; None for a population that no part of was
+        learned from.
+    settings, seed
+        Not needed here.
+    output : path
+        Written (HDF5): table ``systems`` with labels, ``logit``, ``score`` (its probability) and
+        what is known of the lenses.
+    name, population : str
+        Of the network and of the population.
+    learned : path, optional
+        A data set that the network learned from and that may share images or groups with this
+        one: real images, or mocks upon real sky.
+    learned_split : path, optional
+        Its split, whose test part the network has not seen.
 
-    network = keras.saving.load_model(model, compile=False)
-    return Network(network, json.loads(Path(training).read_text()))
+    Raises
+    ------
+    ValueError
+        If split, images and systems do not belong together, no system is left, the network learned
+        from some of these images or their groups, or it does not give a finite logit for every one.
+    """
+    pixels = store.pixels(dataset)
+    rows = tables.test_rows(dataset, split)
+    if learned is not None:
+        _refuse_shared(dataset, rows, learned, learned_split, name)
+    logits(network, pixels, rows[:WARM_UP])
+    begun = time.monotonic()
+    logit = np.asarray(logits(network, pixels, rows), np.float64)
+    seconds = time.monotonic() - begun
+    systems = _systems(dataset, rows)
+    bad = ~np.isfinite(logit)
+    if bad.any():
+        raise ValueError(
+            f"{name} gives no finite logit for {bad.sum()} of {bad.size} images of {dataset} "
+            f"(first: index {systems['index'][bad.argmax()]}); did its training diverge, or do the "
+            "images hold what is not finite?"
+        )
+    systems |= {"logit": logit, "score": special.expit(logit)}
+    record = network.training
+    attributes = provenance.attributes(
+        {},
+        network=name,
+        population=population,
+        train_on=record["population"],
+        architecture=record["architecture"],
+        network_seed=record["settings"]["seed"],
+        train_prevalence=_prevalence(record),
+        parameters=record["parameters"],
+        train_seconds=record["seconds"],
+        train_cpu_seconds=record["cpu_seconds"],
+        seconds=round(seconds, 3),
+        experiment="lens_finding",
+        seed=seed,
+        dataset=store.attributes(dataset)["content_digest"],
+    )
+    systems = {column: systems[column] for column in UNITS["systems"]}
+    store.write(output, {"systems": systems}, UNITS, attributes)
 
 
-def predict(network: Network, pixels: NDArray, rows: NDArray | None = None) -> NDArray:
+def logits(network: Network, pixels: NDArray, rows: NDArray | None = None) -> NDArray:
     """Return the logit of being a lens for every image, float64 (n,).
 
     Parameters
@@ -219,14 +176,109 @@ def predict(network: Network, pixels: NDArray, rows: NDArray | None = None) -> N
     ValueError
         If the images are not of the size and bands that the network was trained on.
     """
-    from lensmill.learning import image_training
+    from lensmill.learning import images
 
-    shape, given = tuple(network.training["shape"]), tuple(pixels.shape[1:])
-    if given != shape:
-        wanted, is_ = (f"{h} x {w} pixels in {b} bands" for h, w, b in (shape, given))
-        raise ValueError(
-            f"the images have {is_}, but the network (trained on "
-            f"{network.training['population']!r}) takes {wanted}; bring the population to its size "
-            "and bands (observation: size, bands), or train a network on images like these"
-        )
-    return image_training.logits(network.model, pixels, rows)
+    images.check_shape(pixels, network.training["shape"], network.training["population"])
+    return images.predict(network.model, pixels, rows)[:, 0]
+
+
+def labels(dataset: str) -> tuple[NDArray, NDArray]:
+    """Read of every system whether it is a lens, and whether that is known."""
+    systems = store.read(dataset, "systems", ["is_lens", "label_known"])
+    return systems["is_lens"] == 1, systems["label_known"] == 1
+
+
+def _prepare(
+    dataset: str, split: str, settings: Mapping[str, Any], seed: int, keys: runs.Keys
+) -> runs.Training:
+    """Return what is particular about the training of these networks."""
+    from lensmill.learning import image_models, images, stretch
+
+    architecture = settings["architecture"]
+    is_lens, known = labels(dataset)
+    targets = is_lens.astype(np.float32)[:, None]
+    fold = settings["fold"], settings["folds"]
+    learned, validated = images.read(dataset, split, targets, *fold, known, is_lens)
+    for part, chosen in (("train", learned), ("validation", validated)):
+        classification.check_classes(chosen.targets[:, 0], f"{dataset}: the {part} part", CLASSES)
+    learned = images.first(learned, settings["max_systems"])
+    validated = images.first(validated, VALIDATED)
+    lens, lens_validated = (part.targets[:, 0] == 1 for part in (learned, validated))
+    shape = learned.pixels.shape[1:]
+    noise = None
+    if settings["stretch"] == "training":
+        noise = stretch.training_noise(learned.pixels, learned.rows)
+    weights = [None, None]
+    if settings["class_weight"] == "balanced":
+        by_class = classification.class_weights(lens)
+        weights = [by_class[part.astype(int)] for part in (lens, lens_validated)]
+    sampler = None
+    if settings["hard_negatives"]:
+        share, epochs = settings["hard_negatives"], settings["epochs"]
+        sampler = classification.HardNegatives(lens, share, epochs)
+    batches = images.Batches(
+        learned,
+        settings["batch_size"],
+        keys.second,
+        settings["repeats"],
+        # a lens that is turned or mirrored stays one
+        turn=images.unchanged if settings.get("augment") == "dihedral" else None,
+        weights=weights[0],
+        sampler=sampler,
+    )
+    # only the focal loss has a gamma
+    loss = classification.binary_loss(settings["loss"], settings.get("focal_gamma", 0.0))
+    facts = store.attributes(dataset)
+    return runs.Training(
+        build=lambda: image_models.build(architecture, shape, settings, keys.first % 2**20, noise),
+        loss=loss,
+        epochs=batches,
+        validation=images.Validation(
+            validated, loss, batches, classification.binary_metrics, weights[1]
+        ),
+        settings=settings,
+        record={
+            "architecture": architecture,
+            "shape": list(shape),
+            "observation": json.loads(facts["settings"]).get("observation", {}),
+            "noise": noise,
+            "systems": len(lens),
+            "lenses": int(lens.sum()),
+        },
+    )
+
+
+def _refuse_shared(
+    dataset: str, rows: NDArray, learned: str, learned_split: str | None, name: str
+) -> None:
+    """Raise if the network learned from images, or groups, that are to test it."""
+    seen = None
+    if learned_split is not None:
+        seen = np.flatnonzero(store.read(learned_split, "systems")["split"] != TEST)
+    for found in image_checks.shared(dataset, learned, rows, seen):
+        if found["passed"] is False:
+            raise ValueError(
+                f"{found['sentence']}, from which {name} learned; take them out of one, or "
+                "set group: in both to a column that names what they have in common, so that "
+                "the test part is judged"
+            )
+
+
+def _prevalence(record: Mapping[str, Any]) -> float:
+    """Return the fraction of lenses that a network's probabilities are for."""
+    # ASSUME: focal loss and hard negatives bend probabilities too, which no change of prior undoes;
+    # calibration then shows it. Ranks, thresholds and purity do not depend on it.
+    balanced = record["settings"]["class_weight"] == "balanced"
+    return 0.5 if balanced else record["lenses"] / record["systems"]
+
+
+def _systems(dataset: str, rows: NDArray) -> dict[str, NDArray]:
+    """Return what is known of some systems; zeros for what the data set does not have."""
+    with h5py.File(dataset) as file:
+        have = [name for name in COPIED if name in file["systems"]]
+    systems = store.read(dataset, "systems", ["index", "is_lens", "label_known", "kind", *have])
+    chosen = {name: values[rows] for name, values in systems.items()}
+    for name in COPIED:
+        kind = np.int64 if name in COUNTS else np.float64
+        chosen[name] = chosen.get(name, np.zeros(rows.size)).astype(kind)
+    return chosen

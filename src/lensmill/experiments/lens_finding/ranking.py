@@ -92,8 +92,8 @@ def _table(
     wanted = {"index", "name", "file", "content_hash", "snr", "masked_fraction"}
     wanted |= {"is_lens", "label_known", "resampled"}
     systems = store.read(dataset, "systems", sorted(wanted & have))
-    if not np.array_equal(systems["index"], store.read(dataset, "cutouts", ["system"])["system"]):
-        raise ValueError(f"{dataset}: the images are not in the order of the systems; make it anew")
+    of_image = store.read(dataset, "cutouts", ["system"])["system"]
+    store.check_order(systems["index"], of_image, f"{dataset}: cutouts/system")
     rows = pd.Index(systems["index"]).get_indexer(scored["index"])
     if (rows < 0).any():
         raise ValueError(

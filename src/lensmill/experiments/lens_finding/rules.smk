@@ -67,7 +67,7 @@ rule measure_rotation:
         population=lambda wildcards: checked.population(FINDER, wildcards.population),
         settings=FINDER["rotation"],
         seed=config["seed"],
-        code=code("experiments/lens_finding/evaluate.py"),
+        code=code("experiments/lens_finding/rotation.py"),
     script:
         "scripts/measure_rotation.py"
 
@@ -91,7 +91,7 @@ rule measure_saliency:
         runtime=FINDER["resources"]["predict_network"]["runtime"],
     params:
         settings=FINDER["saliency"],
-        code=code("experiments/lens_finding/evaluate.py"),
+        code=code("experiments/lens_finding/saliency.py"),
     script:
         "scripts/measure_saliency.py"
 

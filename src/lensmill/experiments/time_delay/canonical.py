@@ -11,14 +11,15 @@ so a network gives ln D_dt, the source beta and the mean of psi over the images;
 and delays are noisy, also the true ones, in units of their errors from the observed ones.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.experiments.time_delay import isothermal
 from lensmill.experiments.time_delay.observe import Observed, Truth
-from lensmill.learning import frames
+from lensmill.learning import frames, regression
 from lensmill.lensing.distances import distances, time_delay
 
 # Redshifts reach the network also as the D_dt they stand for in a fiducial universe; a network
@@ -290,3 +291,68 @@ def _position_error(a: Arranged) -> NDArray:
 def _delay_error(a: Arranged) -> NDArray:
     """Return the unit of a measured delay's residual; where it is exact the residual is 0."""
     return np.maximum(a.delay_error, SMALLEST_ERROR)
+
+
+class Canonical:
+    """Networks that see the canonical frame and give what fixes {phi_i, alpha_i} and D_dt.
+
+    Parameters
+    ----------
+    settings, observation : mapping
+        Of the network.
+    """
+
+    turns = False  # in its own frame a turned lens is the same
+
+    def __init__(self, settings: Mapping[str, Any], observation: Mapping[str, Any]):
+        self.images, self.errors = settings["images"], bool(observation)
+        self.size = settings["width"], settings["blocks"]
+        self.view = View(
+            use_delays=settings["use_delays"],
+            errors=self.errors,
+            # only four images have it
+            ellipticity=max(settings.get("guess_ellipticity", 0.0), isothermal.ROUND),
+        )
+        count = n_targets(self.images, self.view)
+        self.head = regression.head(settings["head"], count, settings.get("components", 1))
+
+    def names(self) -> list[str]:
+        """Return the names of the features."""
+        return feature_names(self.images, self.view)
+
+    def features(self, observed: Observed) -> NDArray:
+        """Return what a network is given, (n, F)."""
+        return features(observed, self.view)
+
+    def targets(self, observed: Observed, truth: Truth) -> NDArray:
+        """Return what it shall give, (n, T)."""
+        return targets(observed, truth, self.view)
+
+    def examples(
+        self, observed: Observed, truth: Truth, rng: np.random.Generator
+    ) -> tuple[NDArray, NDArray]:
+        """Return features and targets to learn from; with errors the targets are blurred."""
+        a = arranged(observed, self.view)
+        y = targets(observed, truth, self.view, a)
+        if self.errors:
+            y = blurred(y, a, rng)
+        return features(observed, self.view, a), y
+
+    def to_sky(self, answers: NDArray, observed: Observed) -> Answer:
+        """Carry answers (n, S, T), in the units of the targets, to the sky."""
+        return to_sky(answers, observed, self.view)
+
+    def fixed(self) -> dict[str, Any]:
+        """Return the settings that follow from others."""
+        return {} if self.head.kind == "point" else {"components": self.head.components}
+
+    def build(self, scaling: Mapping[str, Any], seed: int) -> Any:
+        """Return the Keras model; ``scaling`` standardises the features."""
+        from lensmill.learning import layers, models
+
+        head = self.head
+        standardise = layers.Standardise(**scaling)
+        network = models.residual(standardise, len(scaling["mean"]), head.outputs, *self.size, seed)
+        if head.components > 1:
+            models.spread_components(network, head.components, head.targets, seed)
+        return network

@@ -19,11 +19,11 @@ from scipy.ndimage import gaussian_filter1d
 
 from lensmill.experiments.time_delay import observe, predictive
 from lensmill.learning import calibration
+from lensmill.learning.calibration import ONE_SIGMA, ONE_SIGMA_PERCENTILES
 from lensmill.lensing.distances import distances
 from lensmill.pipeline import store
 from lensmill.pipeline.priors import cdf, ends, inverse_cdf
 
-CENTRAL68 = [15.865, 50, 84.135]  # percentiles
 REFERENCE = 70.0  # [km / (Mpc s)]; any other H0 gives the same answer: D_dt goes as 1 / H0
 GRID = 2000  # points in H0
 OMEGA_M_NODES = 9
@@ -286,7 +286,7 @@ def combine(
         return {f"h0{end}": None for end in ("", "_low68", "_high68")}
     known = bool(is_mock(systems).all())
     h0, cumulative = hubble_posterior(samples, systems, trained, prior, known)
-    values = np.interp(np.array(CENTRAL68) / 100, cumulative, h0)
+    values = np.interp(np.array(ONE_SIGMA_PERCENTILES) / 100, cumulative, h0)
     suffix = "_over_truth" if known else ""
     names = ("h0_low68", "h0", "h0_high68")
     return {name + suffix: round(float(v), 4) for name, v in zip(names, values, strict=True)}
@@ -409,7 +409,7 @@ def accuracy(
             "systems": int(members.sum()),
             "bias": round(calibration.bias(error[members]), 4),
             "robust_scatter": round(calibration.robust_scatter(error[members]), 4),
-            "coverage68": round(calibration.coverage(rank[members], 0.6827), 4),
+            "coverage68": round(calibration.coverage(rank[members], ONE_SIGMA), 4),
             "coverage95": round(calibration.coverage(rank[members], 0.9545), 4),
         }
         for name, members in groups.items()
@@ -438,7 +438,7 @@ def _row(
         empty = ("d_dt", "h0", "d_dt_low68", "d_dt_high68", "h0_low68", "h0_high68", "prior_miss")
         checks = ("difference_sigma", "source_scatter", "delay_misfit", "predictive_p_value")
         return row | dict.fromkeys((*empty, *checks))
-    quantiles = np.percentile(posterior.ln_d_dt, CENTRAL68)
+    quantiles = np.percentile(posterior.ln_d_dt, ONE_SIGMA_PERCENTILES)
     low, middle, high = quantiles
     h0 = list(combine([posterior.ln_d_dt], system, trained, prior).values())
     h0_low, h0_middle, h0_high = np.array(h0) * (one["h0"] if mock else 1)

@@ -4,72 +4,30 @@ One network per number of images. `dense` sees the sky and gives {phi_i, alpha_i
 we follow; `canonical` sees the canonical frame and gives what fixes {phi_i, alpha_i} and D_dt.
 """
 
-import hashlib
 import json
 import logging
-import platform
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import KFold
 
-from lensmill.experiments.time_delay import canonical, isothermal, observe, sky, transforms
-from lensmill.experiments.time_delay.canonical import Answer
+from lensmill.experiments.time_delay import observe, predictions, transforms
+from lensmill.experiments.time_delay.canonical import Answer, Canonical
 from lensmill.experiments.time_delay.observe import Observed, Truth
-from lensmill.learning import posteriors
-from lensmill.learning.backend import start_keras
-from lensmill.pipeline import provenance, store
-
-# Keras is imported where it is used: it takes seconds, and threads must be limited before.
+from lensmill.experiments.time_delay.sky import Dense
+from lensmill.learning import regression, runs, tables
+from lensmill.learning.runs import Network, load  # noqa: F401  (`load` is part of the contract)
+from lensmill.pipeline import logs, provenance, splits, store
 
 log = logging.getLogger(__name__)
 
+ARCHITECTURES = {"dense": Dense, "canonical": Canonical}
 NO_LIMIT = 1e30
 ROWS_AT_A_TIME = 8192
-JUDGES = 10000  # validation systems that judge an epoch: enough to tell two epochs apart
-
-DEFAULTS: dict[str, Any] = {
-    "architecture": "canonical",
-    "observation": {},
-    "augment": "none",
-    "use_delays": True,
-    "guess_ellipticity": 0.0,
-    "head": "point",
-    "components": 1,
-    "width": 128,
-    "blocks": 3,
-    "max_systems": 0,
-    "fold": 0,
-    "folds": 0,
-    "epochs": 50,
-    "repeats": 1,
-    "batch_size": 512,
-    "learning_rate": 1e-3,
-    "schedule": "cosine",
-    "weight_decay": 0.0,
-    "clip_norm": 1.0,
-    "patience": 0,
-    "checkpoint_seconds": 20,
-    "tensorboard": True,
-    "seed": 1,
-    # evaluation
-    "samples": 500,
-    "stored_samples": 500,
-    "stored_systems": 500,
-    "invariance_systems": 50,
-}
-
-
-class Network(NamedTuple):
-    """A trained network and what its training recorded."""
-
-    model: Any  # keras.Model
-    training: dict[str, Any]
+SYSTEMS_AT_A_TIME = 1000  # bounds the memory that draws of the posterior take
+VALIDATED = 10000  # systems of the validation set: enough to tell two epochs apart
 
 
 def train(
@@ -82,117 +40,120 @@ def train(
     history: str,
     training: str,
     checkpoints: str,
+    watch: Callable[[dict[str, float]], None] | None = None,
 ) -> None:
     """Train one network and write it, its history and what is to be known about it.
 
     Parameters
     ----------
-    dataset, split : path
-        Simulated systems and their split: it trains on the first part, the second chooses the
-        epoch, the third is not looked at.
     settings : mapping
-        The network's settings; what is left out is in ``DEFAULTS``. ``observation`` is itself a
-        mapping, the settings of `observe.perturb`, empty for none; noise is drawn afresh in every
-        epoch.
-    seed : int
-        With ``settings["seed"]`` it fixes every random number.
-    threads : int
-        Threads of the backend.
-    model, history, training : path
-        Written: the Keras model, the history as CSV, and a JSON file with settings, scaling,
-        number of weights, wall time, versions and threads. TensorBoard's event files go to a
-        folder ``tensorboard`` beside the history.
-    checkpoints : path
-        Folder in which an interrupted training leaves its state, from which the same call goes on.
+        All settings of the network. ``observation`` is itself a mapping, the settings of
+        `observe.perturb`, empty for none; noise is drawn afresh in every epoch.
+    dataset, split, seed, threads, model, history, training, checkpoints, watch
+        As in `lensmill.learning.runs.train`.
     """
-    begun = time.monotonic()
-    start_keras(threads)
-    import keras
-
-    from lensmill.learning import training as loop
-
-    settings = {**DEFAULTS, **settings}
-    observation = settings.pop("observation")
-    seeds = [seed, settings["seed"]]
-    keys = np.random.SeedSequence(seeds).generate_state(2)
-    keras.utils.set_random_seed(int(keys[0]))
-    facts = store.attributes(dataset)
-    k = settings["images"]
-    parts = [observe.from_simulated(dataset, split, part, k) for part in (0, 1)]
-    if settings["folds"]:
-        parts = _cut(parts, settings["fold"], settings["folds"])
-    limit = settings["max_systems"] or None
-    exact, truth = (observe.select(table, slice(limit)) for table in parts[0])
-    draw = _drawing(exact, truth, settings, observation, int(keys[1]))
-    held_out, held_truth = (observe.select(table, slice(JUDGES)) for table in parts[1])
-    u = observe.noise_uniforms(seed, facts["experiment"], facts["population"], held_out.index, k)
-    held_out = _observe(held_out, observation, u)
-    rng = np.random.default_rng(keys)
-    validation = _examples(held_out, held_truth, settings, observation, rng)
-
-    features, targets = draw(0)
-    scaling = {
-        "features": _feature_scaling(features, _names(settings, observation)),
-        "targets": _scaling(targets),
-        "sky": _sky_scaling(truth),
-    }
-    log.info("%d systems to train on, %d features", *features.shape)
-    network, loss, details = _build(settings, scaling, int(keys[0] % 2**20))
-    code = provenance.digest("experiments/time_delay/network.py")
-    what = [dict(settings), dict(observation), seeds, facts["content_digest"], code, threads]
-    rows = loop.fit(
-        network,
-        loss,
-        lambda epoch: _standardised(draw(epoch), scaling["targets"]),
-        _standardised(validation, scaling["targets"]),
-        {**settings, **details},
-        int(keys[1]),
+    runs.train(
+        _prepare,
+        dataset,
+        split,
+        settings,
+        seed,
+        threads,
+        model,
+        history,
+        training,
         checkpoints,
-        hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest(),
-        Path(history).parent / "tensorboard" if settings["tensorboard"] else None,
+        watch,
     )
-
-    record = {
-        "architecture": settings["architecture"],
-        "images": k,
-        "experiment": facts["experiment"],
-        "population": facts["population"],
-        "settings": {**settings, **details},
-        "observation": dict(observation),
-        "seed": seed,
-        "features": _names(settings, observation),
-        "standardisation": scaling,
-        "systems": len(features),
-        "parameters": int(network.count_params()),
-        "epochs": len(rows),
-        "best_epoch": int(np.argmin([row["val_loss"] for row in rows])),
-        "seconds": round(time.monotonic() - begun, 1),
-        "cpu_seconds": round(time.process_time(), 1),  # of the job, imports included
-        "threads": threads,
-        "backend": keras.backend.backend(),
-        "versions": {name: version(name) for name in ("keras", "tensorflow", "numpy")}
-        | {"python": platform.python_version()},
-        "dataset": facts["content_digest"],
-    }
-    Path(model).parent.mkdir(parents=True, exist_ok=True)
-    loop.write_history(history, rows)
-    loop.replace(model, lambda part: network.save(part))
-    loop.replace(training, lambda part: part.write_text(json.dumps(record, indent=1)))
-    log.info("%s: %d epochs in %.0f s", model, len(rows), record["seconds"])
-
-
-def load(model: str, training: str, threads: int = 1) -> Network:
-    """Read a trained network."""
-    start_keras(threads)
-    import keras
-
-    import lensmill.learning.layers  # noqa: F401  (registers what the model is made of)
-
-    network = keras.saving.load_model(model, compile=False)
-    return Network(network, json.loads(Path(training).read_text()))
 
 
 def predict(
+    network: Network,
+    dataset: str,
+    split: str | None,
+    settings: Mapping[str, Any],
+    seed: int,
+    output: str,
+    name: str,
+    population: str,
+) -> None:
+    """Predict the test systems of a population, or all systems of an ingested one.
+
+    Parameters
+    ----------
+    network : Network
+        As `load` gives it.
+    dataset : path
+        The population.
+    split : path or None
+        Its split, of which the test part is used; None for an ingested population.
+    settings : mapping
+        ``samples`` of the posterior drawn per system, ``stored_samples`` kept per system, and
+        ``stored_systems``, for how many simulated systems they are kept (all ingested ones, for
+        which enough are drawn).
+    seed : int
+        Fixes the noise of simulated systems, the same for all networks, and the draws.
+    output : path
+        Written (HDF5): tables ``systems``, ``images`` and ``samples``, see `predictions.UNITS`.
+        What is predicted is the median of the posterior, its error half the central 68 %: where
+        D_dt is hardly known the potential has long tails, and their mean means nothing.
+    name, population : str
+        Of the network and of the population.
+    """
+    record = network.training
+    k, observation = record["images"], record["observation"]
+    experiment = record["experiment"]
+    if split is None:
+        observed, truth = observe.from_ingested(dataset, k)
+    else:
+        observed, truth = observe.from_simulated(dataset, split, splits.TEST, k)
+        if observation:
+            u = observe.noise_uniforms(seed, experiment, population, observed.index, k)
+            observed = observe.perturb(observed, observation, u)
+    log.info("%d systems with %d images", len(observed.index), k)
+    facts = {"network": name, "population": population, "images": k}
+    if not len(observed.index):  # a table of real systems need not have this number of images
+        empty = {"systems": {"index": observed.index, "n_images": observed.index}}
+        store.write(output, empty, predictions.UNITS, facts)
+        return
+
+    draws = settings["samples"] if split else max(settings["samples"], settings["stored_samples"])
+    if record["settings"]["head"] == "point":
+        draws = 0
+    kept_systems = len(observed.index) if split is None else settings["stored_systems"]
+    rng = np.random.Generator(np.random.Philox([seed, record["settings"]["seed"], 2]))
+    begun = time.monotonic()
+    parts, kept = [], []
+    for first in logs.progress(range(0, len(observed.index), SYSTEMS_AT_A_TIME), "predicting"):
+        rows = slice(first, first + SYSTEMS_AT_A_TIME)
+        some = observe.select(observed, rows)
+        given = answer(network, some, draws, rng)
+        parts.append(predictions.summary(given, observe.select(truth, rows)))
+        room = max(kept_systems - first, 0)
+        if draws and room:
+            kept.append(Answer(*(x[:room, ..., : settings["stored_samples"]] for x in given)))
+    seconds = time.monotonic() - begun
+    summary = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+    columns = predictions.tables(observed, truth, summary)
+    if kept:
+        columns["samples"] = predictions.samples(kept)
+    attributes = provenance.attributes(
+        {key: settings[key] for key in ("samples", "stored_samples", "stored_systems")},
+        **facts,
+        experiment=experiment,
+        seed=seed,
+        draws=draws,
+        observation=json.dumps(observation, sort_keys=True),
+        dataset=store.attributes(dataset)["content_digest"],
+        seconds=round(seconds, 2),
+        target_scaling=json.dumps(record["standardisation"]["sky"]),
+    )
+    # Samples are rows of systems or of images: their columns differ in length.
+    store.write_parts(output, [columns], predictions.UNITS, attributes)
+
+
+def answer(
     network: Network,
     observed: Observed,
     draws: int = 0,
@@ -215,121 +176,108 @@ def predict(
         Systems that the network sees at a time. The last digits of an answer depend on it, and on
         the place of a system among them.
     """
-    settings, observation = network.training["settings"], network.training["observation"]
-    scaling = network.training["standardisation"]["targets"]
-    features = _features(observed, settings, observation).astype(np.float32)
+    record = network.training
+    architecture = _architecture(record["settings"], record["observation"])
+    features = architecture.features(observed).astype(np.float32)
     outputs = np.asarray(network.model.predict(features, batch_size=rows, verbose=0))
-    mean, scale = np.array(scaling["mean"]), np.array(scaling["scale"])
-    if settings["head"] == "point":
-        answers = outputs.astype(np.float64)[:, None]
-    else:
-        mixture = posteriors.unpack(outputs, settings["components"], len(mean))
-        if draws:
-            answers = posteriors.sample(mixture, draws, rng)
-        else:
-            answers = (mixture.weight[..., None] * mixture.mean).sum(axis=1)[:, None]
-    answers = answers * scale + mean
-    if settings["architecture"] == "dense":
-        return sky.to_sky(answers, observed)
-    return canonical.to_sky(answers, observed, _view(settings, observation))
+    answers = regression.sample(outputs, architecture.head, draws, rng)
+    answers = tables.restore(answers, record["standardisation"]["targets"])
+    return architecture.to_sky(answers, observed)
+
+
+def _prepare(
+    dataset: str, split: str, settings: Mapping[str, Any], seed: int, keys: runs.Keys
+) -> runs.Training:
+    """Return what is particular about the training of these networks."""
+    observation = settings["observation"]
+    settings = {key: value for key, value in settings.items() if key != "observation"}
+    architecture = _architecture(settings, observation)
+    facts = store.attributes(dataset)
+    k = settings["images"]
+    parts = [observe.from_simulated(dataset, split, part, k) for part in (0, 1)]
+    if settings["folds"]:
+        parts = _cut(parts, settings["fold"], settings["folds"])
+    limit = settings["max_systems"] or None
+    exact, truth = (observe.select(table, slice(limit)) for table in parts[0])
+    draw = _examples(architecture, exact, truth, observation, keys.second)
+    held_out, held_truth = (observe.select(table, slice(VALIDATED)) for table in parts[1])
+    u = observe.noise_uniforms(seed, facts["experiment"], facts["population"], held_out.index, k)
+    held_out = _observe(held_out, observation, u)
+    validation = architecture.examples(held_out, held_truth, np.random.default_rng(keys))
+
+    features, targets = draw(0)
+    names = architecture.names()
+    scaling = {
+        "features": _feature_scaling(features, names),
+        "targets": tables.scaling(targets),
+        "sky": _sky_scaling(truth),
+    }
+    log.info("%d systems to train on, %d features", *features.shape)
+    return runs.Training(
+        build=lambda: architecture.build(scaling["features"], keys.first % 2**20),
+        loss=architecture.head.loss(),
+        epochs=lambda epoch: _standardise(draw(epoch), scaling["targets"]),
+        validation=_standardise(validation, scaling["targets"]),
+        settings={**settings, **architecture.fixed()},
+        record={
+            "architecture": settings["architecture"],
+            "images": k,
+            "observation": dict(observation),
+            "features": names,
+            "standardisation": scaling,
+            "systems": len(features),
+        },
+    )
+
+
+def _architecture(settings: Mapping[str, Any], observation: Mapping[str, Any]) -> Dense | Canonical:
+    return ARCHITECTURES[settings["architecture"]](settings, observation)
 
 
 def _cut(
     parts: list[tuple[Observed, Truth]], fold: int, folds: int
 ) -> list[tuple[Observed, Truth]]:
-    """Pool the parts and cut them into folds, of which number ``fold`` of 1 ... judges."""
-    if not 1 <= fold <= folds:
-        raise ValueError(f"fold is {fold}, but must lie between 1 and folds = {folds}")
+    """Pool the parts and cut them into folds, of which number ``fold`` of 1 ... validates."""
     pooled = [
-        type(tables[0])(*map(np.concatenate, zip(*tables, strict=True)))
-        for tables in zip(*parts, strict=True)
+        type(both[0])(*map(np.concatenate, zip(*both, strict=True)))
+        for both in zip(*parts, strict=True)
     ]
-    n = len(pooled[0].index)
-    if n < folds:
-        raise ValueError(f"{n} systems cannot be cut into folds = {folds}; simulate more")
-    chosen = list(KFold(folds, shuffle=True, random_state=0).split(np.arange(n)))[fold - 1]
+    chosen = tables.cut(np.arange(len(pooled[0].index)), fold, folds)
     return [tuple(observe.select(table, rows) for table in pooled) for rows in chosen]
 
 
-def _drawing(
+def _examples(
+    architecture: Dense | Canonical,
     exact: Observed,
     truth: Truth,
-    settings: Mapping[str, Any],
     observation: Mapping[str, Any],
     seed: int,
 ) -> Callable[[int], tuple[NDArray, NDArray]]:
     """Return the function that draws the examples of an epoch."""
     from lensmill.learning.training import NOISE
 
-    augment = settings["augment"] == "rotation"
-    if not observation and not augment:
-        always = _examples(exact, truth, settings, observation, np.random.default_rng(seed))
+    if not observation and not architecture.turns:
+        always = architecture.examples(exact, truth, np.random.default_rng(seed))
         return lambda epoch: always
 
     def draw(epoch: int) -> tuple[NDArray, NDArray]:
         rng = np.random.Generator(np.random.Philox([seed, epoch, NOISE]))
         n, k = exact.delay.shape
         observed, answers = exact, truth
-        if augment:
+        if architecture.turns:
             # Inputs and targets turn together, or the network learns what is not true.
             matrix = transforms.rotation(rng.uniform(0, 2 * np.pi, n))
             observed = transforms.turned(observed, matrix)
             answers = transforms.turned_truth(truth, matrix)
         u = np.maximum(rng.random((n, observe.width(k))), 2.0**-54)
         observed = _observe(observed, observation, u)
-        return _examples(observed, answers, settings, observation, rng)
+        return architecture.examples(observed, answers, rng)
 
     return draw
 
 
-def _view(settings: Mapping[str, Any], observation: Mapping[str, Any]) -> canonical.View:
-    return canonical.View(
-        use_delays=settings["use_delays"],
-        errors=bool(observation),
-        ellipticity=max(settings["guess_ellipticity"], isothermal.ROUND),
-    )
-
-
 def _observe(exact: Observed, observation: Mapping[str, Any], u: NDArray) -> Observed:
     return observe.perturb(exact, observation, u) if observation else exact
-
-
-def _examples(
-    observed: Observed,
-    truth: Truth,
-    settings: Mapping[str, Any],
-    observation: Mapping[str, Any],
-    rng: np.random.Generator,
-) -> tuple[NDArray, NDArray]:
-    if settings["architecture"] == "dense":
-        return sky.features(observed), sky.targets(truth)
-    view = _view(settings, observation)
-    a = canonical.arranged(observed, view)
-    y = canonical.targets(observed, truth, view, a)
-    if observation:
-        y = canonical.blurred(y, a, rng)
-    return canonical.features(observed, view, a), y
-
-
-def _features(
-    observed: Observed, settings: Mapping[str, Any], observation: Mapping[str, Any]
-) -> NDArray:
-    if settings["architecture"] == "dense":
-        return sky.features(observed)
-    return canonical.features(observed, _view(settings, observation))
-
-
-def _names(settings: Mapping[str, Any], observation: Mapping[str, Any]) -> list[str]:
-    if settings["architecture"] == "dense":
-        return sky.feature_names(settings["images"])
-    return canonical.feature_names(settings["images"], _view(settings, observation))
-
-
-def _scaling(columns: NDArray) -> dict[str, list[float]]:
-    scale = columns.std(axis=0)
-    # A constant column says nothing; its scale must only not divide by zero.
-    scale = np.where(scale > 1e-9 * np.abs(columns).max(axis=0), scale, 1.0)
-    return {"mean": columns.mean(axis=0).tolist(), "scale": scale.tolist()}
 
 
 def _feature_scaling(features: NDArray, names: list[str]) -> dict[str, list[float]]:
@@ -337,52 +285,19 @@ def _feature_scaling(features: NDArray, names: list[str]) -> dict[str, list[floa
     is_error = np.array(["error" in name for name in names])
     low = np.where(is_error, features.min(axis=0), -NO_LIMIT)
     high = np.where(is_error, features.max(axis=0), NO_LIMIT)
-    return {**_scaling(features), "low": low.tolist(), "high": high.tolist()}
+    return {**tables.scaling(features), "low": low.tolist(), "high": high.tolist()}
 
 
 def _sky_scaling(truth: Truth) -> dict[str, dict[str, list[float]]]:
     """Mean and standard deviation of the study's targets: its unit of error."""
     return {
-        "potential": _scaling(truth.potential),
-        "deflection_x": _scaling(truth.deflection[..., 0]),
-        "deflection_y": _scaling(truth.deflection[..., 1]),
-        "ln_d_dt": _scaling(np.log(truth.d_dt)[:, None]),
+        "potential": tables.scaling(truth.potential),
+        "deflection_x": tables.scaling(truth.deflection[..., 0]),
+        "deflection_y": tables.scaling(truth.deflection[..., 1]),
+        "ln_d_dt": tables.scaling(np.log(truth.d_dt)[:, None]),
     }
 
 
-def _standardised(examples: tuple[NDArray, NDArray], scaling: Mapping) -> tuple[NDArray, NDArray]:
+def _standardise(examples: tuple[NDArray, NDArray], scaling: Mapping) -> tuple[NDArray, NDArray]:
     features, targets = examples
-    targets = (targets - np.array(scaling["mean"])) / np.array(scaling["scale"])
-    return features.astype(np.float32), targets.astype(np.float32)
-
-
-def _build(
-    settings: Mapping[str, Any], scaling: Mapping[str, Any], seed: int
-) -> tuple[Any, Any, dict[str, Any]]:
-    """Return the model, its loss, and the settings that the architecture fixes."""
-    from lensmill.learning import layers, models
-
-    n_targets = len(scaling["targets"]["mean"])
-    standardise = layers.Standardise(**scaling["features"])
-    n_features = len(scaling["features"]["mean"])
-    if settings["architecture"] == "dense":
-        study = dict(models.STUDY[settings["images"]])
-        # The study's own values: they are what makes it the baseline.
-        details = {
-            "learning_rate": study.pop("learning_rate"),
-            "schedule": "constant",
-            "weight_decay": 0.0,
-            "clip_norm": 0.0,
-            "head": "point",
-        }
-        network = models.dense(standardise, n_features, n_targets, **study, seed=seed)
-        return network, "mse", details
-    size = settings["width"], settings["blocks"]
-    if settings["head"] == "point":
-        return models.residual(standardise, n_features, n_targets, *size, seed), "mse", {}
-    components = settings["components"] if settings["head"] == "mixture" else 1
-    outputs = layers.mixture_outputs(components, n_targets)
-    network = models.residual(standardise, n_features, outputs, *size, seed)
-    if components > 1:
-        models.spread_components(network, components, n_targets, seed)
-    return network, layers.MixtureLoss(components, n_targets), {"components": components}
+    return features.astype(np.float32), tables.standardise(targets, scaling).astype(np.float32)

@@ -97,8 +97,7 @@ def from_simulated(
     wanted = (systems["n_images"] == n_images) & (systems["status"] <= LAST_GOOD_STATUS)
     if split is not None:
         labels = store.read(split, "systems")
-        if not np.array_equal(labels["index"], systems["index"]):
-            raise ValueError(f"{split} is not the split of {dataset}: the systems differ")
+        store.check_order(systems["index"], labels["index"], f"{split}, the split of {dataset},")
         counts = np.bincount(labels["split"][wanted], minlength=len(splits.NAMES))
         wanted &= labels["split"] == part
     if not wanted.any():

@@ -175,7 +175,7 @@ rule measure_invariance:
     params:
         settings=setting("evaluation"),
         seed=config["seed"],
-        code=code("experiments/time_delay/evaluate.py"),
+        code=code("experiments/time_delay/invariance.py"),
     script:
         "scripts/measure_invariance.py"
 

@@ -16,11 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.experiments.time_delay import hubble, network, observe, simulate
+from lensmill.learning.calibration import ONE_SIGMA_PERCENTILES
 from lensmill.pipeline import logs, store
 from lensmill.pipeline.streams import uniforms
 
 DRAWS = 1000  # of a posterior: enough for its density
 AT_A_TIME = 500  # systems; bounds the memory of the draws
+# Half of what a Gaussian has within one and two standard deviations: how far the rank of the truth
+# may lie from the middle.
+HALF68, HALF95 = 0.3413, 0.4772
 SPARE = 20  # systems drawn beyond twice those needed: most have a usable number of images
 
 
@@ -66,7 +70,9 @@ def calibrate_hubble(
         draw(dataset, count, size, usable, population, prior, seed)
         systems = store.read(dataset, "systems")
         samples = dict(pair for one in networks for pair in _answers(one, dataset, seed))
-    quantiles = np.array([np.percentile(samples[i], hubble.CENTRAL68) for i in range(count * size)])
+    quantiles = np.array(
+        [np.percentile(samples[i], ONE_SIGMA_PERCENTILES) for i in range(count * size)]
+    )
     miss = hubble.prior_miss(quantiles.T, systems["z_lens"], systems["z_source"], prior)
     kept = miss <= [limits[k]["outside"] for k in systems["n_images"]]
 
@@ -82,7 +88,7 @@ def calibrate_hubble(
                 trained,
                 prior,
             )
-            low, middle, high = np.interp(np.array(hubble.CENTRAL68) / 100, below, grid)
+            low, middle, high = np.interp(np.array(ONE_SIGMA_PERCENTILES) / 100, below, grid)
             rank = np.interp(truth["h0"], grid, below)
             one[name] = {"h0": middle, "low68": low, "high68": high, "rank": float(rank)}
         found.append(one)
@@ -143,7 +149,7 @@ def _answers(trained: network.Network, dataset: str, seed: int) -> list[tuple[in
     answers = []
     for first in logs.progress(range(0, len(u), AT_A_TIME), f"systems with {k} images"):
         some = observe.select(observed, slice(first, first + AT_A_TIME))
-        ln_d_dt = network.predict(trained, some, DRAWS, rng).ln_d_dt
+        ln_d_dt = network.answer(trained, some, DRAWS, rng).ln_d_dt
         answers += list(zip(some.index.tolist(), ln_d_dt, strict=True))
     return answers
 
@@ -155,8 +161,8 @@ def _coverage(found: list[dict[str, Any]], name: str) -> dict[str, float]:
     claimed = np.array([(one[name]["high68"] - one[name]["low68"]) / 2 for one in found])
     pull = error / claimed
     return {
-        "coverage68": float(np.mean(np.abs(rank - 0.5) < 0.3413)),
-        "coverage95": float(np.mean(np.abs(rank - 0.5) < 0.4772)),
+        "coverage68": float(np.mean(np.abs(rank - 0.5) < HALF68)),
+        "coverage95": float(np.mean(np.abs(rank - 0.5) < HALF95)),
         "bias": float(error.mean()),
         "bias_in_errors": float(pull.mean()),
         "bias_in_errors_error": float(pull.std() / np.sqrt(len(pull))),

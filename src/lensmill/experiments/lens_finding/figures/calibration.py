@@ -17,7 +17,7 @@ from scipy import special
 
 from lensmill import plotting
 from lensmill.experiments.lens_finding.figures import both_kinds, labelled
-from lensmill.learning import detection
+from lensmill.learning import classification
 from lensmill.pipeline import store
 
 BINS = 10
@@ -36,8 +36,8 @@ def plot(predictions: list[str]) -> Figure:
         if not both_kinds(table):
             continue  # a small run has no such systems to test on
         is_lens, score, look = table["is_lens"], table["score"], styles[name]
-        found = detection.reliability(is_lens, score, BINS)
-        error = detection.expected_calibration_error(is_lens, score, BINS)
+        found = classification.reliability(is_lens, score, BINS)
+        error = classification.expected_calibration_error(is_lens, score, BINS)
         bars = [found.fraction - found.low, found.high - found.fraction]
         text = f"{plotting.label(name)}  {error:.3f}"
         left.errorbar(found.claimed, found.fraction, bars, marker="o", ms=2.5, label=text, **look)
@@ -45,7 +45,7 @@ def plot(predictions: list[str]) -> Figure:
             density, edges = np.histogram(score[is_lens == kind], 20, (0, 1))
             middle.stairs(density / max(density.sum(), 1), edges, color=look["color"], ls=line)
         trained_at = float(store.attributes(path)["train_prevalence"])
-        logit = detection.shift_logit(table["logit"], PREVALENCE, trained_at)
+        logit = classification.shift_logit(table["logit"], PREVALENCE, trained_at)
         right.plot(*_survey(is_lens == 1, logit), "o", ms=3, **{**look, "ls": "-"})
     for axis, low in ((left, 0.0), (right, SURVEY_BINS[0])):
         axis.plot([low, 1], [low, 1], color=plotting.BLACK, lw=0.5, zorder=0)

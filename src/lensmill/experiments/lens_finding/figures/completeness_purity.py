@@ -18,7 +18,7 @@ from scipy import special
 
 from lensmill import plotting
 from lensmill.experiments.lens_finding.figures import both_kinds, labelled
-from lensmill.learning import detection
+from lensmill.learning import classification
 
 PREVALENCES = {1e-3: "-", 1e-4: "--"}
 FEWEST = 3  # false positives that a rate is read from
@@ -38,13 +38,13 @@ def plot(predictions: list[str]) -> Figure:
         names.append(plotting.network(path))
         colour = plotting.colour(names[-1])
         is_lens = table["is_lens"]
-        curves = detection.curves(is_lens, table["logit"])
+        curves = classification.curves(is_lens, table["logit"])
         place = np.maximum(curves.threshold, -100.0)
         left.plot(place, curves.tpr, color=colour)
         left.plot(place, 1 - curves.fpr, color=colour, ls="--")
         enough = np.rint(curves.fpr * (is_lens != 1).sum()) >= FEWEST
         for prevalence, line in PREVALENCES.items():
-            purity = detection.purity(curves.tpr[enough], curves.fpr[enough], prevalence)
+            purity = classification.purity(curves.tpr[enough], curves.fpr[enough], prevalence)
             right.plot(curves.tpr[enough], purity, color=colour, ls=line)
     left.set(
         xlim=(-LOGITS, LOGITS),

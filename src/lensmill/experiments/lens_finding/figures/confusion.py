@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from lensmill import plotting
 from lensmill.experiments.lens_finding.figures import labelled, threshold
-from lensmill.learning import detection
+from lensmill.learning import classification
 
 NAMES = ("lens", "non-lens")
 
@@ -27,7 +27,7 @@ def plot(predictions: list[str]) -> Figure:
     for column, path in enumerate(predictions):
         table = labelled(path)
         for axis, limit in zip(axes[:, column], (0.0, threshold(path)), strict=True):
-            counts = detection.confusion(table["is_lens"], table["logit"], limit)
+            counts = classification.confusion(table["is_lens"], table["logit"], limit)
             matrix = np.reshape(counts, (2, 2))
             share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
             axis.imshow(share, cmap="Blues", vmin=0, vmax=1.3)

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 
 from lensmill import plotting
 from lensmill.experiments.lens_finding.figures import both_kinds, labelled
-from lensmill.learning import detection
+from lensmill.learning import classification
 
 
 def plot(predictions: list[str]) -> Figure:
@@ -32,17 +32,19 @@ def plot(predictions: list[str]) -> Figure:
         others = int((is_lens != 1).sum())
         numbers.add(others)
         name = plotting.network(path)
-        curves = detection.curves(is_lens, logit)
+        curves = classification.curves(is_lens, logit)
         left = 0.5 / others
-        text = f"{plotting.label(name)}  {detection.auroc(is_lens, logit):.3f}"
+        text = f"{plotting.label(name)}  {classification.auroc(is_lens, logit):.3f}"
         some = np.count_nonzero(curves.fpr == 0) - 1  # from the last point without a false positive
         fpr = np.maximum(curves.fpr[some:], left)
         axis.plot(fpr, curves.tpr[some:], drawstyle="steps-post", label=text, **styles[name])
         mark = {"color": styles[name]["color"], "ls": "", "mec": "w", "mew": 0.4, "clip_on": False}
-        axis.plot(left, detection.tpr0(is_lens, logit).value, "o", ms=4.5, zorder=4, **mark)
+        axis.plot(left, classification.tpr0(is_lens, logit).value, "o", ms=4.5, zorder=4, **mark)
         if others > 9:
             place = 9 / others
-            axis.plot(place, detection.tpr10(is_lens, logit).value, "D", ms=4, zorder=4, **mark)
+            axis.plot(
+                place, classification.tpr10(is_lens, logit).value, "D", ms=4, zorder=4, **mark
+            )
     lowest = 0.5 / max(numbers, default=100)
     grid = np.geomspace(lowest, 1, 100)
     axis.plot(grid, grid, color=plotting.BLACK, lw=0.6, ls=":")

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from lensmill import plotting
 from lensmill.experiments.lens_finding.figures import labelled, threshold
-from lensmill.learning import detection
+from lensmill.learning import classification
 
 PANELS = {
     "theta_e": r"$\theta_\mathrm{E}$ [arcsec]",
@@ -50,7 +50,7 @@ def plot(predictions: list[str]) -> Figure:
     ideal = {"color": plotting.BLACK, "ls": "--", "lw": 0.9, "zorder": 0}
     axes[1].set_xscale("log")
     low, high = axes[1].get_xlim()
-    axes[1].plot(snr, detection.ideal_completeness(snr, FPR), **ideal)
+    axes[1].plot(snr, classification.ideal_completeness(snr, FPR), **ideal)
     axes[1].set(xlim=(np.clip(low, 0.3, 1.0), max(high, 10)))
     for axis, text in zip(axes, PANELS.values(), strict=False):
         axis.set(xlabel=text, ylim=(0, 1.03))
@@ -70,17 +70,17 @@ def plot(predictions: list[str]) -> Figure:
 def _by_bins(axis, values, found, snr, look, with_ideal):
     if not values.any():
         return  # not known of these lenses
-    edges = detection.equal_bins(values, int(np.clip(values.size // FEWEST, 1, BINS)))
+    edges = classification.equal_bins(values, int(np.clip(values.size // FEWEST, 1, BINS)))
     if edges.size < 2:
         return  # all are alike
-    of_found, lenses = detection.binned(found, values, edges)
+    of_found, lenses = classification.binned(found, values, edges)
     of_found, lenses = of_found[lenses > 0], lenses[lenses > 0]
     place = np.digitize(values, edges[1:-1])
     centres = [np.median(values[place == i]) for i in np.unique(place)]
-    rate = detection.binomial(of_found, lenses)
+    rate = classification.binomial(of_found, lenses)
     axis.errorbar(centres, rate.value, [rate.value - rate.low, rate.high - rate.value], **look)
     if with_ideal and snr.any() and values is not snr:
-        ideal = detection.ideal_completeness(snr, FPR)
+        ideal = classification.ideal_completeness(snr, FPR)
         means = [ideal[place == i].mean() for i in np.unique(place)]
         axis.plot(centres, means, color=plotting.BLACK, ls="--", lw=0.9, zorder=0)
 
@@ -89,6 +89,6 @@ def _by_images(axis, n_images, found, shift, look):
     for n in range(1, 5):
         of_n = n_images == n
         if of_n.any():
-            rate = detection.binomial(int(found[of_n].sum()), int(of_n.sum()))
+            rate = classification.binomial(int(found[of_n].sum()), int(of_n.sum()))
             bars = [[rate.value - rate.low], [rate.high - rate.value]]
             axis.errorbar([n - 1 + shift], [rate.value], bars, **look)

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from lensmill import plotting
 from lensmill.experiments.lens_finding.figures import labelled
-from lensmill.learning import detection
+from lensmill.learning import classification
 from lensmill.pipeline import store
 
 BINS = np.linspace(-12, 12, 49)  # of the logit; what is beyond is in the last bin
@@ -87,7 +87,7 @@ def _limit(mocks):
     possible = None
     if facts["threshold_from"] == "own":
         ours = table["is_lens"], table["logit"]
-        possible = detection.thresholds(*ours, detection.allowed(ours[0], FPR))
+        possible = classification.thresholds(*ours, classification.allowed(ours[0], FPR))
     return float(facts["threshold"]), possible
 
 
@@ -95,5 +95,5 @@ def _rate(name, logit, limit, possible):
     """Write the share above the threshold with its interval."""
     if not np.isfinite(limit):
         return ""
-    rate = detection.above(logit, limit, possible)
+    rate = classification.above(logit, limit, possible)
     return f"{name} {rate.value:.3f} [{rate.low:.3f}, {rate.high:.3f}]"

@@ -6,7 +6,7 @@ from lensmill.pipeline import intact, logs
 logs.start(snakemake.log[0])
 intact.verify(snakemake.input)
 params, files = snakemake.params, snakemake.input
-experiments.load("lens_finding", "evaluate").rotation(
+experiments.load("lens_finding", "rotation").rotation(
     model=files.model,
     training=files.training,
     population_settings=params.population,

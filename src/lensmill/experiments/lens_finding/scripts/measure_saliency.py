@@ -6,7 +6,7 @@ from lensmill.pipeline import intact, logs
 logs.start(snakemake.log[0])
 intact.verify(snakemake.input)
 files = snakemake.input
-experiments.load("lens_finding", "evaluate").saliency(
+experiments.load("lens_finding", "saliency").saliency(
     model=files.model,
     training=files.training,
     dataset=files.dataset,

@@ -9,11 +9,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 from lensmill import experiments, plotting
-from lensmill.experiments.lens_finding import evaluate
+from lensmill.experiments.lens_finding import network as networks
+from lensmill.experiments.lens_finding import score
 from lensmill.experiments.lens_finding.sky import KINDS, REAL
-from lensmill.pipeline import store
+from lensmill.pipeline import provenance, store
 
 FOLDER = experiments.FOLDER / "lens_finding" / "figures"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "__init__")
@@ -63,7 +65,8 @@ def make(tmp_path_factory):
 
 def write_results(folder, systems, kinds="both"):
     """Write results and return the arguments of every figure."""
-    settings = {"bootstraps": 20}
+    settings = {"bootstraps": 20, "prevalences": [1e-3, 1e-4]}
+    settings |= {"calibration_bins": 10, "selection_bins": 8}
     predictions, scores = [], []
 
     def judged(network, population, number, skill, seed, which, reference=None):
@@ -82,9 +85,15 @@ def write_results(folder, systems, kinds="both"):
             "train_cpu_seconds": 100.0 + 7 * seed,
             "seconds": 1.0,
         }
-        files = [str(path / name) for name in ("predictions.h5", "scores.json")]
-        evaluate._write(columns, logit, facts, settings, 1, reference, *files, "")
-        return files
+        columns |= {"logit": logit, "score": special.expit(logit)}
+        columns = {name: columns[name] for name in networks.UNITS["systems"] if name in columns}
+        predicted, output = (str(path / name) for name in ("predicted.h5", "predictions.h5"))
+        facts = provenance.attributes({}, **facts, experiment="lens_finding", seed=1)
+        facts["threads"] = "1"
+        store.write(predicted, {"systems": columns}, networks.UNITS, facts)
+        found = score.score(predicted, settings, 1, output, reference)
+        (path / "scores.json").write_text(json.dumps(found, indent=1, allow_nan=False))
+        return [output, str(path / "scores.json")]
 
     for name, skill in NETWORKS.items():
         files = judged(name, "euclid", systems, skill, 1, kinds)

@@ -8,7 +8,8 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from test_learning_image_training import SIZE, rings_and_blobs, write  # noqa: E402
+from network_settings import network_settings  # noqa: E402
+from toy_images import SIZE, rings_and_blobs, write  # noqa: E402
 
 from lensmill.experiments.lens_finding import network  # noqa: E402
 
@@ -27,7 +28,7 @@ def train(toy, folder, **settings):
     network.train(
         dataset=str(toy[0]),
         split=str(toy[1]),
-        settings={**QUICK, **settings},
+        settings=network_settings("lens_finding", {**QUICK, **settings}),
         seed=1,
         threads=1,
         checkpoints=str(folder / "checkpoints"),
@@ -59,10 +60,10 @@ def test_the_record_says_what_was_trained_on_what(trained):
 
 def test_a_network_gives_a_logit_per_image(trained):
     pixels, _ = rings_and_blobs(50, seed=3)
-    logit = network.predict(trained[0], pixels)
+    logit = network.logits(trained[0], pixels)
     assert logit.shape == (50,) and logit.dtype == np.float64 and np.isfinite(logit).all()
     rows = np.array([4, 2])
-    assert network.predict(trained[0], pixels, rows) == pytest.approx(logit[rows], abs=1e-5)
+    assert network.logits(trained[0], pixels, rows) == pytest.approx(logit[rows], abs=1e-5)
 
 
 def test_images_of_another_size_are_refused_with_the_remedy(trained):
@@ -71,7 +72,7 @@ def test_images_of_another_size_are_refused_with_the_remedy(trained):
         ValueError,
         match=r"32 x 32 pixels in 3 bands, but .* 'toy'\) takes 24 x 24 pixels in 1 bands; bring",
     ):
-        network.predict(trained[0], pixels)
+        network.logits(trained[0], pixels)
 
 
 def test_seeds_of_a_definition_are_different_networks(trained, toy, tmp_path):
@@ -91,3 +92,20 @@ def test_a_scale_of_the_training_set_is_stored_in_the_network(toy, tmp_path):
     (stretch,) = (layer for layer in net.model.layers if type(layer).__name__ == "AsinhStretch")
     assert stretch.noise == pytest.approx(net.training["noise"])
     assert stretch.noise == pytest.approx([0.1], rel=0.1)
+
+
+def test_a_part_without_lenses_is_refused(tmp_path):
+    pixels, is_lens = rings_and_blobs(100)
+    files = write(tmp_path, pixels, np.zeros_like(is_lens))
+    with pytest.raises(ValueError, match=r"the train part has 80 non-lenses and 0 lenses of known"):
+        train(files, tmp_path / "net")
+
+
+def test_systems_without_a_label_teach_nothing(tmp_path):
+    pixels, is_lens = rings_and_blobs(200)
+    known = np.ones(200, np.uint8)
+    known[::3] = 0
+    files = write(tmp_path, pixels, is_lens, known)
+    net = train(files, tmp_path / "net", epochs=1)
+    split = np.resize(np.repeat([0, 1, 2], (8, 1, 1)), 200)
+    assert net.training["systems"] == ((split == 0) & (known == 1)).sum()

@@ -225,7 +225,7 @@ def test_sections_hold_a_number_of_pictures_that_a_browser_bears(tmp_path):
 
 def test_images_in_another_order_than_the_systems_are_refused(tmp_path):
     paths = population(tmp_path, system=np.roll(np.arange(100, 108), 1))
-    with pytest.raises(ValueError, match="not in the order"):
+    with pytest.raises(ValueError, match="does not follow systems/index"):
         ranking.rank(*paths, tmp_path / "t.csv", tmp_path / "p.html", SETTINGS)
 
 

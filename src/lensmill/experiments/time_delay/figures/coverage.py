@@ -47,7 +47,7 @@ def plot(doubles: list[str], quads: list[str]) -> Figure:
         whole.plot([0, 1], [0, 1], color=plotting.BLACK, lw=0.5)
         zoom.axhline(0, color=plotting.BLACK, lw=0.5)
         ranks.axhline(1, color=plotting.BLACK, lw=0.5)
-        for level in (0.68, 0.95):
+        for level in calibration.CLAIMED.values():
             zoom.axvline(level, color=plotting.GREY, lw=0.5, ls=":")
         whole.set(ylabel=f"{name}: coverage", xlim=(0, 1), ylim=(0, 1))
         zoom.set(ylabel=r"coverage $-$ claimed", xlim=(0, 1), ylim=(-ZOOM, ZOOM))

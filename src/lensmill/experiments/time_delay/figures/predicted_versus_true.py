@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lensmill import plotting
+from lensmill.learning.calibration import CLAIMED_PERCENTILES
 from lensmill.pipeline import store
 
 BASELINE, CANONICAL = plotting.VERMILION, plotting.BLUE
@@ -110,7 +111,7 @@ def _scatter(axis, true, error, colour):
 
 
 def _half_width(error):
-    low, high = np.percentile(error, [16, 84])
+    low, high = np.percentile(error, CLAIMED_PERCENTILES)
     return (high - low) / 2
 
 

@@ -6,7 +6,7 @@ from lensmill.pipeline import intact, logs
 logs.start(snakemake.log[0])
 intact.verify(snakemake.input)
 job, files = snakemake.wildcards, snakemake.input
-experiments.load("time_delay", "evaluate").invariance(
+experiments.load("time_delay", "invariance").invariance(
     model=files.model,
     training=files.training,
     dataset=files.dataset,

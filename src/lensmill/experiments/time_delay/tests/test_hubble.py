@@ -9,7 +9,7 @@ from astropy.cosmology import FlatLambdaCDM
 from astropy.table import Table
 from scipy.special import ndtri
 
-from lensmill.experiments.time_delay import evaluate, hubble, predictive, simulate
+from lensmill.experiments.time_delay import hubble, predictions, predictive, simulate
 from lensmill.experiments.time_delay.ingest import ingest
 from lensmill.lensing.distances import distances
 from lensmill.pipeline import store
@@ -213,7 +213,7 @@ def predicted_mocks(folder, n: int, n_images: int = 2) -> tuple[str, str]:
         "d_dt_median": np.exp(middle),
         "d_dt_high68": np.exp(middle + 0.1),
     }
-    store.write(found, {"systems": columns}, evaluate.UNITS, {})
+    store.write(found, {"systems": columns}, predictions.UNITS, {})
     return truth, found
 
 
@@ -286,7 +286,7 @@ def inferred(tmp_path):
     with store.create(paths["pred.h5"]) as file:
         for table, values in {**tables, "samples": columns}.items():
             for name, column in values.items():
-                store.add_column(file, table, name, [column], evaluate.UNITS[table][name])
+                store.add_column(file, table, name, [column], predictions.UNITS[table][name])
     mocks_, said = predicted_mocks(tmp_path, 2000)
     hubble.infer_hubble(
         paths["data.h5"],
@@ -343,7 +343,7 @@ def test_predictions_for_other_systems_are_refused(tmp_path):
         "systems": {"index": np.array([0, 5]), "n_images": np.array([2, 2])},
         "samples": {"ln_d_dt": np.zeros((2, 3))},
     }
-    store.write(tmp_path / "pred.h5", tables, evaluate.UNITS, {})
+    store.write(tmp_path / "pred.h5", tables, predictions.UNITS, {})
     with pytest.raises(ValueError, match="is not about the systems of"):
         hubble.read_posteriors(str(tmp_path / "pred.h5"), str(tmp_path / "data.h5"))
 

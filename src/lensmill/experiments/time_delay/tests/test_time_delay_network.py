@@ -2,7 +2,10 @@
 
 import inspect
 import json
+import os
 import re
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -12,8 +15,11 @@ import pytest
 
 pytest.importorskip("keras")
 
+from network_settings import DEFAULTS, network_settings
+
 from lensmill import experiments
-from lensmill.experiments.time_delay import evaluate, network, observe, simulate
+from lensmill.experiments.time_delay import invariance as symmetry
+from lensmill.experiments.time_delay import network, observe, score, simulate
 from lensmill.learning import training as loop
 from lensmill.pipeline import settings as checked
 from lensmill.pipeline import splits, store, streams
@@ -40,6 +46,7 @@ PRIOR = {
     "h0": ["uniform", 50.0, 100.0],
     "omega_m": ["fixed", 0.3],
 }
+SOURCE = Path(experiments.__file__).parents[2]
 QUICK = {"width": 16, "blocks": 1, "epochs": 3, "batch_size": 64, "tensorboard": False}
 
 
@@ -60,7 +67,7 @@ def train(population, folder, **settings):
     files = {name: str(folder / file) for name, file in files.items()}
     network.train(
         **population,
-        settings={**QUICK, **settings},
+        settings=network_settings("time_delay", {**QUICK, **settings}),
         seed=1,
         threads=1,
         checkpoints=str(folder / "checkpoints"),
@@ -69,19 +76,21 @@ def train(population, folder, **settings):
     return {"model": files["model"], "training": files["training"]}
 
 
-def judge(population, trained, folder, **settings):
-    evaluate.evaluate(
-        **trained,
+def scores_of(population, trained, folder, **changes):
+    """Predict and score; the predictions are in ``predictions.h5``."""
+    settings = {"samples": 200, "stored_samples": 50, "stored_systems": 7, **changes}
+    predicted = str(folder / "predicted.h5")
+    network.predict(
+        network.load(**trained),
         **population,
-        settings={"samples": 200, "stored_samples": 50, "stored_systems": 7, **settings},
+        settings=settings,
         seed=1,
-        threads=1,
-        predictions=str(folder / "predictions.h5"),
-        scores=str(folder / "scores.json"),
-        network="net",
+        output=predicted,
+        name="net",
         population="tiny",
     )
-    return json.loads((folder / "scores.json").read_text())
+    found = score.score(predicted, settings, 1, str(folder / "predictions.h5"))
+    return json.loads(json.dumps(found, allow_nan=False))
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +98,7 @@ def noisy(population, tmp_path_factory):
     folder = tmp_path_factory.mktemp("noisy")
     settings = {"images": 4, "head": "mixture", "components": 2, "observation": LABORATORY}
     trained = train(population, folder, **settings)
-    return trained, judge(population, trained, folder), folder
+    return trained, scores_of(population, trained, folder), folder
 
 
 def test_scores_are_those_of_the_predictions(noisy):
@@ -165,7 +174,7 @@ def test_real_systems_have_samples_and_no_false_truth(noisy, population, tmp_pat
     no_units = {table: dict.fromkeys(columns, "") for table, columns in tables.items()}
     store.write(tmp_path / "real.h5", tables, no_units, {"population": "real"})
     real = {"dataset": str(tmp_path / "real.h5"), "split": None}
-    scores = judge(real, noisy[0], tmp_path, stored_samples=300)
+    scores = scores_of(real, noisy[0], tmp_path, stored_samples=300)
     assert scores["systems"] == 2
     assert scores["mse_standardised"] is None
     assert scores["targets"]["potential"] is None
@@ -191,6 +200,8 @@ def test_folds_judge_every_system_once_and_learn_from_all_others(population):
     assert np.array_equal(np.sort(np.concatenate(judged)), whole)
     with pytest.raises(ValueError, match="fold is 4, but must lie between 1 and folds = 3"):
         network._cut(parts, 4, 3)
+    with pytest.raises(ValueError, match="systems cannot be cut into folds = 9999"):
+        network._cut(parts, 4, 9999)
 
 
 def test_networks_of_two_folds_learn_otherwise(population, tmp_path):
@@ -200,6 +211,41 @@ def test_networks_of_two_folds_learn_otherwise(population, tmp_path):
         record = json.loads(Path(files["training"]).read_text())
         means.append(record["standardisation"]["targets"]["mean"])
     assert means[0] != means[1]
+
+
+def test_a_table_without_such_systems_has_empty_predictions(noisy, population, tmp_path):
+    systems, images = (store.read(population["dataset"], t) for t in ("systems", "images"))
+    double = systems["n_images"] == 2
+    systems = {name: column[double] for name, column in systems.items()}
+    ours = np.isin(images["system"], systems["index"])
+    images = {name: column[ours] for name, column in images.items()}
+    n = int(double.sum())
+    systems |= {
+        "first_image": 2 * np.arange(n),
+        "name": np.full(n, "a"),
+        **{name: np.ones(n) for name in ("lens_known", "lens_error", "d_dt_known")},
+    }
+    images |= {name: np.ones(2 * n) for name in ("position_error", "delay_error", "delay_measured")}
+    tables = {"systems": systems, "images": images}
+    no_units = {table: dict.fromkeys(columns, "") for table, columns in tables.items()}
+    store.write(tmp_path / "doubles.h5", tables, no_units, {"population": "doubles"})
+    doubles = {"dataset": str(tmp_path / "doubles.h5"), "split": None}
+    scores = scores_of(doubles, noisy[0], tmp_path)
+    assert scores == {"network": "net", "population": "tiny", "images": 4, "systems": 0}
+    assert not store.read(tmp_path / "predictions.h5", "systems")["index"].size
+
+
+def test_scoring_loads_no_deep_learning_library(noisy, tmp_path):
+    lines = """
+import sys
+from lensmill.experiments.time_delay import score
+found = score.score(sys.argv[1], {}, 1, sys.argv[2])
+assert found["systems"] > 0
+assert not {"keras", "tensorflow"} & sys.modules.keys()
+"""
+    files = [str(noisy[2] / "predicted.h5"), str(tmp_path / "predictions.h5")]
+    command = [sys.executable, "-c", lines, *files]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(SOURCE)})
 
 
 def test_only_test_systems_are_judged(noisy, population):
@@ -228,7 +274,7 @@ def test_training_again_gives_the_same_weights(noisy, population, tmp_path):
 
 
 def invariance(population, trained, folder):
-    evaluate.invariance(
+    symmetry.invariance(
         **trained,
         **population,
         settings={"invariance_systems": 10},
@@ -279,7 +325,7 @@ def test_a_dense_network_does_care(population, tmp_path):
     found = invariance(population, trained, tmp_path)
     for view in ("rotation", "reflection", "translation", "relabelling"):
         assert max(found[view]["deflection_change"]) > 1e-2
-    scores = judge(population, trained, tmp_path)
+    scores = scores_of(population, trained, tmp_path)
     assert scores["targets"]["potential"]["coverage68"] is None
     assert scores["mse_standardised"] > 0
 
@@ -296,7 +342,7 @@ def test_turned_copies_have_turned_targets(population, tmp_path):
 def test_without_delays_d_dt_is_not_known_better_than_its_prior(population, tmp_path):
     settings = {"images": 4, "head": "gaussian", "use_delays": False, "observation": LABORATORY}
     trained = train(population, tmp_path, epochs=10, **settings)
-    scores = judge(population, trained, tmp_path)
+    scores = scores_of(population, trained, tmp_path)
     # H0 ~ U(50, 100): half the width of the central 68 % of its logarithm is 0.23
     assert scores["targets"]["ln_d_dt"]["robust_scatter"] == pytest.approx(0.23, abs=0.05)
 
@@ -375,7 +421,7 @@ def differ(one, other):
 def test_no_setting_of_a_network_is_forgotten_here():
     properties = experiments.schema("time_delay")["$defs"]["network"]["properties"]
     decide = {*USES.unless_said, "train_on", "test_on", "observation", "tensorboard"}
-    assert properties.keys() - decide <= OTHERS.keys() <= network.DEFAULTS.keys()
+    assert properties.keys() - decide <= OTHERS.keys() <= DEFAULTS["time_delay"].keys()
 
 
 @pytest.mark.parametrize("key", OTHERS)
@@ -385,7 +431,8 @@ def test_what_is_refused_is_what_a_network_does_not_use(kind, key, given):
     value = "mixture" if OTHERS[key] == written.get(key) else OTHERS[key]
     # without noise, of which a lens that is turned draws other numbers
     noise = {} if key == "augment" else LABORATORY
-    base = {**network.DEFAULTS, **QUICK, "components": 2, "max_systems": 50, "observation": noise}
+    base = DEFAULTS["time_delay"] | QUICK
+    base |= {"components": 2, "max_systems": 50, "observation": noise}
     uses_it = differ(given(base | written), given(base | written | {key: value}))
 
     mine = {**written, key: value, "train_on": "mine"}

@@ -1,19 +1,28 @@
-"""Judging a lens finder: on made-up predictions, and with a small network from end to end."""
+"""Scoring a lens finder: on made-up predictions, and with a small network from end to end."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from network_settings import network_settings
 from scipy import special
 
 from lensmill import experiments
-from lensmill.experiments.lens_finding import evaluate, simulate
+from lensmill.experiments.lens_finding import network, rotation, saliency, score, simulate
 from lensmill.experiments.lens_finding.sky import KINDS, REAL
-from lensmill.learning import detection
+from lensmill.learning import classification
 from lensmill.pipeline import splits, store
 
-SETTINGS = {**evaluate.DEFAULTS, "bootstraps": 30}
+SETTINGS = {
+    "bootstraps": 30,
+    "prevalences": [1e-3, 1e-4],
+    "calibration_bins": 10,
+    "selection_bins": 8,
+}
 SIZE = 24
 
 
@@ -46,11 +55,11 @@ def _table(lenses, others, seed=1, known=True):
 
 def test_the_scores_are_those_of_the_metrics():
     table = _table(500, 1500)
-    scores = evaluate.judge(table, SETTINGS, 1)
+    scores = score.measure(table, SETTINGS, 1)
     ours = table["is_lens"], table["logit"]
-    assert scores["auroc"] == detection.auroc(*ours)
-    assert scores["tpr0"] == detection.tpr0(*ours).value
-    assert scores["tpr10"] == detection.tpr10(*ours).value
+    assert scores["auroc"] == classification.auroc(*ours)
+    assert scores["tpr0"] == classification.tpr0(*ours).value
+    assert scores["tpr10"] == classification.tpr10(*ours).value
     assert scores["completeness"] == scores["tpr_fpr_1e-2"]
     assert scores["threshold_from"] == "own"
     assert scores["false_positive_rate"] == pytest.approx(0.01)
@@ -62,7 +71,7 @@ def test_the_scores_are_those_of_the_metrics():
 
 
 def test_the_false_alarms_of_all_kinds_are_all_false_alarms():
-    scores = evaluate.judge(_table(200, 1000), SETTINGS, 1)
+    scores = score.measure(_table(200, 1000), SETTINGS, 1)
     kinds = scores["by_kind"]
     assert set(kinds) == set(KINDS[1:4])
     assert sum(kind["systems"] for kind in kinds.values()) == 1000
@@ -71,7 +80,7 @@ def test_the_false_alarms_of_all_kinds_are_all_false_alarms():
 
 
 def test_lenses_in_bins_are_all_lenses_and_bright_arcs_are_found_more_often():
-    scores = evaluate.judge(_table(500, 1000), SETTINGS, 1)
+    scores = score.measure(_table(500, 1000), SETTINGS, 1)
     found = scores["confusion"]["threshold"]["found"]
     for name in ("theta_e", "arc_snr", "arc_length", "snr"):
         bins = scores["completeness_by"][name]
@@ -90,81 +99,81 @@ def test_no_network_is_better_than_the_ideal_observer_on_lenses_and_their_twins(
     rng = np.random.default_rng(2)
     table = _table(4000, 4000)
     table["logit"] = table["arc_snr"] + rng.normal(size=8000)
-    scores = evaluate.judge(table, SETTINGS, 1)
+    scores = score.measure(table, SETTINGS, 1)
     assert scores["auroc"] == pytest.approx(scores["ideal_auroc"], abs=3 * scores["auroc_error"])
     assert scores["auroc"] < scores["ideal_auroc_bound"]
     assert scores["completeness"] == pytest.approx(scores["ideal_completeness"], abs=0.03)
 
 
 def test_what_one_kind_of_systems_does_not_define_is_null_with_a_reason():
-    lenses = evaluate.judge(_table(50, 0), SETTINGS, 1)
+    lenses = score.measure(_table(50, 0), SETTINGS, 1)
     for name in ("auroc", "tpr0", "tpr10", "tpr_fpr_1e-2", "calibration_error", "threshold"):
         assert lenses[name] is None
         assert len(lenses["undefined"][name]) > 20
     assert lenses["by_kind"] == {}
-    others = evaluate.judge(_table(0, 200), SETTINGS, 1)
+    others = score.measure(_table(0, 200), SETTINGS, 1)
     assert others["auroc"] is None
     assert others["completeness"] is None
     assert others["false_positive_rate"] == 0.01
-    unlabelled = evaluate.judge(_table(20, 20, known=False), SETTINGS, 1)
+    unlabelled = score.measure(_table(20, 20, known=False), SETTINGS, 1)
     assert (unlabelled["unlabelled"], unlabelled["lenses"], unlabelled["auroc"]) == (40, 0, None)
     for scores in (lenses, others, unlabelled):
         json.dumps(scores, allow_nan=False)
 
 
 def test_lenses_alone_are_counted_above_the_threshold_of_the_mocks():
-    mocks = evaluate.judge(_table(500, 1000), SETTINGS, 1)
+    mocks = score.measure(_table(500, 1000), SETTINGS, 1)
     real = _table(50, 0, seed=2)
-    scores = evaluate.judge(real, SETTINGS, 1, mocks)
+    scores = score.measure(real, SETTINGS, 1, mocks)
     assert scores["threshold"] == mocks["threshold_fpr_1e-2"]
     assert scores["threshold_from"] == "reference"
     assert scores["completeness"] == (real["logit"] > scores["threshold"]).mean()
     assert scores["completeness_reference"] == scores["completeness"]
     # a population with non-lenses of its own has its own threshold, and is judged by both
-    scores = evaluate.judge(_table(500, 1000, seed=3), SETTINGS, 1, mocks)
+    scores = score.measure(_table(500, 1000, seed=3), SETTINGS, 1, mocks)
     assert scores["threshold_from"] == "own"
     assert scores["false_positive_rate"] == 0.01
     assert 0.0 < scores["false_positive_rate_reference"] < 0.03
 
 
 def test_intervals_hold_the_scatter_of_the_threshold_whoever_has_set_it():
-    mocks = evaluate.judge(_table(500, 1000), SETTINGS, 1)
+    mocks = score.measure(_table(500, 1000), SETTINGS, 1)
     survey = _table(20_000, 20_000, seed=2)
-    found = evaluate.judge(survey, SETTINGS, 1, mocks)["intervals"]
+    found = score.measure(survey, SETTINGS, 1, mocks)["intervals"]
     limit, possible = mocks["threshold_fpr_1e-2"], mocks["thresholds_fpr_1e-2"]
     ours = survey["is_lens"], survey["logit"], limit
     for name, metric in (
-        ("completeness_reference", detection.tpr_above),
-        ("false_positive_rate_reference", detection.fpr_above),
+        ("completeness_reference", classification.tpr_above),
+        ("false_positive_rate_reference", classification.fpr_above),
     ):
         assert found[name] == [*metric(*ours, possible)[1:]]
         assert np.ptp(found[name]) > 2 * np.ptp(metric(*ours)[1:])
     # systems that set their own threshold do not scatter twice
     found = mocks["intervals"]
     assert found["completeness"] == found["tpr_fpr_1e-2"]
-    alarms = detection.binomial(10, 1000)
+    alarms = classification.binomial(10, 1000)
     assert found["false_positive_rate"] == [alarms.low, alarms.high]
 
 
 def test_the_purity_of_few_lenses_is_not_known_better_than_their_number():
     for lenses, few in ((8, True), (8000, False)):
-        rare = evaluate.judge(_table(lenses, 100_000), SETTINGS, 1)["survey"]["1e-03"]
+        rare = score.measure(_table(lenses, 100_000), SETTINGS, 1)["survey"]["1e-03"]
         low, high = rare["interval"]
         assert low < rare["purity"] < high
         assert ((high - low) / rare["purity"] > 0.2) == few
 
 
 def test_mocks_too_few_for_a_threshold_say_so():
-    few = evaluate.judge(_table(20, 20), SETTINGS, 1)
+    few = score.measure(_table(20, 20), SETTINGS, 1)
     assert few["threshold"] is None
     assert "at least 100 are needed" in few["undefined"]["threshold"]
-    scores = evaluate.judge(_table(20, 0), SETTINGS, 1, few)
+    scores = score.measure(_table(20, 0), SETTINGS, 1, few)
     assert scores["completeness_reference"] is None
     assert "at least 100 are needed" in scores["undefined"]["completeness_reference"]
 
 
 def test_purity_in_a_survey_follows_from_the_rates():
-    scores = evaluate.judge(_table(1000, 2000), SETTINGS, 1)
+    scores = score.measure(_table(1000, 2000), SETTINGS, 1)
     tpr, fpr = scores["completeness"], scores["false_positive_rate"]
     rare, rarer = scores["survey"]["1e-03"], scores["survey"]["1e-04"]
     assert rare["purity"] == pytest.approx(1e-3 * tpr / (1e-3 * tpr + 0.999 * fpr))
@@ -183,7 +192,7 @@ def test_visible_images_obey_the_sum_rule_unless_one_is_missing():
         "n_saddles": np.array([1, 2, 0, 1, 0, 2, 0]),
         "slope": np.array([2.0, 2.0, 2.0, 1.9, 2.2, 2.0, 2.0]),
     }
-    found = evaluate.visible_images(columns)
+    found = score.visible_images(columns)
     assert found == {"lenses": 6, "obey": 4, "fraction": 4 / 6, "steep_without_saddle": 1}
 
 
@@ -194,8 +203,6 @@ def test_visible_images_obey_the_sum_rule_unless_one_is_missing():
 def run(tmp_path_factory):
     """Train a small network on made-up images and return the files."""
     pytest.importorskip("tensorflow")
-    from lensmill.experiments.lens_finding import network
-
     folder = tmp_path_factory.mktemp("run")
     files = {"dataset": str(folder / "dataset.h5"), "split": str(folder / "split.h5")}
     files |= {"model": str(folder / "model.keras"), "training": str(folder / "training.json")}
@@ -205,7 +212,9 @@ def run(tmp_path_factory):
     network.train(
         dataset=files["dataset"],
         split=files["split"],
-        settings={**quick, "batch_size": 32, "learning_rate": 0.01},
+        settings=network_settings(
+            "lens_finding", {**quick, "batch_size": 32, "learning_rate": 0.01}
+        ),
         seed=1,
         threads=1,
         model=files["model"],
@@ -241,21 +250,18 @@ def _images(path, n, kind="both", noise=3):
     store.write(path, tables, units, {**facts, "settings": json.dumps(observation)})
 
 
-def _evaluate(run, folder, **changes):
-    arguments = {
-        **{name: run[name] for name in ("model", "training", "dataset", "split")},
-        "settings": {"bootstraps": 20},
-        "seed": 1,
-        "threads": 1,
-        "predictions": str(folder / "predictions.h5"),
-        "scores": str(folder / "scores.json"),
-        "network": "p4m",
-        "population": "toy",
-    }
-    evaluate.evaluate(**{**arguments, **changes})
-    return store.read(folder / "predictions.h5", "systems"), json.loads(
-        (folder / "scores.json").read_text()
+def _evaluate(run, folder, reference=None, **changes):
+    """Predict and score a population; return the table of predictions and the scores."""
+    inputs = {name: changes.pop(name) for name in ("learned", "learned_split") if name in changes}
+    files = {"dataset": run["dataset"], "split": run["split"], "population": "toy", **changes}
+    predicted, output = (str(folder / name) for name in ("predicted.h5", "predictions.h5"))
+    trained = network.load(run["model"], run["training"])
+    network.predict(
+        trained, settings=SETTINGS, seed=1, output=predicted, name="p4m", **files, **inputs
     )
+    found = score.score(predicted, SETTINGS, 1, output, reference=reference)
+    (folder / "scores.json").write_text(json.dumps(found, allow_nan=False))
+    return store.read(output, "systems"), json.loads((folder / "scores.json").read_text())
 
 
 def test_a_network_is_judged_on_the_test_part_and_nothing_else(run, tmp_path):
@@ -264,7 +270,7 @@ def test_a_network_is_judged_on_the_test_part_and_nothing_else(run, tmp_path):
     assert table["index"].tolist() == labels["index"][labels["split"] == 2].tolist()
     assert scores["systems"] == len(table["index"]) == 120
     assert scores["auroc"] > 0.8
-    assert scores["auroc"] == detection.auroc(table["is_lens"], table["logit"])
+    assert scores["auroc"] == classification.auroc(table["is_lens"], table["logit"])
     assert table["score"] == pytest.approx(special.expit(table["logit"]))
     for name in ("parameters", "images_per_second", "train_cpu_seconds"):
         assert scores[name] > 0
@@ -275,15 +281,13 @@ def test_a_network_is_judged_on_the_test_part_and_nothing_else(run, tmp_path):
 
 
 def test_every_logit_belongs_to_the_image_with_its_index(run, tmp_path):
-    from lensmill.experiments.lens_finding import network
-
     table, _ = _evaluate(run, tmp_path)
     trained = network.load(run["model"], run["training"])
     pixels = store.memmap(run["dataset"], "cutouts", "pixels")
     index = store.read(run["dataset"], "systems", ["index"])["index"]
     for row in (0, 50, 119):
         place = np.flatnonzero(index == table["index"][row])
-        assert network.predict(trained, pixels, place) == pytest.approx(
+        assert network.logits(trained, pixels, place) == pytest.approx(
             table["logit"][row : row + 1], abs=1e-4
         )
 
@@ -319,13 +323,13 @@ def test_images_in_another_order_than_their_systems_are_refused(run, tmp_path):
     path.write_bytes(Path(run["dataset"]).read_bytes())
     with h5py.File(path, "r+") as file:
         file["cutouts/system"][:] = np.roll(file["cutouts/system"][:], 1)
-    with pytest.raises(ValueError, match="not in the same order"):
+    with pytest.raises(ValueError, match="cutouts/system does not follow systems/index"):
         _evaluate(run, tmp_path, dataset=str(path))
 
 
 def test_the_split_of_other_data_is_refused(run, tmp_path):
     _images(tmp_path / "other.h5", 90)
-    with pytest.raises(ValueError, match="is not the split of"):
+    with pytest.raises(ValueError, match=r"the split of .* has 400 rows where .* has 90"):
         _evaluate(run, tmp_path, dataset=str(tmp_path / "other.h5"))
 
 
@@ -336,20 +340,49 @@ def test_an_ensemble_says_the_mean_of_its_members(run, tmp_path):
         folder.mkdir()
         table, _ = _evaluate(run, folder)
         columns = {**table, "logit": table["logit"] + shift * table["is_lens"]}
-        facts = store.attributes(folder / "predictions.h5")
+        facts = store.attributes(folder / "predicted.h5")
         facts.pop("content_digest")
         path = folder / "member.h5"
-        store.write(path, {"systems": columns}, evaluate.UNITS, facts)
+        store.write(path, {"systems": columns}, network.UNITS, facts)
         members.append(str(path))
-    files = [str(tmp_path / name) for name in ("predictions.h5", "scores.json")]
-    evaluate.combine(members, {"bootstraps": 10}, 1, *files, "p4m_ensemble2", "toy")
-    found = store.read(files[0], "systems")
+    files = [str(tmp_path / name) for name in ("predicted.h5", "predictions.h5")]
+    score.combine(members, files[0], "p4m_ensemble2")
+    scores = score.score(files[0], SETTINGS, 1, files[1])
+    found = store.read(files[1], "systems")
     assert found["logit"] == pytest.approx(table["logit"] + 0.5 * table["is_lens"])
-    scores = json.loads(Path(files[1]).read_text())
-    assert scores["members"] == 2
+    assert found["score"] == pytest.approx(special.expit(found["logit"]))
+    assert (scores["network"], scores["members"]) == ("p4m_ensemble2", 2)
     one = json.loads((tmp_path / "0" / "scores.json").read_text())
     assert scores["parameters"] == 2 * one["parameters"]
     assert scores["auroc"] >= one["auroc"]
+
+
+def test_members_that_scored_other_systems_are_not_combined(run, tmp_path):
+    _evaluate(run, tmp_path)
+    whole = store.read(tmp_path / "predicted.h5", "systems")
+    facts = store.attributes(tmp_path / "predicted.h5")
+    part = {name: column[1:] for name, column in whole.items()}
+    store.write(tmp_path / "part.h5", {"systems": part}, network.UNITS, facts)
+    members = [str(tmp_path / name) for name in ("predicted.h5", "part.h5")]
+    with pytest.raises(ValueError, match="are not predictions of the same systems"):
+        score.combine(members, str(tmp_path / "both.h5"), "p4m_ensemble2")
+
+
+def test_scoring_loads_no_deep_learning_library(run, tmp_path):
+    _evaluate(run, tmp_path)
+    lines = """
+import json, sys
+from lensmill.experiments.lens_finding import score
+files = sys.argv[1:4]
+score.combine([files[0]], files[1], "p4m_ensemble1")
+found = score.score(files[1], json.loads(sys.argv[4]), 1, files[2])
+assert found["systems"] == 120
+assert not {"keras", "tensorflow"} & sys.modules.keys()
+"""
+    files = [str(tmp_path / name) for name in ("predicted.h5", "both.h5", "predictions.h5")]
+    command = [sys.executable, "-c", lines, *files, json.dumps(SETTINGS)]
+    source = Path(experiments.__file__).parents[2]
+    subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(source)})
 
 
 def test_a_symmetric_network_does_not_see_quarter_turns(run, tmp_path):
@@ -361,7 +394,7 @@ def test_a_symmetric_network_does_not_see_quarter_turns(run, tmp_path):
         "observation": observation,
     }
     output = tmp_path / "rotation.json"
-    evaluate.rotation(
+    rotation.rotation(
         model=run["model"],
         training=run["training"],
         population_settings=population,
@@ -388,7 +421,7 @@ def test_a_symmetric_network_does_not_see_quarter_turns(run, tmp_path):
 def test_maps_of_what_speaks_for_a_lens_are_those_of_the_chosen_systems(run, tmp_path):
     table, _ = _evaluate(run, tmp_path)
     output = tmp_path / "saliency.h5"
-    evaluate.saliency(
+    saliency.saliency(
         model=run["model"],
         training=run["training"],
         dataset=run["dataset"],
@@ -401,7 +434,7 @@ def test_maps_of_what_speaks_for_a_lens_are_those_of_the_chosen_systems(run, tmp
     n = len(systems["index"])
     assert maps["gradient"].shape == maps["attention"].shape == (n, SIZE, SIZE)
     assert maps["pixels"].shape == (n, SIZE, SIZE, 1)
-    rows = evaluate.rows_of(run["dataset"], systems["index"])
+    rows = saliency.rows_of(run["dataset"], systems["index"])
     pixels = store.memmap(run["dataset"], "cutouts", "pixels")[rows]
     assert np.array_equal(maps["pixels"], pixels)
     found = systems["logit"][systems["group"] == 0]
@@ -413,19 +446,18 @@ def test_maps_of_what_speaks_for_a_lens_are_those_of_the_chosen_systems(run, tmp
 
 
 def test_the_gradient_is_how_the_logit_changes_with_a_stretched_pixel(run):
-    from lensmill.experiments.lens_finding import network
     from lensmill.learning import stretch
 
     trained = network.load(run["model"], run["training"])
     pixels = np.array(store.memmap(run["dataset"], "cutouts", "pixels")[:1])
-    gradient, _ = evaluate._explain(trained.model, pixels)
+    gradient, _ = saliency._explain(trained.model, pixels)
     # near the middle, where no pixel takes part in measuring the noise
     y, x = (8 + int(i) for i in np.unravel_index(gradient[0, 8:16, 8:16].argmax(), (8, 8)))
     scale = float(np.ravel(stretch.image_noise(pixels))[0])
     pair = np.repeat(pixels, 2, axis=0)
     pair[:, y, x, 0] += [0.02, -0.02]
     seen = np.arcsinh(pair[:, y, x, 0] / scale)
-    slope = np.diff(network.predict(trained, pair))[0] / np.diff(seen)[0]
+    slope = np.diff(network.logits(trained, pair))[0] / np.diff(seen)[0]
     assert abs(slope) == pytest.approx(gradient[0, y, x], rel=0.05)
 
 

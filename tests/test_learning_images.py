@@ -8,16 +8,18 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
+from toy_images import SIZE, rings_and_blobs, write  # noqa: E402
+
 from lensmill.learning import (  # noqa: E402
+    classification,
     devices,
     equivariant,
     image_models,
-    image_training,
+    images,
     training,
 )
 from lensmill.pipeline import store  # noqa: E402
 
-SIZE = 24
 SETTINGS = {
     "epochs": 5,
     "batch_size": 32,
@@ -34,45 +36,6 @@ class Killed(Exception):
     """Stands for SIGKILL: nothing after it runs."""
 
 
-def rings_and_blobs(n, seed=0, lenses=0.4):
-    """Images of rings (lenses) and blobs of the same light over noise, and which they are."""
-    rng = np.random.default_rng(seed)
-    is_lens = rng.random(n) < lenses
-    y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
-    at = rng.uniform(-2, 2, (n, 2, 1, 1))
-    r = np.hypot(x - at[:, 0], y - at[:, 1])
-    ring, blob = np.exp(-((r - 6) ** 2) / 4), np.exp(-(r**2) / 24)
-    light = np.where(is_lens[:, None, None], ring, blob)
-    light *= 60 / light.sum(axis=(1, 2), keepdims=True)
-    pixels = (light + rng.normal(0, 0.1, light.shape))[..., None].astype(np.float32)
-    return pixels, is_lens
-
-
-def write(folder, pixels, is_lens, known=None, split=None, shift=0, group=None):
-    n = len(pixels)
-    index = np.arange(n)
-    systems = {
-        "index": index,
-        "is_lens": is_lens.astype(np.uint8),
-        "label_known": np.ones(n, np.uint8) if known is None else known,
-        "kind": (~is_lens).astype(np.uint8),
-    }
-    if group is not None:
-        systems["group"] = np.array(group)
-    cutouts = {"system": np.roll(index, shift), "pixels": pixels}
-    units = {
-        "systems": dict.fromkeys(systems, ""),
-        "cutouts": {"system": "", "pixels": "electron / s"},
-    }
-    facts = {"experiment": "lens_finding", "population": "toy", "settings": "{}"}
-    store.write(folder / "dataset.h5", {"systems": systems, "cutouts": cutouts}, units, facts)
-    if split is None:
-        split = np.resize(np.repeat([0, 1, 2], (8, 1, 1)), n)
-    parts = {"systems": {"index": index, "split": split.astype(np.uint8)}}
-    store.write(folder / "split.h5", parts, {"systems": {"index": "", "split": ""}}, {})
-    return folder / "dataset.h5", folder / "split.h5"
-
-
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
     return write(tmp_path_factory.mktemp("toy"), *rings_and_blobs(400))
@@ -80,19 +43,26 @@ def toy(tmp_path_factory):
 
 def labelled(n=100, seed=0):
     pixels, is_lens = rings_and_blobs(n, seed)
-    return image_training.Labelled(pixels, np.arange(n), is_lens)
+    return images.Images(pixels, np.arange(n), is_lens.astype(np.float32)[:, None])
 
 
 # Reading
 
 
-def test_rows_are_those_of_the_split_with_their_labels(toy):
+def read(files, fold=0, folds=0, known=None):
+    """Read the labels of a toy data set, and its images by them."""
+    is_lens = store.read(files[0], "systems")["is_lens"] == 1
+    targets = is_lens.astype(np.float32)[:, None]
+    return images.read(*files, targets, fold, folds, known, is_lens)
+
+
+def test_rows_are_those_of_the_split_with_their_targets(toy):
     pixels, is_lens = rings_and_blobs(400)
-    learned, judging = image_training.read(*toy)
+    learned, validated = read(toy)
     split = store.read(toy[1], "systems")["split"]
-    for part, found in enumerate((learned, judging)):
+    for part, found in enumerate((learned, validated)):
         assert found.rows.tolist() == np.flatnonzero(split == part).tolist()
-        assert np.array_equal(found.is_lens, is_lens[split == part])
+        assert np.array_equal(found.targets[:, 0] == 1, is_lens[split == part])
     assert isinstance(learned.pixels, np.memmap) and not learned.pixels.flags.writeable
     assert np.array_equal(learned.pixels[learned.rows], pixels[split == 0])
 
@@ -100,67 +70,23 @@ def test_rows_are_those_of_the_split_with_their_labels(toy):
 def test_labels_shifted_by_one_image_are_refused(tmp_path):
     files = write(tmp_path, *rings_and_blobs(50), shift=1)
     with pytest.raises(ValueError, match=r"50 of 50 rows differ \(first: row 0 with 49, not 0\)"):
-        image_training.read(*files)
+        read(files)
 
 
 def test_a_split_of_another_population_is_refused(tmp_path, toy):
     dataset, _ = write(tmp_path, *rings_and_blobs(50))
     with pytest.raises(ValueError, match="has 400 rows where systems/index has 50"):
-        image_training.read(dataset, toy[1])
+        read((dataset, toy[1]))
 
 
-def test_systems_without_a_label_teach_nothing(tmp_path):
-    pixels, is_lens = rings_and_blobs(200)
-    known = np.ones(200, np.uint8)
-    known[::3] = 0
-    learned, judging = image_training.read(*write(tmp_path, pixels, is_lens, known))
-    assert known[learned.rows].all() and known[judging.rows].all()
-
-
-def test_a_part_without_lenses_is_refused(tmp_path):
-    pixels, is_lens = rings_and_blobs(100)
-    files = write(tmp_path, pixels, np.zeros_like(is_lens))
-    with pytest.raises(ValueError, match=r"the train part has 0 lenses and 80 non-lenses"):
-        image_training.read(*files)
-
-
-def test_folds_part_what_is_not_for_testing(toy):
-    split = store.read(toy[1], "systems")["split"]
-    judged = []
+def test_folds_have_equal_fractions_of_the_classes(toy):
     for fold in (1, 2, 3, 4):
-        learned, judging = image_training.read(*toy, fold, 4)
-        assert not set(learned.rows) & set(judging.rows)
-        assert sorted({*learned.rows, *judging.rows}) == np.flatnonzero(split < 2).tolist()
-        assert judging.is_lens.mean() == pytest.approx(learned.is_lens.mean(), abs=0.02)
-        judged += judging.rows.tolist()
-    assert sorted(judged) == np.flatnonzero(split < 2).tolist()
+        learned, validated = read(toy, fold, 4)
+        assert validated.targets.mean() == pytest.approx(learned.targets.mean(), abs=0.02)
 
 
-def test_a_group_is_never_in_two_folds(tmp_path):
-    pixels, is_lens = rings_and_blobs(90)
-    group = np.array(["" if row % 10 == 9 else f"tile {row // 6}" for row in range(90)])
-    files = write(tmp_path, pixels, is_lens, group=group, split=np.zeros(90))
-    judged = []
-    for fold in (1, 2, 3):
-        learned, judging = image_training.read(*files, fold, 3)
-        assert {*group[learned.rows]} & {*group[judging.rows]} <= {""}
-        judged += judging.rows.tolist()
-    assert sorted(judged) == list(range(90))
-    with pytest.raises(ValueError, match="24 groups cannot be cut into folds = 25"):
-        image_training.read(*files, 1, 25)
-
-
-@pytest.mark.parametrize("group", [None, ["one tile"] * 20])
-def test_folds_of_nothing_are_refused_in_words(tmp_path, group):
-    pixels, is_lens = rings_and_blobs(20)
-    files = write(tmp_path, pixels, is_lens, split=np.full(20, 2), group=group)
-    with pytest.raises(ValueError, match=r"folds has 0 lenses and 0 non-lenses .* groups"):
-        image_training.read(*files, 1, 2)
-
-
-def test_a_fold_that_there_is_not_is_refused(toy):
-    with pytest.raises(ValueError, match="fold is 5, but must lie between 1 and folds = 4"):
-        image_training.read(*toy, 5, 4)
+def is_lens(given):
+    return given.targets[:, 0] == 1
 
 
 # Batches
@@ -168,7 +94,7 @@ def test_a_fold_that_there_is_not_is_refused(toy):
 
 def test_an_epoch_shows_every_image_once_but_those_of_a_ragged_batch():
     given = labelled(100)
-    epochs = image_training.Cutouts(given, 32, seed=5)
+    epochs = images.Batches(given, 32, seed=5)
     assert len(epochs) == 3
     seen = np.concatenate([epochs[i][0] for i in range(3)])
     assert len(seen) == 96 and all(len(epochs[i][0]) == 32 for i in range(3))
@@ -177,17 +103,17 @@ def test_an_epoch_shows_every_image_once_but_those_of_a_ragged_batch():
 
 def test_images_keep_their_labels_when_shuffled():
     given = labelled(100)
-    epochs = image_training.Cutouts(given, 10, seed=5, repeats=2)
+    epochs = images.Batches(given, 10, seed=5, repeats=2)
     for batch in range(len(epochs)):
         x, y = epochs[batch]
         for image, label in zip(x, y, strict=True):
             row = int(np.flatnonzero((given.pixels == image).all(axis=(1, 2, 3)))[0])
-            assert label == given.is_lens[row]
+            assert label == given.targets[row]
 
 
 def test_augmented_images_are_one_of_the_8_views_exactly():
     given = labelled(40)
-    epochs = image_training.Cutouts(given, 40, seed=5, dihedral=True)
+    epochs = images.Batches(given, 40, seed=5, turn=images.unchanged)
     views = [
         np.stack([equivariant.transform(image, g) for image in given.pixels]) for g in range(8)
     ]
@@ -196,20 +122,42 @@ def test_augmented_images_are_one_of_the_8_views_exactly():
     for image, label in zip(x, y, strict=True):
         is_ = [np.flatnonzero((view == image).all(axis=(1, 2, 3))) for view in views]
         element = next(g for g in range(8) if len(is_[g]))
-        assert label == given.is_lens[is_[element][0]]
+        assert label == given.targets[is_[element][0]]
         found.add(element)
     assert len(found) >= 6
 
 
+def test_targets_turn_with_their_images():
+    # a bright pixel and where it is, (x, y) from the centre: turned alike, it stays there
+    rng = np.random.default_rng(1)
+    place = rng.integers(0, SIZE, (50, 2))
+    pixels = np.zeros((50, SIZE, SIZE, 1), np.float32)
+    pixels[np.arange(50), place[:, 1], place[:, 0]] = 1
+    middle = (SIZE - 1) / 2
+
+    def turn(targets, element):
+        x, y = targets.T
+        for _ in range(element % 4):
+            x, y = y, -x
+        return np.stack([-x if element >= 4 else x, y], axis=1)
+
+    given = images.Images(pixels, np.arange(50), (place - middle).astype(np.float32))
+    epochs = images.Batches(given, 50, seed=5, turn=turn)
+    x, y = epochs[0]
+    rows, columns = np.divmod(x.reshape(50, -1).argmax(axis=1), SIZE)
+    assert np.array_equal(y, np.stack([columns, rows], axis=1) - middle)
+    assert not np.array_equal(np.sort(y, axis=0), np.sort(given.targets, axis=0))
+
+
 def test_batches_are_a_function_of_seed_and_epoch():
-    one, other = (image_training.Cutouts(labelled(), 32, 5, dihedral=True) for _ in range(2))
+    one, other = (images.Batches(labelled(), 32, 5, turn=images.unchanged) for _ in range(2))
     one.begin(1)
     one.begin(2)
     other.begin(2)
     assert np.array_equal(one[1][0], other[1][0])
     other.begin(3)
     assert not np.array_equal(one[1][0], other[1][0])
-    another = image_training.Cutouts(labelled(), 32, 6, dihedral=True)
+    another = images.Batches(labelled(), 32, 6, turn=images.unchanged)
     another.begin(2)
     assert not np.array_equal(one[1][0], another[1][0])
 
@@ -218,14 +166,16 @@ def test_images_that_are_not_square_cannot_be_augmented():
     given = labelled()
     narrow = given._replace(pixels=given.pixels[:, :, 2:])
     with pytest.raises(ValueError, match="24 x 22 pixels cannot be turned"):
-        image_training.Cutouts(narrow, 32, 5, dihedral=True)
+        images.Batches(narrow, 32, 5, turn=images.unchanged)
 
 
 def test_classes_weigh_the_same_if_balanced():
     # 1 lens to 3 others: each lens counts 2, each other 2/3.
-    assert image_training.class_weight(0.25) == pytest.approx((2 / 3, 2.0))
+    weights = classification.class_weights(np.array([1, 0, 0, 0]))
+    assert weights.tolist() == pytest.approx([2 / 3, 2.0])
     given = labelled(200)
-    epochs = image_training.Cutouts(given, 200, 5, balanced=True)
+    weights = classification.class_weights(is_lens(given))[is_lens(given).astype(int)]
+    epochs = images.Batches(given, 200, 5, weights=weights)
     _, y, weight = epochs[0]
     assert weight[y[:, 0] == 1].sum() == pytest.approx(weight[y[:, 0] == 0].sum(), rel=1e-5)
     assert weight.mean() == pytest.approx(1, rel=1e-5)
@@ -234,18 +184,23 @@ def test_classes_weigh_the_same_if_balanced():
 # Hard negatives
 
 
+def hard(given, epochs):
+    return classification.HardNegatives(is_lens(given), 1.0, epochs)
+
+
 def times_drawn(epochs):
-    return np.bincount(epochs.order, minlength=len(epochs.labelled.rows))
+    return np.bincount(epochs.order, minlength=len(epochs.images.rows))
 
 
 def test_harder_non_lenses_are_drawn_in_proportion_to_their_scores():
     given = labelled(400)
-    epochs = image_training.Cutouts(given, 10, 5, hard_negatives=1.0, epochs=11)
-    negatives = ~given.is_lens
-    epochs.scores = np.where(np.arange(negatives.sum()) < 20, 0.9, 0.1).astype(np.float32)
+    sampler = hard(given, 11)
+    epochs = images.Batches(given, 10, 5, sampler=sampler)
+    negatives = ~is_lens(given)
+    sampler.scores = np.where(np.arange(negatives.sum()) < 20, 0.9, 0.1).astype(np.float32)
     epochs.begin(10)
     drawn = times_drawn(epochs)
-    assert (drawn[given.is_lens] == 1).all()
+    assert (drawn[~negatives] == 1).all()
     assert drawn[negatives].sum() == negatives.sum()
     assert drawn[negatives][:20].mean() / drawn[negatives][20:].mean() == pytest.approx(9, rel=0.15)
 
@@ -254,16 +209,17 @@ def test_hard_negatives_come_in_by_and_by():
     given = labelled(400)
     easy = []
     for epoch in (1, 5, 10):
-        epochs = image_training.Cutouts(given, 10, 5, hard_negatives=1.0, epochs=11)
-        epochs.scores = np.where(np.arange(len(epochs.scores)) < 20, 0.9, 0.1).astype(np.float32)
+        sampler = hard(given, 11)
+        epochs = images.Batches(given, 10, 5, sampler=sampler)
+        sampler.scores = np.where(np.arange(len(sampler.scores)) < 20, 0.9, 0.1).astype(np.float32)
         epochs.begin(epoch)
-        easy.append((times_drawn(epochs)[~given.is_lens][20:] > 0).mean())
+        easy.append((times_drawn(epochs)[~is_lens(given)][20:] > 0).mean())
     assert easy[0] > 0.95 and easy[0] > easy[1] > easy[2]
 
 
 def test_a_network_that_is_sure_of_all_non_lenses_draws_them_evenly():
     given = labelled(100)
-    epochs = image_training.Cutouts(given, 10, 5, hard_negatives=1.0, epochs=2)
+    epochs = images.Batches(given, 10, 5, sampler=hard(given, 2))
     model = image_models.build("dense", (SIZE, SIZE, 1), {"width": 16}, 0)
     model.layers[-1].set_weights([np.zeros((16, 1)), np.array([-300.0])])
     epochs.end(0, model)
@@ -280,19 +236,32 @@ def test_the_focal_loss_is_the_one_of_its_formula():
     p = 1 / (1 + np.exp(-logit))
     right = np.where(y == 1, p, 1 - p)
     cross = -np.log(right)
-    focal = image_training.loss("focal", 2.0)(y, logit)
+    focal = classification.binary_loss("focal", 2.0)(y, logit)
     assert float(focal) == pytest.approx(((1 - right) ** 2 * cross).mean(), rel=1e-5)
-    plain = image_training.loss("binary_crossentropy", 2.0)(y, logit)
+    plain = classification.binary_loss("binary_crossentropy", 2.0)(y, logit)
     assert float(plain) == pytest.approx(cross.mean(), rel=1e-5)
-    assert float(image_training.loss("focal", 0.0)(y, logit)) == pytest.approx(float(plain))
+    assert float(classification.binary_loss("focal", 0.0)(y, logit)) == pytest.approx(float(plain))
 
 
 def test_a_confident_logit_has_a_finite_loss():
     y, logit = np.zeros((1, 1), np.float32), np.full((1, 1), 60.0, np.float32)
-    assert float(image_training.loss("binary_crossentropy", 0)(y, logit)) == pytest.approx(60)
+    assert float(classification.binary_loss("binary_crossentropy", 0)(y, logit)) == pytest.approx(
+        60
+    )
 
 
 # Training
+
+
+def balanced(given, shown=None):
+    """Return weights, of images that are shown, that make the classes of the given ones alike."""
+    shown = given if shown is None else shown
+    return classification.class_weights(is_lens(given))[is_lens(shown).astype(int)]
+
+
+def validate(judged, loss, epochs, given):
+    weights = balanced(given, judged)
+    return images.Validation(judged, loss, epochs, classification.binary_metrics, weights)
 
 
 def fit(folder, dies=None, ema=0.9, hard_negatives=1.0, architecture="p4m", **settings):
@@ -302,7 +271,7 @@ def fit(folder, dies=None, ema=0.9, hard_negatives=1.0, architecture="p4m", **se
     small = {"width": 2 if architecture == "p4m" else 16, "stem": 4, "stages": 2}
     model = image_models.build(architecture, (SIZE, SIZE, 1), {**small, "dropout": 0.2}, 3)
 
-    class Dying(image_training.Cutouts):
+    class Dying(images.Batches):
         def begin(self, epoch):
             if epoch == dies:
                 raise Killed
@@ -312,14 +281,13 @@ def fit(folder, dies=None, ema=0.9, hard_negatives=1.0, architecture="p4m", **se
         given,
         chosen["batch_size"],
         5,
-        dihedral=True,
-        balanced=True,
-        hard_negatives=hard_negatives,
-        epochs=chosen["epochs"],
+        turn=images.unchanged,
+        weights=balanced(given),
+        sampler=hard(given, chosen["epochs"]) if hard_negatives else None,
     )
-    loss = image_training.loss("focal", 2.0)
-    judge = image_training.Judging(judged, loss, epochs)
-    return model, training.fit(model, loss, epochs, judge, chosen, 5, folder, "a")
+    loss = classification.binary_loss("focal", 2.0)
+    validation = validate(judged, loss, epochs, given)
+    return model, training.fit(model, loss, epochs, validation, chosen, 5, folder, "a")
 
 
 def numbers(rows):
@@ -340,9 +308,9 @@ def test_a_killed_training_resumed_gives_the_same_network_bit_for_bit(tmp_path, 
 def test_averaged_weights_are_those_that_are_judged_and_kept(tmp_path):
     model, rows = fit(tmp_path, ema=0.9)
     given, judged = labelled(200), labelled(60, seed=9)
-    loss = image_training.loss("focal", 2.0)
-    epochs = image_training.Cutouts(given, 32, 5, balanced=True)
-    again = image_training.Judging(judged, loss, epochs)(model)
+    loss = classification.binary_loss("focal", 2.0)
+    epochs = images.Batches(given, 32, 5)
+    again = validate(judged, loss, epochs, given)(model)
     assert again["val_loss"] == pytest.approx(min(row["val_loss"] for row in rows), rel=1e-6)
 
 
@@ -359,12 +327,12 @@ def test_a_network_tells_rings_from_blobs(tmp_path, architecture):
     assert max(row["val_auroc"] for row in rows) > 0.95
 
 
-def test_logits_are_those_of_the_rows_asked_for(toy):
-    learned, _ = image_training.read(*toy)
+def test_outputs_are_those_of_the_rows_asked_for(toy):
+    learned, _ = read(toy)
     model = image_models.build("one_conv", (SIZE, SIZE, 1), {}, 0)
-    everything = image_training.logits(model, learned.pixels)
-    some = image_training.logits(model, learned.pixels, np.array([3, 300, 17]))
-    assert everything.dtype == np.float64 and everything.shape == (400,)
+    everything = images.predict(model, learned.pixels)
+    some = images.predict(model, learned.pixels, np.array([3, 300, 17]))
+    assert everything.dtype == np.float64 and everything.shape == (400, 1)
     assert some == pytest.approx(everything[[3, 300, 17]], abs=1e-5)
 
 
