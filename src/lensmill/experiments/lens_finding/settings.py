@@ -102,17 +102,19 @@ def score_inputs(settings: Mapping, name: str, network: Mapping, population: str
     return {} if population == own else {"reference": f"scores/{name}/{own}/scores.json"}
 
 
-def refuse_unlike(settings: Mapping, name: str, other: str, where: str, sky: bool = False) -> None:
+def refuse_unlike(
+    settings: Mapping, trained_on: str, population: str, where: str, sky: bool = False
+) -> None:
     """Raise if what is made for one population cannot be used with another.
 
-    A network learns from images of one size in some bands, or from tables. Pixel scales, surveys
+    A network learns from images of one size in some bands. Pixel scales, surveys
     and the names of bands may differ: how a network does there is what a test is for.
 
     Parameters
     ----------
     settings : mapping
         Those of the experiment, whose names have been looked up.
-    name, other : str
+    trained_on, population : str
         The population that decides, and the one that is to go with it.
     where : str
         How the message names the place.
@@ -126,17 +128,9 @@ def refuse_unlike(settings: Mapping, name: str, other: str, where: str, sky: boo
         With what both are, and what to do.
     """
     one, two = (
-        settings["observations"][p["observation"]] if "observation" in p else None
-        for p in (settings["populations"][name], settings["populations"][other])
+        settings["observations"][settings["populations"][name]["observation"]]
+        for name in (trained_on, population)
     )
-    if one is None and two is None:
-        return
-    if one is None or two is None:
-        table, images = (name, other) if one is None else (other, name)
-        raise ValueError(
-            f"{where}: {table!r} is a table of systems and {images!r} are images; they cannot go "
-            "together: leave out one"
-        )
     ours, theirs = (list(observation["bands"]) for observation in (one, two))
     moved = [b for b in ours if b in theirs and ours.index(b) != theirs.index(b)]
     faults = []
@@ -149,6 +143,6 @@ def refuse_unlike(settings: Mapping, name: str, other: str, where: str, sky: boo
     if faults:
         kept = "size, bands and pixel_scale" if sky else "size and as many bands in that order"
         raise ValueError(
-            f"{where}: the images of {other!r} have {' and '.join(faults)} (those of {name!r}); "
-            f"give {other!r} an observation of that {kept}, or leave it out"
+            f"{where}: the images of {population!r} have {' and '.join(faults)} (those of "
+            f"{trained_on!r}); give {population!r} an observation of that {kept}, or leave it out"
         )
