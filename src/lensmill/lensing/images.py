@@ -1,4 +1,4 @@
-"""What the solvers share: the words for a system and for an image, and the order of arrival."""
+"""Types and order of arrival of images, and the status of a system: what the solvers share."""
 
 import numpy as np
 

@@ -53,7 +53,7 @@ class Lens(NamedTuple):
 
 
 class Values(NamedTuple):
-    """What is known at a polar angle."""
+    """The lens equation at a polar angle: F, its derivatives, radius and deflection."""
 
     f: float  # F, F' and F'' [arcsec]
     d1: float
