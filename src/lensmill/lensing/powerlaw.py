@@ -8,6 +8,7 @@ of the lens equation, and the sum of parities (0 for steep lenses, 1 for shallow
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .compiling import kernel
 from .images import (
@@ -63,9 +64,20 @@ class Place(NamedTuple):
 
 # A candidate as the search gives it; then one that was taken for an image.
 CANDIDATE = np.dtype(
-    [(name, np.float64) for name in ("c", "sn", "r", "power", "h", "t", "k2", "error")]
+    [(name, np.float64) for name in ("c", "sn", "r", "power", "h", "t", "k2", "error")], align=True
 )
-PLACED = np.dtype([(name, np.float64) for name in ("x", "y", "det_j")])
+PLACED = np.dtype([(name, np.float64) for name in ("x", "y", "det_j")], align=True)
+
+
+class Memory(NamedTuple):
+    """Arrays to work in, the same for every system: new ones would take time."""
+
+    nodes: NDArray  # (SIN_2U + 1, MAX_CELLS + 1): the rows named above
+    stack: NDArray  # of PART
+    turns: NDArray  # (MAX_IMAGES,) turning angles
+    roots: NDArray  # (MAX_IMAGES,)
+    candidates: NDArray  # (MAX_IMAGES,) of CANDIDATE
+    placed: NDArray  # (MAX_IMAGES,) of PLACED
 
 
 @kernel
@@ -282,8 +294,9 @@ def _polish(c, sn, r, lens, terms):
 
 
 @kernel
-def _search(fine, lens, terms, nodes, stack, ends, roots, candidates):
-    """Find all candidates: fill ``candidates``. Returns their number and a status."""
+def _search(fine, lens, terms, memory):
+    """Find all candidates. Returns their number and a status."""
+    nodes, stack, ends, roots, candidates, _ = memory
     s, b1, b2 = lens.s, lens.b1, lens.b2
     cells = CELLS * (8 if fine else 1)
     n = 0
@@ -364,31 +377,13 @@ def _search(fine, lens, terms, nodes, stack, ends, roots, candidates):
 
 @kernel
 def solve_powerlaw(
-    theta_e,
-    q,
-    phi,
-    s,
-    g1,
-    g2,
-    kappa_ext,
-    source_x,
-    source_y,
-    terms,
-    n_terms,
-    nodes,
-    stack,
-    ends,
-    roots,
-    candidates,
-    placed,
-    images,
+    theta_e, q, phi, s, g1, g2, kappa_ext, source_x, source_y, terms, n_terms, memory, images
 ):
     """Find the images of one system; fill ``images``, unordered.
 
-    ``nodes``, ``stack``, ``ends``, ``roots``, ``candidates`` and ``placed`` are memory to work in: the
-    first of `F` ... `SIN_2U` by `MAX_CELLS` + 1, the others of `PART`, of numbers (two), of `CANDIDATE`
-    and of `PLACED`. Returns how many images there are, and the status.
+    Returns how many there are, and the status.
     """
+    candidates, placed = memory.candidates, memory.placed
     cp, sp = np.cos(phi), np.sin(phi)
     c2, s2 = (cp - sp) * (cp + sp), 2.0 * sp * cp
     # source and shear in the frame of the lens
@@ -399,9 +394,7 @@ def solve_powerlaw(
     n = 0
     caustic = False
     for attempt in range(2):
-        n_candidates, state = _search(
-            attempt > 0, lens, terms, nodes, stack, ends, roots, candidates
-        )
+        n_candidates, state = _search(attempt > 0, lens, terms, memory)
         if state == DEGENERATE:
             return 0, DEGENERATE
         n = 0
