@@ -1,4 +1,4 @@
-"""One file with what another needs to reproduce a run, and the comparison of a run with it.
+"""Archive of a run in one file, for others to reproduce it, and the comparison with it.
 
     python -m lensmill.cluster.archive make BUNDLE      # make archive
     python -m lensmill.cluster.archive verify BUNDLE    # make verify BUNDLE=...
@@ -261,8 +261,8 @@ def _find_damage(data: Mapping[str, Any]) -> Iterator[str]:
         if "error" in facts:
             yield f"{name}: {facts['error']}"
         elif facts["content_digest"] != facts["stored_digest"]:
-            what = "damaged or edited: its content does not match its digest"
-            yield f"{name}: {what}; {intact.REMEDY}"
+            state = "damaged or edited: its content does not match its digest"
+            yield f"{name}: {state}; {intact.REMEDY}"
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -289,7 +289,7 @@ def verify(bundle: Path, root: Path = ROOT, results: Path = Path("results")) -> 
     then, now = json.loads(files[MANIFEST]), manifest(root, results)
     differences = [*_find_damage(now["data"]), *_data(then["data"], now["data"])]
     unlike = dict(_find_losses(files, results))
-    differences += [f"{name}: {what}" for name, what in unlike.items()]
+    differences += [f"{name}: {state}" for name, state in unlike.items()]
     differences += _scores({n: c for n, c in files.items() if n not in unlike}, results)
     yield from differences
     if differences:

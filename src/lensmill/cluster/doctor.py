@@ -1,4 +1,4 @@
-"""Say what is wrong with this machine, or this node, for the workflow: `make doctor`.
+"""Diagnosis of this machine, or this node, for the workflow: `make doctor`.
 
     python -m lensmill.cluster.doctor
 

@@ -1,4 +1,4 @@
-"""What a run will ask of a cluster, checked and told before the first job is submitted.
+"""Resource requests of a run, checked and listed before the first job is submitted.
 
 Imports only the standard library, since every start of a workflow reads it.
 """
@@ -19,7 +19,7 @@ LONGEST_PAUSE = 180  # [s] longest pause between two looks at the queue (slurm p
 
 @dataclass(frozen=True)
 class Request:
-    """What one job asks for; ``set_keys`` are the resources that set-resources gives its rule."""
+    """Resource request of one job; ``set_keys`` are those that set-resources gives its rule."""
 
     step: str
     local: bool
@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Partition:
-    """The most that a partition gives one job."""
+    """Limits of a partition for one job."""
 
     minutes: float
     cpus: int

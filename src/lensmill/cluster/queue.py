@@ -300,7 +300,7 @@ def _queue(folder: Path) -> list[Job]:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is, by its log: jobs by rule."""
+    """Progress of a run by its log: jobs by rule."""
 
     total: dict[str, int]
     begun: Counter

@@ -1,4 +1,4 @@
-"""Check labelled images for what has ruined studies: copies, shifted labels, leaks, clipping.
+"""Check labelled images for duplicates, shifted labels, label leakage and clipping.
 
 Works on every data set with the tables ``systems`` and ``cutouts``, simulated or ingested, a few
 megabytes of images at a time. Exact and statistical checks are as in `lensmill.pipeline.checks`.
@@ -53,7 +53,7 @@ CATEGORIES = 32  # different texts up to which a column of text is one of classe
 
 
 class Numbers(NamedTuple):
-    """What is measured on every image, each of shape (n,) or as said."""
+    """Measurements of every image, each of shape (n,) or as said."""
 
     prints: NDArray  # uint64, see `fingerprints`
     signatures: NDArray  # (n, `copies.NUMBERS`) float32
@@ -232,7 +232,7 @@ def duplicates(
 
 
 def _families(linked: Sequence[copies.Pair], n: int) -> list[list[int]]:
-    """Return the rows of every image that there is more than once, in order."""
+    """Return the connected components of copies: rows of each image, in order."""
     if not linked:
         return []
     one, two = (np.array([pair[k] for pair in linked]) for k in (0, 1))
@@ -431,7 +431,7 @@ def _classes(systems: Mapping[str, NDArray]) -> NDArray:
 def leaky_columns(
     dataset: str, limit: float = MAX_METADATA_AUROC, truth: Sequence[str] = TRUTH
 ) -> dict[str, Any]:
-    """Check that what is not in the image does not give the label away.
+    """Check metadata for label leakage: what is not in the image must not give the label away.
 
     All columns of ``systems`` but ``truth``, names, and what was measured on the pixels: the
     size of the file, its pixel scale, what is masked, and all metadata. Columns of text count
@@ -456,7 +456,7 @@ def leaky_columns(
 def leaky_images(
     dataset: str, statistics: Mapping[str, NDArray], limit: float = MAX_IMAGE_AUROC
 ) -> dict[str, Any]:
-    """Check that flux, highest value and sky of the images do not give the label away."""
+    """Check flux, highest value and sky of the images for label leakage."""
     systems = store.read(dataset, "systems", ["is_lens", "label_known"])
     return separable("leaky brightness", "brightness and sky", dict(statistics), systems, limit)
 

@@ -1,4 +1,4 @@
-"""Find images that are copies of each other though turned, mirrored, rescaled or shifted.
+"""Find duplicate images, though one be turned, mirrored, rescaled or shifted.
 
 What tells two images of a sky apart is their noise, pixel by pixel. It is found by a Laplacian,
 which no sky level passes, divided by its own scatter, which takes the gain out. The power
@@ -41,7 +41,7 @@ class Pair(NamedTuple):
 
 
 def signatures(pixels: NDArray) -> NDArray:
-    """Return a vector for every image that its gain, orientation and small shifts barely change.
+    """Return a feature vector of every image, nearly invariant under gain, orientation and shifts.
 
     Parameters
     ----------

@@ -98,7 +98,7 @@ class Plane(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """One image in a file that may hold several."""
+    """A header-data unit with an image, in a file that may hold several."""
 
     name: str  # in small letters
     version: int
@@ -116,7 +116,7 @@ class Contents(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the header of an image says of it."""
+    """The header of an image: its WCS, and what else is known of it."""
 
     cards: Mapping[str, Any]
     wcs: headers.Header | None

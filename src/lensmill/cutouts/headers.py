@@ -1,4 +1,4 @@
-"""What the header of an image says about the sky: pixel scale, orientation and position."""
+"""World coordinates (WCS) of an image: pixel scale, orientation and position on the sky."""
 
 import functools
 import re
@@ -136,7 +136,7 @@ def _side(matrix: NDArray) -> float:
 
 
 def axes(header: Header) -> tuple[int, int]:
-    """Return which axes of the file, counted from 0, are those of the sky."""
+    """Return which axes of the file, counted from 0, are the celestial ones."""
     sky = _wcs(header.cards)
     return (0, 1) if sky is None else sky.axes
 
@@ -196,7 +196,7 @@ def distance(one: NDArray, other: NDArray) -> float:
 
 
 def turn(one: Place, other: Place) -> tuple[bool, float]:
-    """Return whether an image is mirrored against another, and the angle between them [degree]."""
+    """Return parity (mirrored or not) and rotation [degree] of an image against another."""
     mirrored = np.linalg.det(one.axes) * np.linalg.det(other.axes) < 0
     across = other.axes @ np.linalg.inv(one.axes)
     angle = np.arctan2(across[1, 0] - across[0, 1], across[0, 0] + across[1, 1])

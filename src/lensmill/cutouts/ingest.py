@@ -323,7 +323,7 @@ def _off_centre(
 
 
 def _position(metadata: Mapping[str, str]) -> NDArray | None:
-    """Return the direction that a table gives in degrees, if it does."""
+    """Return right ascension and declination of a table, in degrees there, as a unit vector."""
     cells = {name.casefold(): text for name, text in metadata.items()}
     for names in POSITION:
         degrees = [headers.number(cells.get(name)) for name in names]

@@ -1,4 +1,4 @@
-"""The steps that bring one band of a survey's image to the frame of an observation.
+"""Cleaning of one band of a survey's image: mask, sky subtraction, interpolation, resampling.
 
 In order: `masked` -> `sky` -> `fill` -> `to_frame`. Images are (height, width), float64, in
 the survey's unit; pixels are flux per pixel. The frame's centre is the image's centre.
@@ -46,7 +46,7 @@ class Sky(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A value that is no measurement."""
+    """A flag value: one that is no measurement."""
 
     value: float
     count: int  # pixels that have it
@@ -56,7 +56,7 @@ class Mark(NamedTuple):
 def masked(
     pixels: NDArray, values: Sequence[float] = (), step: float = 0.0, exact_zero: bool = True
 ) -> NDArray:
-    """Return which pixels carry no measurement: NaN, infinite, or one of ``values``.
+    """Return the mask of pixels without a measurement: NaN, infinite, or one of ``values``.
 
     Exactly, or to half a ``step`` where the file holds whole numbers of steps: a mark is then
     stored as the nearest, or anywhere within half of one if the steps were dithered. Where zeros
@@ -75,7 +75,7 @@ def masked(
 
 
 def alone(values: NDArray, sky: Sky, above: float, below: float) -> list[Mark]:
-    """Return the values that are too far from the sky, and from every other, to be light.
+    """Return the outliers: values too far from the sky, and from every other, to be light.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ def _rare(count: NDArray) -> int:
 
 
 def _flat(pixels: NDArray, good: NDArray, ratio: float) -> list[tuple[int, float, NDArray]]:
-    """Return values that fill squares, as they do beyond the edge of an image of few photons."""
+    """Return padding: values that fill squares, as beyond the edge of an image of few photons."""
     n = FLAT
     across, down = pixels[:, 1:] == pixels[:, :-1], pixels[1:] == pixels[:-1]
     height, width = (max(0, side - n + 1) for side in pixels.shape)
@@ -269,7 +269,7 @@ def _has_wings(pixels: NDArray, good: NDArray, same: NDArray, sky: Sky) -> bool:
 
 
 def photons(values: NDArray) -> bool:
-    """Return whether values are counts of so few photons that most pixels have none.
+    """Return whether values are photon counts, of so few that most pixels have none.
 
     All are the lowest and whole steps above it, and those of one step are more than those of two.
     """

@@ -91,7 +91,7 @@ def convolve(frames: NDArray, wanted: NDArray, size: int, kernel: Kernel, out: N
 
 @fast
 def coarsen(fine, coarse):
-    """Sum the cells of ``fine`` (n, fine side, fine side) into those of ``coarse``."""
+    """Bin the cells of ``fine`` (n, fine side, fine side) into those of ``coarse``."""
     n, side = coarse.shape[0], coarse.shape[1]
     factor = fine.shape[1] // side
     for k in range(n):

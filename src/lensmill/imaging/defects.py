@@ -1,4 +1,4 @@
-"""What a detector adds besides noise: cosmic rays, bad pixels and columns, NaN.
+"""Artefacts of a detector besides noise: cosmic rays, bad pixels and columns, NaN.
 
 Every band has defects of its own. Like the noise they are a function of the system's key alone, and
 with other purposes than the noise: the same key serves both.

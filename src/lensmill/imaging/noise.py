@@ -1,4 +1,4 @@
-"""The noise of an exposure, from a stream of each system's own.
+"""Photon and read noise of an exposure, from a random stream of each system's own.
 
 Electrons are counted: a pixel expects ``(model + sky) * exposure`` of them, and each of the
 ``exposures`` that share the exposure time adds read noise. Where fewer than `FEW` are expected the

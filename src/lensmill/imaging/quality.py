@@ -1,4 +1,4 @@
-"""How much an image shows: signal to noise, and the strength and length of arcs.
+"""Detectability: signal to noise of images, and signal to noise and length of arcs.
 
 All functions take many images at once, shape (n, height, width, bands), sky-subtracted.
 """
@@ -90,7 +90,7 @@ def _central(n: int, pixel_scale: float) -> slice:
 
 
 def arc_snr(lensed: NDArray, sigma: ArrayLike) -> NDArray:
-    """Return the signal to noise of lensed light to someone who knows its shape.
+    """Return the matched-filter signal to noise of lensed light.
 
     Of the matched filter, the most that any method can have: ``sqrt(sum((lensed / sigma)^2))``.
 

@@ -49,7 +49,7 @@ def render(
     lensed: bool = True,
     refine: bool = True,
 ) -> tuple[NDArray, NDArray | None]:
-    """Return the scenes as a telescope without noise would see them.
+    """Render scenes as noise-free images, convolved with the point-spread function.
 
     The image of a system does not depend on what is rendered with it, to the last bit (which may
     differ between types of processor).

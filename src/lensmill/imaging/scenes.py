@@ -1,4 +1,4 @@
-"""What is in the sky: deflectors and components of light, as flat columns.
+"""Scenes: deflectors and components of light in the sky, as flat columns.
 
 Positions are in arcsec with the origin at the centre of the frame, x to the right and y up; angles
 are counter-clockwise from +x. A component marked ``lensed`` lies in the source plane: its position

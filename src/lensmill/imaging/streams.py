@@ -1,4 +1,4 @@
-"""Random numbers that are a function of a key and a place: no state, no order of evaluation.
+"""Counter-based random numbers: a function of key and place, without state or order.
 
 Philox 4x32 with 10 rounds (Salmon et al. 2011): a 128-bit counter and a 64-bit key give four words
 of 32 bits. The first word of a system's key pair is the key of the cipher, the second is half of
@@ -46,7 +46,7 @@ def _round(c0, c1, c2, c3, k0, k1):
 
 @exact
 def philox(c0, c1, c2, c3, k0, k1):
-    """Four random words of counter and key: 32-bit numbers, all held in uint64."""
+    """Philox 4x32-10: four random words of counter and key, 32-bit numbers held in uint64."""
     for _ in range(10):
         c0, c1, c2, c3 = _round(c0, c1, c2, c3, k0, k1)
         k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
@@ -77,7 +77,7 @@ def draw(key, purpose, place):
 
 @fast
 def normals(bits, out):
-    """Fill ``out`` with normal numbers from words, both of shape (4, blocks), by Box and Muller.
+    """Fill ``out`` with normal numbers by Box and Muller from words, both of shape (4, blocks).
 
     The largest possible is 6.7.
     """

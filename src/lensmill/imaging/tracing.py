@@ -1,4 +1,4 @@
-"""Rays through the lens, and the light they meet: the inner loops of the renderer."""
+"""Ray-tracing through the lens to the light beyond it: the inner loops of the renderer."""
 
 import numpy as np
 
@@ -39,7 +39,7 @@ _QUARTER_TURN = F(np.pi / 2)
 
 @fast
 def trace(x, y, bx, by, n, lens, terms, n_terms, work):
-    """Fill ``bx, by`` with the places in the source plane that ``n`` rays come from [arcsec].
+    """Ray-trace: fill ``bx, by`` with the source-plane positions of ``n`` rays [arcsec].
 
     ``lens`` is one row of `scenes.Lenses`; ``terms`` its angular series unless isothermal.
     """
@@ -118,7 +118,7 @@ def trace(x, y, bx, by, n, lens, terms, n_terms, work):
 
 @fast
 def shine(x, y, n, part, soft, light, r2):
-    """Brightness of a component at ``n`` places, and ``(R / radius)**2``, at least ``soft``."""
+    """Surface brightness of a component at ``n`` places; ``(R / radius)**2``, at least ``soft``."""
     x0, y0 = part[X], part[Y]
     ux, uy, vx, vy = part[UX], part[UY], part[VX], part[VY]
     power, decay, peak = part[POWER], part[DECAY], part[PEAK]
@@ -214,7 +214,7 @@ def paint(
 
 @fast
 def refine(x, y, cell, lensed, lens, terms, n_terms, part, inner, outer, flux, light, r2, layer):
-    """Replace the light of cells in which it changes too much by that of smaller cells.
+    """Adaptive refinement: smaller cells in place of those in which the light changes too much.
 
     Cells are cut in four for as long as their centre is within the limits of their level, or almost
     on the centre of the lens: there the deflection jumps, and its value of zero at that very point,

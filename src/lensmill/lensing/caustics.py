@@ -235,7 +235,7 @@ def curves(
 
 
 def _winding(x: NDArray, y: NDArray, at_x: float, at_y: float) -> int:
-    """How often the closed curve goes around a point."""
+    """Winding number of the closed curve about a point."""
     dx, dy = x - at_x, y - at_y
     cross = dx[:-1] * dy[1:] - dx[1:] * dy[:-1]
     return round(np.sum(np.arctan2(cross, dx[:-1] * dx[1:] + dy[:-1] * dy[1:])) / (2 * np.pi))

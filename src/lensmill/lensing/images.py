@@ -1,4 +1,4 @@
-"""What the solvers share: the words for a system and for an image, and the order of arrival."""
+"""Types and order of arrival of images, and the status of a system: what the solvers share."""
 
 import numpy as np
 
@@ -34,7 +34,8 @@ IMAGE = np.dtype(
 # Part of a cell that waits while the part before it is searched: where it begins, how wide it is,
 # and the function with two derivatives at its two ends.
 PART = np.dtype(
-    [(name, np.float64) for name in ("start", "width", "f0", "f1", "d0", "d1", "e0", "e1")]
+    [(name, np.float64) for name in ("start", "width", "f0", "f1", "d0", "d1", "e0", "e1")],
+    align=True,
 )
 
 

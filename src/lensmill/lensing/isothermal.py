@@ -53,7 +53,7 @@ class Lens(NamedTuple):
 
 
 class Values(NamedTuple):
-    """What is known at a polar angle."""
+    """The lens equation at a polar angle: F, its derivatives, radius and deflection."""
 
     f: float  # F, F' and F'' [arcsec]
     d1: float
@@ -214,8 +214,8 @@ def solve_isothermal(
 ):
     """Find the images of one system; fill ``images``, unordered.
 
-    ``nodes``, ``stack`` and ``roots`` are memory to work in: the first of `F` ... `K` by
-    `MAX_CELLS`, parts of cells, and numbers. Returns how many images there are, and the status.
+    ``nodes``, ``stack`` and ``roots`` are arrays to work in, see `powerlaw.Memory`. Returns how
+    many images there are, and the status.
     """
     cp, sp = np.cos(phi), np.sin(phi)
     c2, s2 = (cp - sp) * (cp + sp), 2.0 * sp * cp

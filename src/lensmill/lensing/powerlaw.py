@@ -8,6 +8,7 @@ of the lens equation, and the sum of parities (0 for steep lenses, 1 for shallow
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .compiling import kernel
 from .images import (
@@ -50,7 +51,7 @@ TWINS = 1e-8  # of the radius; images of one parity closer than this are one
 F, F1, F2, COS, SIN, H, T, K2, RE, IM, COS_2U, SIN_2U = range(12)
 
 
-class Candidate(NamedTuple):
+class Place(NamedTuple):
     """Where an image may be, in the frame of the lens."""
 
     x: float  # arcsec
@@ -62,10 +63,21 @@ class Candidate(NamedTuple):
 
 
 # A candidate as the search gives it; then one that was taken for an image.
-FOUND = np.dtype(
-    [(name, np.float64) for name in ("c", "sn", "r", "power", "h", "t", "k2", "error")]
+CANDIDATE = np.dtype(
+    [(name, np.float64) for name in ("c", "sn", "r", "power", "h", "t", "k2", "error")], align=True
 )
-PLACED = np.dtype([(name, np.float64) for name in ("x", "y", "det_j")])
+PLACED = np.dtype([(name, np.float64) for name in ("x", "y", "det_j")], align=True)
+
+
+class Memory(NamedTuple):
+    """Arrays to work in, the same for every system: new ones would take time."""
+
+    nodes: NDArray  # (SIN_2U + 1, MAX_CELLS + 1): the rows named above
+    stack: NDArray  # of PART
+    turns: NDArray  # (MAX_IMAGES,) turning angles
+    roots: NDArray  # (MAX_IMAGES,)
+    candidates: NDArray  # (MAX_IMAGES,) of CANDIDATE
+    placed: NDArray  # (MAX_IMAGES,) of PLACED
 
 
 @kernel
@@ -244,23 +256,23 @@ def _circle(kind, cells, lens, terms, nodes):
 def _polish(c, sn, r, lens, terms):
     """Newton steps in the plane from ``r (c, sn)`` until the lens equation holds to rounding.
 
-    Returns the best `Candidate` on the way.
+    Returns the best `Place` on the way.
     """
     _, _, s, sheet, h1, h2, b1, b2, _ = lens
     x, y = r * c, r * sn
-    best = np.inf
-    found = Candidate(x, y, r, Direction(c, sn, 0.0, 0.0, 0.0), 0.0, np.inf)
+    least = np.inf
+    best = Place(x, y, r, Direction(c, sn, 0.0, 0.0, 0.0), 0.0, np.inf)
     for _ in range(8):
         a1, a2, k2 = powerlaw_angular(lens.theta_e, lens.q, s, c, sn, terms, lens.n_terms)
         power = np.exp(s * np.log(r))
         f1 = (sheet - h1) * x - h2 * y - power * a1 - b1
         f2 = (sheet + h1) * y - h2 * x - power * a2 - b2
         error = np.sqrt(f1 * f1 + f2 * f2)
-        if not error < best:
+        if not error < least:
             break
-        best = error
+        least = error
         h, t = c * a1 + sn * a2, c * a2 - sn * a1
-        found = Candidate(x, y, r, Direction(c, sn, h, t, k2), power, error)
+        best = Place(x, y, r, Direction(c, sn, h, t, k2), power, error)
         # J along e and e'
         slope = power / r
         cc, ss = (c - sn) * (c + sn), 2.0 * sn * c
@@ -278,12 +290,13 @@ def _polish(c, sn, r, lens, terms):
         if not r > 0.0:
             break
         c, sn = x / r, y / r
-    return found
+    return best
 
 
 @kernel
-def _search(fine, lens, terms, nodes, stack, ends, roots, found):
-    """Find all candidates: fill ``found``. Returns their number and a status."""
+def _search(fine, lens, terms, memory):
+    """Find all candidates. Returns their number and a status."""
+    nodes, stack, ends, roots, candidates, _ = memory
     s, b1, b2 = lens.s, lens.b1, lens.b2
     cells = CELLS * (8 if fine else 1)
     n = 0
@@ -313,7 +326,7 @@ def _search(fine, lens, terms, nodes, stack, ends, roots, found):
             kind = CIRCLE
             _circle(kind, cells, lens, terms, nodes)
         elif intervals == 0 and b1 == 0.0 and b2 == 0.0:  # the inner branch is the centre
-            last = found[n]
+            last = candidates[n]
             last.c, last.sn, last.r, last.power = 1.0, 0.0, 0.0, 0.0
             last.h, last.t, last.k2, last.error = 1.0, 0.0, 0.0, 0.0
             return n + 1, status
@@ -355,7 +368,7 @@ def _search(fine, lens, terms, nodes, stack, ends, roots, found):
         for k in range(count):
             at = direction(kind, roots[k], middle, half, lens, terms)
             root = along(kind, roots[k], middle, half, at, lens)
-            new = found[n]
+            new = candidates[n]
             new.c, new.sn, new.h, new.t, new.k2 = at
             new.r, new.power, new.error = root.r, root.power, root.f
             n += 1
@@ -364,31 +377,13 @@ def _search(fine, lens, terms, nodes, stack, ends, roots, found):
 
 @kernel
 def solve_powerlaw(
-    theta_e,
-    q,
-    phi,
-    s,
-    g1,
-    g2,
-    kappa_ext,
-    source_x,
-    source_y,
-    terms,
-    n_terms,
-    nodes,
-    stack,
-    ends,
-    roots,
-    found,
-    placed,
-    images,
+    theta_e, q, phi, s, g1, g2, kappa_ext, source_x, source_y, terms, n_terms, memory, images
 ):
     """Find the images of one system; fill ``images``, unordered.
 
-    ``nodes``, ``stack``, ``ends``, ``roots``, ``found`` and ``placed`` are memory to work in: the
-    first of `F` ... `SIN_2U` by `MAX_CELLS` + 1, the others of `PART`, of numbers (two), of `FOUND`
-    and of `PLACED`. Returns how many images there are, and the status.
+    Returns how many there are, and the status.
     """
+    candidates, placed = memory.candidates, memory.placed
     cp, sp = np.cos(phi), np.sin(phi)
     c2, s2 = (cp - sp) * (cp + sp), 2.0 * sp * cp
     # source and shear in the frame of the lens
@@ -399,15 +394,15 @@ def solve_powerlaw(
     n = 0
     caustic = False
     for attempt in range(2):
-        candidates, state = _search(attempt > 0, lens, terms, nodes, stack, ends, roots, found)
+        n_candidates, state = _search(attempt > 0, lens, terms, memory)
         if state == DEGENERATE:
             return 0, DEGENERATE
         n = 0
         parity = 0
         accepted = True
         caustic = state == ON_CAUSTIC
-        for k in range(candidates):
-            one = found[k]
+        for k in range(n_candidates):
+            one = candidates[k]
             c, sn, h, t, k2 = one.c, one.sn, one.h, one.t, one.k2
             r, power, error = one.r, one.power, one.error
             x, y = r * c, r * sn

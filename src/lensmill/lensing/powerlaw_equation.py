@@ -58,7 +58,7 @@ class Direction(NamedTuple):
 
 
 class Values(NamedTuple):
-    """What is searched, with its derivatives, and the radial solution it is taken along."""
+    """Value of the function whose roots are searched, its derivatives, and the radius there."""
 
     f: float
     f1: float
@@ -173,7 +173,7 @@ def centre(at, lens):
 
 @kernel
 def along(kind, v, middle, half, at, lens):
-    """Value and derivatives by ``v`` of what is searched, given the direction of ``v``.
+    """Value and derivatives by ``v`` of the function searched, given the direction of ``v``.
 
     ``CIRCLE`` and ``INNER``: F of the outer or only, and of the inner radius, ``p = v``; ``LOOP``:
     F on the closed branch, ``p = middle + half cos v``; ``TURN``: T, ``p = v``.

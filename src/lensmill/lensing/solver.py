@@ -21,7 +21,7 @@ from .images import (
     arrange,
 )
 from .isothermal import solve_isothermal
-from .powerlaw import FOUND, MAX_CELLS, PLACED, SIN_2U, solve_powerlaw
+from .powerlaw import CANDIDATE, MAX_CELLS, PLACED, SIN_2U, Memory, solve_powerlaw
 from .profiles import MAX_TERMS, series
 
 __all__ = [
@@ -68,10 +68,16 @@ def _solve(first, row, systems, min_magnification, n_images, n_faint, first_imag
     Returns the number of the next system and of the next row.
     """
     n = systems.shape[1]
-    nodes = np.empty((SIN_2U + 1, MAX_CELLS + 1))
-    stack = np.empty(MAX_DEPTH, PART)
-    ends, roots = np.empty(MAX_IMAGES), np.empty(MAX_IMAGES)
-    found, placed = np.empty(MAX_IMAGES, FOUND), np.empty(MAX_IMAGES, PLACED)
+    nodes, stack = np.empty((SIN_2U + 1, MAX_CELLS + 1)), np.empty(MAX_DEPTH, PART)
+    roots = np.empty(MAX_IMAGES)
+    memory = Memory(
+        nodes,
+        stack,
+        np.empty(MAX_IMAGES),
+        roots,
+        np.empty(MAX_IMAGES, CANDIDATE),
+        np.empty(MAX_IMAGES, PLACED),
+    )
     terms = np.empty(MAX_TERMS)
     images = np.empty(MAX_IMAGES, IMAGE)
     order = np.empty(MAX_IMAGES, np.int64)
@@ -86,8 +92,8 @@ def _solve(first, row, systems, min_magnification, n_images, n_faint, first_imag
         else:
             n_terms = series(q, slope - 1.0, 1e-17, terms)
             solved, state = solve_powerlaw(
-                *(theta_e, q, phi, 2.0 - slope, g1, g2, kappa, sx, sy, terms, n_terms),
-                *(nodes, stack, ends, roots, found, placed, images),
+                *(theta_e, q, phi, 2.0 - slope, g1, g2, kappa, sx, sy),
+                *(terms, n_terms, memory, images),
             )
         arrange(images, solved, theta_e * theta_e + sx * sx + sy * sy, order)
         first_image[i] = row

@@ -1,4 +1,4 @@
-"""What every data set is checked for, a piece at a time, and what happens when a check fails.
+"""Validation of data sets, a piece at a time, and what happens when a check fails.
 
 A check is a dict: ``name``, ``passed``, ``value``, ``limit``, ``sentence`` (with the numbers) and
 ``flagged``. One that found nothing to compare has neither passed nor failed (`skipped`). Two kinds:
@@ -253,7 +253,7 @@ class Columns:
 
 @dataclass
 class Worst:
-    """The largest value of what should be next to nothing, and the system it belongs to."""
+    """Largest residual of what should be next to nothing, and the system it belongs to."""
 
     name: str
     quantity: str
@@ -290,7 +290,7 @@ class Worst:
 
 @dataclass
 class Wrong:
-    """How many rows break a rule that knows no exception, and the first of them."""
+    """Violations of a rule that knows no exception: how many, and the first of them."""
 
     name: str
     rule: str
@@ -361,7 +361,7 @@ class Uniform:
 
 @dataclass
 class Independent:
-    """Correlations between numbers each of which should be uniform between 0 and 1.
+    """Test of independence: rank correlations of numbers each uniform between 0 and 1.
 
     They are rank correlations, as the prior gives the rank. A direction, a share of a full period,
     has no rank: in its place are cos and sin of the turn, so that any constant angle between two
@@ -428,7 +428,7 @@ def directions(prior: Mapping[str, Any], lenses: Mapping[str, NDArray]) -> dict[
 def fraction(
     name: str, subject: str, count: int, of: int, expected: float, error: float = 0.0
 ) -> dict[str, Any]:
-    """Check a fraction against its expectation.
+    """Test a fraction against its binomial expectation.
 
     The p-value is that of the binomial distribution, for the expectation within 4 of its own
     errors that fits best; the sentence gives the deviation in sigma.
@@ -492,7 +492,7 @@ def duplicates(prints: NDArray) -> dict[str, Any]:
 
 
 def sketch(prints: NDArray) -> list[str]:
-    """Return the smallest fingerprints, by which `compare_populations` compares populations.
+    """Return the MinHash sketch of a population: its smallest fingerprints, for comparisons.
 
     Two populations that have a share of their systems in common have that share of these in
     common, so that a thousand of them show what 10^7 systems would.

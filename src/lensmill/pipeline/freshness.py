@@ -1,4 +1,4 @@
-"""Whether the files of a sample are those that were there before, by name, size and time.
+"""Change detection: whether the files of a sample are those of before, by name, size and time.
 
 Imports only the standard library: Snakemake asks this before every run.
 """

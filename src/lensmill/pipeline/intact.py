@@ -1,4 +1,4 @@
-"""What a step reads is what was written: damaged results are refused before they are used.
+"""Checksums of results: what a step reads is what was written, or it is refused.
 
 A data set is read whole for this, once per file and content: what was found is remembered beside it
 with size and times of the file, since every network reads the same data.

@@ -22,7 +22,7 @@ from scipy.special import ndtr, ndtri
 
 
 def inverse_cdf(prior: list, u: ArrayLike, above: ArrayLike | None = None) -> NDArray:
-    """Turn uniform numbers into draws from a prior.
+    """Inverse cumulative distribution: turn uniform numbers into draws from a prior.
 
     Parameters
     ----------
@@ -46,15 +46,15 @@ def inverse_cdf(prior: list, u: ArrayLike, above: ArrayLike | None = None) -> ND
         case "log_uniform":
             return p[0] * (p[1] / p[0]) ** u
         case "normal" | "truncated_normal":
-            return _cut_normal(u, *p)
+            return _truncated_normal(u, *p)
         case "lognormal":
             return p[0] * 10 ** (p[1] * ndtri(u))
         case "truncated_lognormal":
-            return 10 ** _cut_normal(u, np.log10(p[0]), p[1], *np.log10(p[2:]))
+            return 10 ** _truncated_normal(u, np.log10(p[0]), p[1], *np.log10(p[2:]))
     raise ValueError(f"{kind!r} is not a kind of prior; see lensmill.pipeline.priors")
 
 
-def _cut_normal(
+def _truncated_normal(
     u: NDArray, mean: float, sd: float, low: float = -np.inf, high: float = np.inf
 ) -> NDArray:
     bottom, top = ndtr((low - mean) / sd), ndtr((high - mean) / sd)
@@ -78,14 +78,14 @@ def cdf(prior: list, x: ArrayLike) -> NDArray:
         case "log_uniform":
             return np.clip(np.log(np.maximum(x, p[0]) / p[0]) / np.log(p[1] / p[0]), 0, 1)
         case "normal" | "truncated_normal":
-            return _cut_cdf(x, *p)
+            return _truncated_normal_cdf(x, *p)
         case "lognormal" | "truncated_lognormal":
             positive = np.maximum(x, np.finfo(float).tiny)
-            return _cut_cdf(np.log10(positive), np.log10(p[0]), p[1], *np.log10(p[2:]))
+            return _truncated_normal_cdf(np.log10(positive), np.log10(p[0]), p[1], *np.log10(p[2:]))
     raise ValueError(f"{kind!r} is not a kind of prior; see lensmill.pipeline.priors")
 
 
-def _cut_cdf(
+def _truncated_normal_cdf(
     x: NDArray, mean: float, sd: float, low: float = -np.inf, high: float = np.inf
 ) -> NDArray:
     bottom, top = ndtr((low - mean) / sd), ndtr((high - mean) / sd)

@@ -1,4 +1,4 @@
-"""Which code, settings and machine a result was made with."""
+"""Provenance: which code, settings and machine a result was made with."""
 
 import ast
 import functools

@@ -81,7 +81,7 @@ def simulate(
 
 
 def _link(parts: Sequence[store.Tables], rows_of: Mapping[str, str]) -> dict[str, int]:
-    """Let row numbers go on counting from part to part; return the rows of each table."""
+    """Offset the row numbers of each part by the rows before it; return the rows of each table."""
     rows = dict.fromkeys(parts[0], 0)
     for part in parts:
         for column, target in rows_of.items():

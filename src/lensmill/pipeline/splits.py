@@ -1,4 +1,4 @@
-"""Splits: which systems train a network, which choose its epoch and which judge it.
+"""Splits into training, validation and test set: which systems train, tune or judge a network.
 
 Systems of one group (an object, a tile of the sky, a host, a cluster, a box of a simulation) fall
 into one part, in all populations of an experiment that name the group alike.

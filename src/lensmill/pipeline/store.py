@@ -23,7 +23,7 @@ CHUNK = 1 << 18  # rows read at a time where a whole column need not be in memor
 
 @contextlib.contextmanager
 def create(path: str | Path) -> Iterator[h5py.File]:
-    """Open a new HDF5 file that appears under its name only when it is complete.
+    """Write a new HDF5 file atomically: it appears under its name only when it is complete.
 
     It is written under a temporary name in the same folder, flushed to disk and renamed, so a
     job that is killed, or a full disk, leaves no file that could be taken for a good one.
@@ -43,7 +43,7 @@ def create(path: str | Path) -> Iterator[h5py.File]:
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[io.BufferedWriter]:
-    """Open any other file so that it appears under its name only when it is complete."""
+    """Write any other file atomically, in binary."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a system, whatever shard it is made in."""
+"""Counter-based random streams: the numbers of a system, whatever shard it is made in."""
 
 import zlib
 
@@ -11,7 +11,7 @@ SMALLEST = 2.0**-54  # half a step of the generator: keeps inverse CDFs of open 
 def uniforms(
     seed: int, experiment: str, population: str, first: int, count: int, width: int
 ) -> NDArray:
-    """Return the uniform numbers of systems ``first ... first + count - 1``.
+    """Return the uniform random numbers of systems ``first ... first + count - 1``.
 
     The same for a system whatever shard it is in: ``width`` numbers of one counter-based stream
     (Philox4x64: Salmon et al. 2011, SC '11) belong to each.

@@ -1,4 +1,4 @@
-"""What a population of images is checked for before anything is trained on it."""
+"""Validation of a population of images before anything is trained on it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -62,7 +62,7 @@ def _kinds(systems: Mapping[str, NDArray], prior: Mapping[str, Any]) -> list[dic
 
 
 def _priors(systems: Mapping[str, NDArray], settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Compare the lenses' parameters with the prior, each by itself and pair by pair."""
+    """Test the lenses' parameters against the prior, each by itself and pair by pair."""
     prior = {**settings["prior"], **simulate.FAMILIES[settings["family"]]}
     prior |= {"lens_x": prior["centre_offset"], "lens_y": prior["centre_offset"]}
     lenses = {name: values[systems["is_lens"] == 1] for name, values in systems.items()}

@@ -177,7 +177,7 @@ def picture(image: NDArray) -> NDArray:
 
 
 def _shrink(image: NDArray) -> NDArray:
-    """Average blocks of pixels until the image is small enough; its middle is kept."""
+    """Bin an image until it is small enough; its middle is kept."""
     height, width, bands = image.shape
     block = -(-max(height, width) // LARGEST)
     if block == 1:

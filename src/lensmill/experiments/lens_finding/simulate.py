@@ -171,7 +171,7 @@ def noise_free(drawn: sky.Sky, observation: Mapping[str, Any]) -> tuple[NDArray,
 
 
 def _camera(observation: Mapping[str, Any]) -> dict[str, NDArray]:
-    """Return what makes the noise, per band; the sky in electrons per second and pixel."""
+    """Return exposure, sky and read noise per band; the sky in electrons per second and pixel."""
     bands, scale = observation["bands"].values(), observation["pixel_scale"]
     camera = {
         key: np.array([band[key] for band in bands], float)
@@ -271,7 +271,7 @@ def _redness(band: Mapping[str, Any]) -> float:
 
 
 def _magnification(drawn: sky.Sky, lensed: NDArray, observation: Mapping[str, Any]) -> NDArray:
-    """Return the light of the source in the frame over that without a lens, in the first band."""
+    """Return the magnification in the first band: flux in the frame over that without a lens."""
     band = next(iter(observation["bands"].values()))
     light = drawn.light
     of_source = light["lensed"].astype(bool)

@@ -1,4 +1,4 @@
-"""What is on the sky: lenses and the galaxies and stars that look like them, as light components.
+"""Scenes of lenses and non-lenses: the galaxies and stars that look like them, as components.
 
 Every system is drawn as a lens would be: a red galaxy with the brightness, size and colour that go
 with its Einstein radius. Its kind decides what stands around it, so that neither the galaxy nor the

@@ -1,4 +1,4 @@
-"""Check a population of lensed quasars against what is known of it, before anything learns."""
+"""Validation of a population of lensed quasars, before anything is trained on it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -116,7 +116,7 @@ def _spread(n: int) -> NDArray:
 
 
 class Laws:
-    """What holds for every image: recomputed from the lens model, or by definition."""
+    """Consistency of every image with the lens model, recomputed, and with its own definition."""
 
     def __init__(self, min_magnification: float) -> None:
         self.min_magnification = min_magnification
@@ -235,7 +235,7 @@ def inside_cut(systems: Mapping[str, NDArray]) -> NDArray:
 
 
 class Drawn:
-    """Whether the drawn parameters are distributed as the prior says, and independently."""
+    """Tests of the drawn parameters against the prior: distributions, and independence."""
 
     def __init__(self, prior: Mapping[str, Any]) -> None:
         self.prior = prior
@@ -298,7 +298,7 @@ class Drawn:
 
 
 def _cumulative(law: list, values: NDArray, above: NDArray | None) -> NDArray:
-    """Return where in its prior each value lies, uniform if it was drawn from it.
+    """Return the cumulative probability of each value in its prior, uniform if it was drawn.
 
     Beyond 0 ... 1 for values outside the support of the prior.
     """

@@ -1,4 +1,4 @@
-"""The best member of the family for observed positions and delays: many systems at a time.
+"""Maximum a posteriori fits of the family to positions and delays, many systems at a time.
 
 An elliptical power law with external shear is fitted by least squares to image positions, galaxy
 position and delays, with the prior of the population on slope, ellipticity and shear as further
@@ -121,7 +121,7 @@ def residuals(p: NDArray, data: Observed, prior: Mapping[str, Any]) -> NDArray:
 
 
 def standardised(prior: list, value: NDArray) -> NDArray:
-    """Distance from the centre of a prior in units of its width; 0 for a prior without one."""
+    """Z-score: distance from the centre of a prior in units of its width; 0 without one."""
     kind, *p = prior
     if kind in ("normal", "truncated_normal"):
         return (value - p[0]) / p[1]

@@ -72,7 +72,7 @@ FROM_FAMILY = ("verdict", "p_value", "power", "fit_d_dt", "fit_error", "fit_h0")
 
 
 class Posterior(NamedTuple):
-    """The answer of a network for one system."""
+    """The posterior of a network for one system."""
 
     ln_d_dt: NDArray  # (S,) samples, D_dt in Mpc
     source_scatter: float  # [arcsec]; with the two below, see predictive.Predictive
@@ -356,7 +356,7 @@ def verdict_on_h0(miss: float, limits: Mapping[str, float]) -> str | None:
 def prior_miss(
     ln_d_dt: NDArray, z_lens: NDArray, z_source: NDArray, prior: Mapping[str, Any]
 ) -> NDArray:
-    """By how many of its own errors a distance misses all that the prior of H0 allows.
+    """Tension with the prior: by how many of its errors a distance misses all that H0 allows.
 
     Positive outside the prior, whatever Omega_m; above 1 the central 68 % lie outside.
 

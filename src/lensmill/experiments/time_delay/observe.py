@@ -1,4 +1,4 @@
-"""What an observer knows of lensed quasars: the seam between the data and the networks.
+"""Mock observations of lensed quasars: the seam between the data and the networks.
 
 Systems with one number of images make one set of arrays. Images stand in the order of the file:
 the true order of arrival in simulations, the published one in tables of real systems. Whoever
@@ -53,7 +53,7 @@ class Observed(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """What is to be predicted, row by row as in `Observed`; zeros where it is unknown."""
+    """The targets of the networks, row by row as in `Observed`; zeros where unknown."""
 
     first_image: NDArray  # (n,), row of the first image in the file
     position: NDArray  # (n, k, 2) [arcsec]

@@ -1,4 +1,4 @@
-"""Is a system one of those the network knows? Tests of real systems against the training family.
+"""Out-of-distribution tests: real systems against the family that the network was trained on.
 
 An answer outside the family is worth nothing, and the network does not know. So the best member of
 the family is fitted to every system (`fit`), and what chi^2 is too much is decided by mocks of the
@@ -70,7 +70,7 @@ NOTES = {
 
 
 class Calibration(NamedTuple):
-    """What mocks with one number of images say about the test and the fit."""
+    """Calibration of test and fit on mocks with one number of images."""
 
     mocks: int  # in each half
     threshold: float  # p-value below which a system is outside
@@ -239,7 +239,7 @@ def _fit_all(data: Observed, prior: Mapping, starts: int, label: str) -> Fit:
 
 
 def p_value(result: Fit) -> NDArray:
-    """Probability of a larger chi^2 by chance.
+    """P-value: probability of a larger chi^2 by chance.
 
     Where data and priors do not outnumber the parameters it only ranks systems: the threshold,
     which comes from mocks, gives it its meaning.
@@ -294,7 +294,7 @@ def _rows(
 
 
 class Predictive(NamedTuple):
-    """Whether a network's posterior gives back the data, per system."""
+    """Posterior predictive check: whether a posterior gives back the data, per system."""
 
     source_scatter: NDArray  # [arcsec] rms distance of the sources of the images from their mean
     delay_misfit: NDArray  # largest |predicted - measured delay| in units of their joint error
