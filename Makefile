@@ -83,14 +83,14 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: requirements.txt | $(BIN)/python
-	@echo "Installing requirements.txt into $(VENV): about 2 GB, a few minutes"
+	@echo "Installing requirements.txt into $(VENV): about 3 GB, a few minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt
 	$(COMPILE)
 	touch $@
 
 # The second lock contains the first (tests/test_pins.py), so it stands for both.
 $(VENV)/dev.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
-	@echo "Installing requirements-dev.txt into $(VENV): about 2 GB, a few minutes"
+	@echo "Installing requirements-dev.txt into $(VENV): about 3 GB, a few minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements-dev.txt
 	$(COMPILE)
 	touch $(VENV)/run.stamp $@

@@ -18,7 +18,8 @@ project = "Lensmill"
 copyright = "Lensmill developers, MIT licence"
 version = release = lensmill.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build", f"{pages.FOLDER}/rules.md", f"{pages.FOLDER}/settings.md"]
+PARTS = ("rules.md", "settings.md", "measured")  # taken in by pages
+exclude_patterns = ["_build", *(f"{pages.FOLDER}/{name}" for name in PARTS)]
 myst_heading_anchors = 4
 default_role = "code"  # as docstrings of numpy use it
 nitpick_ignore = [("py:exc", "ValueError")]

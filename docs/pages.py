@@ -4,6 +4,7 @@
 """
 
 import ast
+import csv
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -61,6 +62,8 @@ def write(folder: Path) -> None:
     for name in experiments.NAMES:
         pages[f"settings/{name}.md"] = settings_page(name, experiments.schema(name))
         pages[f"figures/{name}.md"] = figures_page(name)
+    for path in sorted((ROOT / "docs/measured").glob("*.csv")):
+        pages[f"measured/{path.stem}.md"] = measured_table(path)
     for name, text in pages.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -402,3 +405,15 @@ def figures_page(name: str) -> str:
         lines += [f"## `{path.stem}`", "", f"![{path.stem}](/images/{name}/{path.name})", ""]
         lines += [text, ""]
     return "\n".join(lines)
+
+
+# Measurements
+
+
+def measured_table(path: Path) -> str:
+    """Return a table of measurements; where and when they were made stands below it, once."""
+    with path.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    lines = [header[:-2], ["---"] * (len(header) - 2), *(row[:-2] for row in rows)]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{table}\n\n*{'; '.join(dict.fromkeys(', '.join(row[-2:]) for row in rows))}*"

@@ -248,8 +248,11 @@ def test_the_extras_hold_what_the_lock_has_in_versions_that_it_permits():
 def test_a_table_of_measurements_says_where_and_when():
     tables = sorted((ROOT / "docs/measured").glob("*.csv"))
     shown = (ROOT / "docs/measured.md").read_text()
-    assert {path.name for path in tables} == set(re.findall(r":file: measured/(\S+)", shown))
+    assert {path.stem for path in tables} == set(re.findall(r"\/measured/(\w+)\.md", shown))
     for path in tables:
         header, *rows = path.read_text().splitlines()
         assert header.endswith(",machine,date") and rows
         assert all(re.search(r",20\d\d-\d\d-\d\d$", row) for row in rows)
+        told = pages.measured_table(path).splitlines()
+        assert len(told) == len(rows) + 4
+        assert re.fullmatch(r"\*.+, 20\d\d-\d\d-\d\d\*", told[-1])
