@@ -235,6 +235,18 @@ def test_the_package_depends_on_what_solver_and_renderer_import_and_no_more():
     assert found - set(sys.stdlib_module_names) - {"lensmill"} == asked
 
 
+def test_the_package_takes_along_every_file_that_its_modules_read():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = project["package-data"]["*"]
+    left_out = {"README.md", "rules.smk"}  # for people, and for the Snakefile of a clone
+    source = ROOT / "src/lensmill"
+    files = [path for path in source.rglob("*") if path.is_file() and path.suffix != ".py"]
+    files = [p for p in files if not {"tests", "__pycache__"} & {*p.relative_to(source).parts}]
+    data = [path for path in files if path.name not in left_out]
+    assert {"schema.yaml", "paper.mplstyle"} <= {path.name for path in data}
+    assert [p for p in data if not any(p.match(pattern) for pattern in patterns)] == []
+
+
 def test_the_extras_hold_what_the_lock_has_in_versions_that_it_permits():
     text = (ROOT / "requirements.in").read_text()
     locked = dict(re.findall(r"^([a-z0-9._-]+)==(\S+)$", text, flags=re.MULTILINE))
