@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A package of the user's own must not shadow a locked one.
 export PYTHONNOUSERSITE := 1
 
-.PHONY: run dry-run figures report env test test-all lint format lock clean help
+.PHONY: run dry-run figures report env test test-all lint format docs measured lock clean help
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole workflow with the settings of config.yaml
@@ -58,14 +58,21 @@ format: $(VENV)/dev.stamp  ## rewrite the code in that style
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow/rules $(wildcard src/lensmill/experiments/*/rules.smk)
 
+docs: $(VENV)/docs.stamp  ## these pages and more as a site: docs/_build/html/index.html
+	PYTHONPATH=src $(BIN)/python -m sphinx -W --keep-going -n -q -d docs/_build/doctrees docs docs/_build/html
+
+measured: $(VENV)/run.stamp  ## the small tables of docs/measured anew, on this machine (minutes)
+	PYTHONPATH=src $(BIN)/python benchmarks/measured.py
+
 # uv is not in the lock, since only this target uses it: `pipx install uv` puts it on the PATH.
 lock:  ## requirements*.txt anew from requirements*.in, with hashes
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH: pipx install uv" >&2; exit 1; }
 	uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 requirements.in -o requirements.txt
 	uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 -c requirements.txt requirements-dev.in -o requirements-dev.txt
+	uv pip compile --quiet --no-header --generate-hashes --python-version 3.11 -c requirements-dev.txt requirements-docs.in -o requirements-docs.txt
 
 clean:  ## remove what the workflow made; the environment stays
-	rm -rf results .snakemake .pytest_cache .ruff_cache
+	rm -rf results .snakemake .pytest_cache .ruff_cache docs/_build docs/_generated
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,16 +83,21 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run.stamp: requirements.txt | $(BIN)/python
-	@echo "Installing requirements.txt into $(VENV): about 2 GB, a few minutes"
+	@echo "Installing requirements.txt into $(VENV): about 3 GB, a few minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.txt
 	$(COMPILE)
 	touch $@
 
 # The second lock contains the first (tests/test_pins.py), so it stands for both.
 $(VENV)/dev.stamp: requirements-dev.txt requirements.txt | $(BIN)/python
-	@echo "Installing requirements-dev.txt into $(VENV): about 2 GB, a few minutes"
+	@echo "Installing requirements-dev.txt into $(VENV): about 3 GB, a few minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements-dev.txt
 	$(COMPILE)
 	touch $(VENV)/run.stamp $@
+
+# On top of either lock, with the same versions (tests/test_pins.py): thirty small packages.
+$(VENV)/docs.stamp: requirements-docs.txt | $(VENV)/run.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.txt
+	touch $@
 
 -include cluster.mk

@@ -35,6 +35,27 @@ def measured(command: list[str], folder: str) -> tuple[float, float, str]:
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, text
 
 
+def measure(shards: int) -> dict[str, float]:
+    """Time both dry runs of a population in so many shards: processor time [s], memory [MB]."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Path(folder) / "settings.yaml"
+        chosen = {"shard_size": 1, "populations": {POPULATION: {"systems": shards}}}
+        settings.write_text(yaml.safe_dump({"experiments": {"time_delay": chosen}}))
+        snakemake = [str(Path(sys.executable).with_name("snakemake")), "--dry-run"]
+        snakemake += ["--snakefile", str(ROOT / "Snakefile"), "--directory", folder]
+        snakemake += ["--configfile", str(settings), "--rerun-triggers", "mtime"]
+        todo = measured([*snakemake, "--quiet", "all", "--", TARGET], folder)
+        for name in [f"shards/{shard:05d}.h5" for shard in range(shards)] + ["dataset.h5"]:
+            file = Path(folder, TARGET).parent / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        Path(folder, TARGET).touch()
+        done = measured([*snakemake, "--", TARGET], folder)
+        if "Nothing to be done" not in done[2]:
+            sys.exit(f"{shards} shards are there and yet:\n{done[2][-2000:]}")
+    return {"todo_s": todo[0], "todo_mb": todo[1], "done_s": done[0], "done_mb": done[1]}
+
+
 def main() -> None:
     """Parse the command line, measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -42,25 +63,10 @@ def main() -> None:
     arguments = parser.parse_args()
     print("| shards | to be done | memory | all done | memory |\n| --- | --- | --- | --- | --- |")
     for shards in arguments.shards:
-        with tempfile.TemporaryDirectory() as folder:
-            settings = Path(folder) / "settings.yaml"
-            chosen = {"shard_size": 1, "populations": {POPULATION: {"systems": shards}}}
-            settings.write_text(yaml.safe_dump({"experiments": {"time_delay": chosen}}))
-            snakemake = [str(Path(sys.executable).with_name("snakemake")), "--dry-run"]
-            snakemake += ["--snakefile", str(ROOT / "Snakefile"), "--directory", folder]
-            snakemake += ["--configfile", str(settings), "--rerun-triggers", "mtime"]
-            todo = measured([*snakemake, "--quiet", "all", "--", TARGET], folder)
-            for name in [f"shards/{shard:05d}.h5" for shard in range(shards)] + ["dataset.h5"]:
-                file = Path(folder, TARGET).parent / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.touch()
-            Path(folder, TARGET).touch()
-            done = measured([*snakemake, "--", TARGET], folder)
-            if "Nothing to be done" not in done[2]:
-                sys.exit(f"{shards} shards are there and yet:\n{done[2][-2000:]}")
+        took = measure(shards)
         print(
-            f"| {shards} | {todo[0]:.1f} s | {todo[1]:.0f} MB "
-            f"| {done[0]:.1f} s | {done[1]:.0f} MB |",
+            f"| {shards} | {took['todo_s']:.1f} s | {took['todo_mb']:.0f} MB "
+            f"| {took['done_s']:.1f} s | {took['done_mb']:.0f} MB |",
             flush=True,
         )
 

@@ -24,6 +24,27 @@ from lensmill.pipeline import settings, shards
 EXPERIMENT, SEED = "time_delay", 1
 
 
+def measure(
+    population: str, systems: int, repeats: int, folder: str | None = None
+) -> tuple[float, float, float]:
+    """Return systems per second by the wall and by the processor, and bytes per system."""
+    chosen = settings.population(experiments.defaults(EXPERIMENT), population)
+    simulator = experiments.load(EXPERIMENT, "simulate")
+    rates = []
+    with tempfile.TemporaryDirectory(dir=folder) as folder:
+        path = str(Path(folder) / "shard.h5")
+        for repeat in range(repeats + 1):
+            count = systems if repeat else 1000
+            wall, processor = time.perf_counter(), time.process_time()
+            shards.simulate(path, simulator, EXPERIMENT, population, SEED, 0, count, chosen, "none")
+            wall, processor = time.perf_counter() - wall, time.process_time() - processor
+            if repeat:
+                rates.append((count / wall, count / processor))
+        size = Path(path).stat().st_size
+    by_wall, by_processor = (statistics.median(rate) for rate in zip(*rates, strict=True))
+    return by_wall, by_processor, size / systems
+
+
 def main() -> None:
     """Parse the command line, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -32,27 +53,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--folder", help="where the shard goes for a while")
     arguments = parser.parse_args()
-
-    chosen = settings.population(experiments.defaults(EXPERIMENT), arguments.population)
-    simulator = experiments.load(EXPERIMENT, "simulate")
-    rates = []
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        path = str(Path(folder) / "shard.h5")
-        for repeat in range(arguments.repeats + 1):
-            count = arguments.systems if repeat else 1000
-            wall, processor = time.perf_counter(), time.process_time()
-            shards.simulate(
-                path, simulator, EXPERIMENT, arguments.population, SEED, 0, count, chosen, "none"
-            )
-            wall, processor = time.perf_counter() - wall, time.process_time() - processor
-            if repeat:
-                rates.append((count / wall, count / processor))
-        size = Path(path).stat().st_size
-    by_wall, by_processor = (statistics.median(rate) for rate in zip(*rates, strict=True))
+    by_wall, by_processor, size = measure(**vars(arguments))
     print(
         f"{arguments.population}: {by_wall:,.0f} systems per second, {by_processor:,.0f} per "
         f"processor second ({arguments.repeats} shards of {arguments.systems:,}, "
-        f"{size / arguments.systems:.0f} bytes per system)"
+        f"{size:.0f} bytes per system)"
     )
 
 

@@ -65,7 +65,16 @@ def test_the_development_lock_contains_the_other():
     assert {name: development.get(name) for name in lock} == lock
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_the_documentation_is_made_beside_the_same_versions():
+    development, docs = locked("requirements-dev.txt"), locked("requirements-docs.txt")
+    shared = {name: development[name] for name in docs if name in development}
+    assert "docutils" in shared
+    assert {name: docs[name] for name in shared} == shared
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-docs.txt"]
+)
 def test_every_locked_package_has_a_hash(name):
     entries = re.split(r"^(?=[a-z0-9])", (ROOT / name).read_text(), flags=re.MULTILINE)[1:]
     assert len(entries) == len(locked(name))
