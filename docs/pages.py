@@ -52,11 +52,7 @@ def write(folder: Path) -> None:
     pages = {"rules.md": rules_page(ROOT)}
     for source, page in texts().items():
         pages[f"{page}.md"] = relink(source.read_text(), source, ROOT / "docs")
-    places = (
-        EXPERIMENTS / "configuration.schema.yaml",
-        ROOT / "workflow/schemas/config.schema.yaml",
-    )
-    whole = yaml.safe_load(next(path for path in places if path.exists()).read_text())
+    whole = yaml.safe_load((EXPERIMENTS / "configuration.schema.yaml").read_text())
     common = yaml.safe_load((ROOT / "config.yaml").read_text())
     pages["settings.md"] = "\n".join(table(rows(whole, whole, common)))
     for name in experiments.NAMES:
