@@ -43,7 +43,8 @@ class Epochs(keras.utils.PyDataset):
     Parameters
     ----------
     draw : callable
-        ``draw(epoch)`` gives the features and targets of an epoch.
+        ``draw(epoch)`` gives the features and targets of an epoch; a network with several inputs
+        has a tuple of features.
     batch_size : int
         Rows per batch.
     seed : int
@@ -69,8 +70,8 @@ class Epochs(keras.utils.PyDataset):
         x, y = self.draw(epoch)
         rng = np.random.Generator(np.random.Philox([self.seed, epoch, ORDER]))
         order = np.concatenate([rng.permutation(len(y)) for _ in range(self.repeats)])
-        # A network may have several inputs: then x is a list of arrays.
-        self.x = [part[order] for part in x] if isinstance(x, list) else x[order]
+        # A network may have several inputs: then x is a tuple of arrays.
+        self.x = tuple(part[order] for part in x) if isinstance(x, tuple) else x[order]
         self.y = y[order]
 
     def __len__(self) -> int:
@@ -80,7 +81,7 @@ class Epochs(keras.utils.PyDataset):
     def __getitem__(self, batch: int) -> Examples:
         """Return one batch."""
         rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-        x = [part[rows] for part in self.x] if isinstance(self.x, list) else self.x[rows]
+        x = tuple(part[rows] for part in self.x) if isinstance(self.x, tuple) else self.x[rows]
         return x, self.y[rows]
 
     def end(self, epoch: int, model: keras.Model) -> None:
