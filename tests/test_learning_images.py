@@ -335,6 +335,27 @@ def test_outputs_are_those_of_the_rows_asked_for(toy):
     assert some == pytest.approx(everything[[3, 300, 17]], abs=1e-5)
 
 
+def test_a_network_of_several_classes_is_trained_likewise(tmp_path):
+    given, judged = labelled(300), labelled(100, seed=9)
+    classes = [
+        part._replace(targets=part.targets[:, 0].astype(np.int32)) for part in (given, judged)
+    ]
+    loss = classification.class_loss()
+    epochs = images.Batches(classes[0], 32, 5, turn=images.unchanged)
+    validation = images.Validation(classes[1], loss, epochs, classification.class_metrics)
+    small = {"width": 2, "stem": 4, "stages": 2}
+    model = image_models.build("p4m", (SIZE, SIZE, 1), small, 3, outputs=3)
+    settings = {**SETTINGS, "epochs": 8}
+    rows = training.fit(model, loss, epochs, validation, settings, 5, tmp_path / "c", "a")
+    assert max(row["val_accuracy"] for row in rows) > 0.85
+    logits = images.predict(model, judged.pixels)
+    assert logits.shape == (100, 3)
+    best = min(rows, key=lambda row: row["val_loss"])
+    assert classification.accuracy(classes[1].targets, logits).value == best["val_accuracy"]
+    found = classification.cross_entropy(classes[1].targets, logits)
+    assert found == pytest.approx(best["val_loss"], rel=1e-4)
+
+
 # Precision
 
 
