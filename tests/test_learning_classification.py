@@ -42,7 +42,7 @@ def test_tpr10_is_reached_with_nine_false_positives():
     # the tenth highest of the twelve non-lenses has 2.5: lenses 3 ... 19 are above it
     assert classification.threshold(is_lens, score, 9) == 2.5
     assert classification.tpr10(is_lens, score).value == 17 / 20
-    assert classification.confusion(is_lens, score, 2.5).false_alarms == 9
+    assert classification.confusion(is_lens, score, 2.5).false_positives == 9
 
 
 def test_a_threshold_never_lets_more_false_positives_through_than_allowed():
@@ -206,7 +206,7 @@ def test_purity_in_a_survey_is_that_of_a_sample_with_its_fraction_of_lenses():
     expected = counted.true_positives / (counted.true_positives + counted.false_positives)
     # from a balanced sample of the same kinds
     rates = classification.confusion(*_mocks(200_000, 200_000, apart=2.5), 2.0)
-    tpr, fpr = rates.found / 200_000, rates.false_alarms / 200_000
+    tpr, fpr = rates.true_positives / 200_000, rates.false_positives / 200_000
     assert classification.purity(tpr, fpr, 1 / 50) == pytest.approx(expected, rel=0.02)
 
 
@@ -312,3 +312,66 @@ def test_bins_of_equal_numbers_hold_every_lens_once():
     assert lenses.max() - lenses.min() <= 1
     assert found.sum() == (values > 1.0).sum()
     assert classification.equal_bins(np.array([2.0, 2.0]), 4).tolist() == [2.0]
+
+
+# Several classes
+
+
+def _classes(n=3000, seed=1):
+    """Make up labels 0, 1, 2 and logits of which the softmax is the true probability."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, (n, 3))
+    probability = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (rng.random(n)[:, None] > probability.cumsum(axis=1)).sum(axis=1)
+    return labels, logits
+
+
+def test_metrics_of_several_classes_agree_with_scikit_learn():
+    labels, logits = _classes()
+    probability = classification.probabilities(logits)
+    assert probability.sum(axis=1) == pytest.approx(1)
+    assert classification.cross_entropy(labels, logits) == pytest.approx(
+        metrics.log_loss(labels, probability)
+    )
+    found = classification.accuracy(labels, logits)
+    assert found.value == metrics.accuracy_score(labels, logits.argmax(axis=1))
+    assert found.low < found.value < found.high
+    areas = classification.auroc_one_vs_rest(labels, logits)
+    mean = metrics.roc_auc_score(labels, probability, multi_class="ovr", average="macro")
+    assert areas.mean() == pytest.approx(mean, abs=1e-12)
+    matrix = classification.confusion_matrix(labels, logits)
+    assert matrix.sum(axis=1).tolist() == np.bincount(labels).tolist()
+    assert np.trace(matrix) / len(labels) == found.value
+
+
+def test_what_is_common_to_all_logits_says_nothing_about_a_class():
+    labels, logits = _classes(300)
+    common = np.random.default_rng(2).normal(0, 10, (300, 1))
+    one, other = (classification.auroc_one_vs_rest(labels, x) for x in (logits, logits + common))
+    assert one == pytest.approx(other)
+
+
+def test_a_missing_class_has_no_auroc_and_the_others_have():
+    areas = classification.auroc_one_vs_rest(np.array([0, 1, 0, 1]), np.eye(4, 3))
+    assert np.isnan(areas).tolist() == [False, False, True]
+    matrix = classification.confusion_matrix(np.array([0, 1, 0, 1]), np.eye(4, 3))
+    assert matrix.shape == (3, 3) and matrix[2].sum() == 0
+
+
+def test_the_named_class_is_right_as_often_as_claimed():
+    labels, logits = _classes(100_000)
+    assert classification.top_label_calibration_error(labels, logits) < 0.01
+    # twice the logits: surer than right
+    assert classification.top_label_calibration_error(labels, 2 * logits) > 0.05
+
+
+def test_class_weights_are_inverse_to_the_number_of_a_class():
+    labels = np.repeat([0, 1, 2], [60, 30, 10])
+    weights = classification.class_weights(labels)
+    assert weights * [60, 30, 10] == pytest.approx(100 / 3)
+    assert weights[labels].mean() == pytest.approx(1)
+
+
+def test_a_class_that_is_missing_is_named_with_the_numbers():
+    with pytest.raises(ValueError, match=r"the train part has 2 arcs and 0 rings .* are needed"):
+        classification.check_classes(np.zeros(2), "the train part", ("arcs", "rings"))

@@ -272,3 +272,15 @@ def test_empty_and_constant_images_are_stretched_to_finite_numbers_in_any_unit()
         assert (found[0] == 0).all()
         assert found[1] == pytest.approx(np.arcsinh(1.0), rel=1e-6)
     assert (np.asarray(stretch.AsinhStretch(noise=[0.0])(0 * x)) == 0).all()
+
+
+def test_pixels_that_are_not_to_be_stretched_are_seen_as_they_are():
+    settings = {"width": 16, "stretch": "none"}
+    model = image_models.build("dense", (20, 20, 1), settings, 0, outputs=4)
+    assert not [layer for layer in model.layers if type(layer).__name__ == "AsinhStretch"]
+    assert model.output_shape == (None, 4)
+    x = np.random.default_rng(1).normal(size=(2, 20, 20, 1)).astype(np.float32)
+    first = model.layers[2]
+    seen = keras.Model(model.inputs, first.output).predict(x, verbose=0)
+    by_hand = x.reshape(2, -1) @ first.get_weights()[0] + first.get_weights()[1]
+    assert seen == pytest.approx(np.maximum(by_hand, 0), abs=1e-4)

@@ -245,9 +245,8 @@ def test_the_focal_loss_is_the_one_of_its_formula():
 
 def test_a_confident_logit_has_a_finite_loss():
     y, logit = np.zeros((1, 1), np.float32), np.full((1, 1), 60.0, np.float32)
-    assert float(classification.binary_loss("binary_crossentropy", 0)(y, logit)) == pytest.approx(
-        60
-    )
+    loss = classification.binary_loss("binary_crossentropy")
+    assert float(loss(y, logit)) == pytest.approx(60)
 
 
 # Training
@@ -334,6 +333,27 @@ def test_outputs_are_those_of_the_rows_asked_for(toy):
     some = images.predict(model, learned.pixels, np.array([3, 300, 17]))
     assert everything.dtype == np.float64 and everything.shape == (400, 1)
     assert some == pytest.approx(everything[[3, 300, 17]], abs=1e-5)
+
+
+def test_a_network_of_several_classes_is_trained_likewise(tmp_path):
+    given, judged = labelled(300), labelled(100, seed=9)
+    classes = [
+        part._replace(targets=part.targets[:, 0].astype(np.int32)) for part in (given, judged)
+    ]
+    loss = classification.class_loss()
+    epochs = images.Batches(classes[0], 32, 5, turn=images.unchanged)
+    validation = images.Validation(classes[1], loss, epochs, classification.class_metrics)
+    small = {"width": 2, "stem": 4, "stages": 2}
+    model = image_models.build("p4m", (SIZE, SIZE, 1), small, 3, outputs=3)
+    settings = {**SETTINGS, "epochs": 8}
+    rows = training.fit(model, loss, epochs, validation, settings, 5, tmp_path / "c", "a")
+    assert max(row["val_accuracy"] for row in rows) > 0.85
+    logits = images.predict(model, judged.pixels)
+    assert logits.shape == (100, 3)
+    best = min(rows, key=lambda row: row["val_loss"])
+    assert classification.accuracy(classes[1].targets, logits).value == best["val_accuracy"]
+    found = classification.cross_entropy(classes[1].targets, logits)
+    assert found == pytest.approx(best["val_loss"], rel=1e-4)
 
 
 # Precision

@@ -80,7 +80,7 @@ def work(folder, worker=0, settings=SETTINGS, **changes):
 
 
 def trials(folder, name):
-    with search._opened(folder / "study.db", name) as study:
+    with search._open(folder / "study.db", name) as study:
         return study.trials
 
 
@@ -252,6 +252,25 @@ def test_a_space_that_is_none_is_refused_before_the_first_trial(finder, tmp_path
     with pytest.raises(ValueError, match=message):
         work(tmp_path, space=space)
     assert finder.given == []
+
+
+def test_an_experiment_without_classes_is_searched_by_its_loss(finder, tmp_path, monkeypatch):
+    def train(settings, training, watch, **options):
+        loss = abs(settings["learning_rate"] - 1e-2)
+        watch({"epoch": 0, "val_loss": loss})
+        Path(training).parent.mkdir(parents=True, exist_ok=True)
+        Path(training).write_text(json.dumps({"val_loss": loss, "val_rmse": 1.0}))
+
+    monkeypatch.setattr(finder, "train", train)
+    work(tmp_path)
+    files = [tmp_path / name for name in ("trials.csv", "best.yaml")]
+    search.summarise_search(tmp_path / "study.db", [str(tmp_path / "0.json")], "e", "n", *files)
+    rows = pd.read_csv(files[0])
+    rows = rows[rows["state"] == "complete"]
+    assert rows["val_loss"].tolist() == pytest.approx(abs(rows["learning_rate"] - 1e-2))
+    best = yaml.safe_load(files[1].read_text())["experiments"]["e"]["networks"]["n"]
+    first = rows.sort_values("val_loss").iloc[0]
+    assert best["learning_rate"] == pytest.approx(first["learning_rate"])
 
 
 def test_the_finder_takes_what_a_search_gives():

@@ -92,3 +92,36 @@ def test_the_digest_of_images_does_not_depend_on_how_many_are_read_at_a_time(tmp
         store.write(tmp_path / "a.h5", {"cutouts": {"pixels": pixels}}, units, {})
         digests.append(store.attributes(tmp_path / "a.h5")["content_digest"])
     assert digests[0] == digests[1]
+
+
+def test_a_file_written_again_has_what_it_had_and_what_is_added(tmp_path):
+    tables = {"systems": TABLES["systems"], "samples": {"draw": np.arange(12.0).reshape(6, 2)}}
+    units = {**UNITS, "samples": {"draw": "Mpc"}}
+    store.write_parts(tmp_path / "a.h5", [tables], units, {"seed": 1, "network": "a"})
+    store.extend(tmp_path / "a.h5", tmp_path / "b.h5", {"network": "b"})
+    facts = store.attributes(tmp_path / "a.h5")
+    assert store.attributes(tmp_path / "b.h5") == facts | {"network": "b"}
+    assert store.units(tmp_path / "b.h5") == store.units(tmp_path / "a.h5")
+    assert store.read(tmp_path / "b.h5", "systems")["name"].tolist() == ["A", "Bé", ""]
+    mapped = store.memmap(tmp_path / "b.h5", "samples", "draw")
+    assert np.array_equal(mapped, tables["samples"]["draw"])
+
+    new = {"systems": {"index": np.arange(3) + 5, "score": np.ones(3)}}
+    more = {"systems": {"index": "", "score": "mag"}}
+    store.extend(tmp_path / "a.h5", tmp_path / "c.h5", {}, new, more)
+    read = store.read(tmp_path / "c.h5", "systems")
+    assert sorted(read) == ["index", "name", "score"] and read["index"].tolist() == [5, 6, 7]
+    assert store.units(tmp_path / "c.h5")["systems"]["score"] == "mag"
+    assert store.attributes(tmp_path / "c.h5")["content_digest"] != facts["content_digest"]
+    with pytest.raises(ValueError, match="column systems/score has 2 rows where the table has 3"):
+        short = {"systems": {"score": np.ones(2)}}
+        store.extend(tmp_path / "a.h5", tmp_path / "d.h5", {}, short, more)
+    assert not (tmp_path / "d.h5").exists()
+
+
+def test_rows_of_another_file_are_those_of_the_systems_or_refused():
+    store.check_order(np.array([3, 5, 7]), np.array([3, 5, 7]), "x")
+    with pytest.raises(ValueError, match="x has 2 rows where systems/index has 3"):
+        store.check_order(np.array([3, 5, 7]), np.array([3, 5]), "x")
+    with pytest.raises(ValueError, match=r"2 of 3 rows differ \(first: row 1 with 7, not 5\)"):
+        store.check_order(np.array([3, 5, 7]), np.array([3, 7, 5]), "x")

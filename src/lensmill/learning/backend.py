@@ -31,7 +31,7 @@ def start_keras(threads: int) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if gpu else "3")
     if "tensorflow" in sys.modules:
         log.warning("TensorFlow was imported before: its number of threads stays what it is")
-    with _hidden(UNUSED), without_noise():
+    with _hide(UNUSED), without_noise():
         import keras  # noqa: F401
 
 
@@ -53,7 +53,7 @@ def without_noise() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _hidden(names: tuple[str, ...]) -> Iterator[None]:
+def _hide(names: tuple[str, ...]) -> Iterator[None]:
     """Let imports of these packages fail for a while, unless they are imported already."""
     names = tuple(name for name in names if name not in sys.modules)
     sys.modules.update(dict.fromkeys(names))  # None: as if not installed

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 PERMITTED = 0.002  # loss of AUROC that an export may cost
 CALIBRATION_IMAGES = 256  # of the training part, from which ranges of 8 bits are taken
 CALIBRATION_PERCENTILE = 99.99  # of what a layer gives: the last bright pixels are clipped
-FEWEST = 5  # test images of the rarer class below which an AUROC judges nothing
+FEWEST = 5  # test images of the rarer class below which an AUROC says nothing
 MOST_IN_FLOAT = 4  # convolutions that may stay in 32 bits, from the first
 BATCHES = (1, 64)
 REPEATS = 5
@@ -60,7 +60,7 @@ def export(
     model, training : path
         A network that tells two classes of images apart, as `runs.train` writes it.
     dataset, split : path
-        The images it was trained on: training images calibrate, test images judge.
+        The images it was trained on: training images calibrate, test images decide.
     output_onnx, output_int8 : path
         Written: the network in 32 bits, and with weights and maps in 8 bits.
     report : path
@@ -77,7 +77,7 @@ def export(
     ValueError
         If a form has an AUROC that differs from that of Keras by more than 0.002, or than what a
         single system of the rarer class is worth where there are fewer than 500, or if there are
-        fewer than 5 of them, with which nothing is judged.
+        fewer than 5 of them, from which nothing follows.
     """
     trained, about = runs.load(model, training, threads)
     import onnx
@@ -103,7 +103,7 @@ def export(
         wanted = roc_auc_score(validated.targets, logits(validated))
         for in_float in range(1, MOST_IN_FLOAT + 1):
             batches = _batches(learned.pixels, calibration[:CALIBRATION_IMAGES])
-            small, kept = _quantised(whole, batches, in_float, folder)
+            small, kept = _quantise(whole, batches, in_float, folder)
             logit = _logits(_session(small, threads), validated.pixels, validated.rows)
             loss = wanted - roc_auc_score(validated.targets, logit)
             log.info("%d convolutions in 32 bits: validation AUROC falls by %.5f", in_float, loss)
@@ -272,7 +272,7 @@ def _batches(pixels: NDArray, rows: NDArray) -> Iterator[dict[str, NDArray]]:
         yield {"pixels": np.asarray(pixels[rows[start : start + size]])}
 
 
-def _quantised(
+def _quantise(
     model: Any, batches: Iterator[dict[str, NDArray]], in_float: int, folder: str
 ) -> tuple[Any, list[str]]:
     """Return the model with convolutions in 8 bits, and the names of those that are not."""
@@ -393,15 +393,15 @@ def _compare(positive: NDArray, logit: NDArray, reference: NDArray, size: int) -
     }
 
 
-def _speeds(runs: dict[str, Callable], images: NDArray) -> dict[str, dict[str, float]]:
+def _speeds(calls: dict[str, Callable], images: NDArray) -> dict[str, dict[str, float]]:
     """Return images per second by form and batch size; forms take turns, so that load is shared."""
-    rates: dict[str, dict[str, float]] = {name: {} for name in runs}
+    rates: dict[str, dict[str, float]] = {name: {} for name in calls}
     for size in BATCHES:
         some = images[: len(images) if size > 1 else max(BATCHES)]
         batches = [some[start : start + size] for start in range(0, len(some), size)]
-        times: dict[str, list[float]] = {name: [] for name in runs}
+        times: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(1 + REPEATS):  # the first of each warms up
-            for name, run in runs.items():
+            for name, run in calls.items():
                 begun = time.perf_counter()
                 for batch in batches:
                     run(batch)
@@ -416,7 +416,7 @@ def _refuse_loss(found: dict[str, dict[str, Any]], fewer: int) -> None:
     if fewer < FEWEST:
         raise ValueError(
             f"the test part has {fewer} images of the rarer class: with fewer than {FEWEST} the "
-            "exported forms cannot be judged; take a data set with more of them"
+            "exported forms cannot be tested; take a data set with more of them"
         )
     permitted = max(PERMITTED, 1 / fewer)  # what a single system can change is no loss
     wanted = found["keras"]["auroc"]

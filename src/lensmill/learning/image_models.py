@@ -17,7 +17,7 @@ from lensmill.learning import equivariant
 from lensmill.learning.image_architectures import DEFAULTS, SMALLEST
 from lensmill.learning.stretch import AsinhStretch
 
-MOMENTUM = 0.9  # of moving statistics: short trainings must not be judged by those of their start
+MOMENTUM = 0.9  # of moving statistics: those of its start would spoil a short training
 
 
 def settings_of(architecture: str) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def resnet(x, settings: Mapping[str, Any], seed: int):
         for block in range(settings["blocks"]):
             x = _plain_block(x, channels, halved=block == 0)
     x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=MOMENTUM)(x))
-    return _dropped(keras.layers.GlobalAveragePooling2D()(x), settings, seed)
+    return _dropout(keras.layers.GlobalAveragePooling2D()(x), settings, seed)
 
 
 def _plain_block(x, channels: int, halved: bool):
@@ -146,7 +146,7 @@ def p4m(x, settings: Mapping[str, Any], seed: int):
             x = _group_block(x, channels, block == 0, seed)
     x = keras.layers.ReLU()(equivariant.GroupNormalization(momentum=MOMENTUM)(x))
     x = equivariant.GroupPooling()(keras.layers.GlobalAveragePooling2D()(x))
-    return _dropped(x, settings, seed)
+    return _dropout(x, settings, seed)
 
 
 def _group_block(x, channels: int, halved: bool, seed: int):
@@ -172,19 +172,19 @@ def lastro(x, settings: Mapping[str, Any], seed: int):
     stretch stands for their mean and standard deviation.
     """
     for channels, size in ((16, 4), (32, 3), (64, 3)):
-        x = _narrowing(_narrowing(x, channels, size), channels, 3)
+        x = _narrow(_narrow(x, channels, size), channels, 3)
         x = keras.layers.BatchNormalization(momentum=MOMENTUM)(keras.layers.MaxPooling2D(2)(x))
-    x = _dropped(x, settings, seed)
-    x = _dropped(_narrowing(x, 128, 3), settings, seed + 1)
-    x = keras.layers.BatchNormalization(momentum=MOMENTUM)(_narrowing(x, 128, 3))
-    x = keras.layers.Flatten()(_dropped(x, settings, seed + 2))
-    x = _dropped(keras.layers.Dense(1024, activation="relu")(x), settings, seed + 3)
-    x = _dropped(keras.layers.Dense(1024, activation="relu")(x), settings, seed + 4)
+    x = _dropout(x, settings, seed)
+    x = _dropout(_narrow(x, 128, 3), settings, seed + 1)
+    x = keras.layers.BatchNormalization(momentum=MOMENTUM)(_narrow(x, 128, 3))
+    x = keras.layers.Flatten()(_dropout(x, settings, seed + 2))
+    x = _dropout(keras.layers.Dense(1024, activation="relu")(x), settings, seed + 3)
+    x = _dropout(keras.layers.Dense(1024, activation="relu")(x), settings, seed + 4)
     x = keras.layers.Dense(1024, activation="relu")(x)
     return keras.layers.BatchNormalization(momentum=MOMENTUM)(x)
 
 
-def _narrowing(x, channels: int, size: int):
+def _narrow(x, channels: int, size: int):
     padding = "valid" if min(x.shape[1:3]) > 2 * size else "same"
     return keras.layers.Conv2D(channels, size, padding=padding, activation="relu")(x)
 
@@ -202,7 +202,7 @@ def deeplens(x, settings: Mapping[str, Any], seed: int):
         for block in range(3):
             x = _bottleneck(x, 16 * 2**stage, 32 * 2**stage, halved=stage > 0 and block == 0)
     x = keras.layers.ELU()(keras.layers.BatchNormalization(momentum=MOMENTUM)(x))
-    return _dropped(keras.layers.GlobalAveragePooling2D()(x), settings, seed)
+    return _dropout(keras.layers.GlobalAveragePooling2D()(x), settings, seed)
 
 
 def _bottleneck(x, narrow: int, wide: int, halved: bool):
@@ -233,23 +233,23 @@ def efficientnet_b0(x, settings: Mapping[str, Any], seed: int):
     for layer in body.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = MOMENTUM
-    return _dropped(body(x), settings, seed)
+    return _dropout(body(x), settings, seed)
 
 
 def dense(x, settings: Mapping[str, Any], seed: int):
     """One dense layer on the pixels: what a network does that knows no neighbourhood."""
     x = keras.layers.Dense(settings["width"], activation="relu")(keras.layers.Flatten()(x))
-    return _dropped(x, settings, seed)
+    return _dropout(x, settings, seed)
 
 
 def one_conv(x, settings: Mapping[str, Any], seed: int):
     """One convolution, one pooling and a dense layer."""
     x = keras.layers.Conv2D(settings["width"], 3, padding="same", activation="relu")(x)
     x = keras.layers.Flatten()(keras.layers.MaxPooling2D(4)(x))
-    return _dropped(keras.layers.Dense(64, activation="relu")(x), settings, seed)
+    return _dropout(keras.layers.Dense(64, activation="relu")(x), settings, seed)
 
 
-def _dropped(x, settings: Mapping[str, Any], seed: int):
+def _dropout(x, settings: Mapping[str, Any], seed: int):
     rate = settings["dropout"]
     return keras.layers.Dropout(rate, seed=seed)(x) if rate else x
 

@@ -109,3 +109,69 @@ LARGEST_LOG = 12.0  # no posterior is narrower than e^-12 of the spread of its t
 def log_diagonal(raw):
     """Bound the logarithm of a precision smoothly; `posteriors.unpack` does the same."""
     return LARGEST_LOG * ops.tanh(raw / LARGEST_LOG)
+
+
+@keras.saving.register_keras_serializable("lensmill")
+class GaussianLatent(keras.layers.Layer):
+    """Draw a latent vector and add its Kullback-Leibler divergence from N(0, 1) to the loss.
+
+    Takes (n, 2 L): means, then logarithms of variances; gives (n, L). Kingma & Welling (2014),
+    arXiv:1312.6114, their appendix B for the divergence.
+
+    Parameters
+    ----------
+    beta : float
+        Weight of the divergence: 1 for the ELBO (Higgins et al. 2017 for others).
+    seed : int
+        Of the draws.
+    """
+
+    def __init__(self, beta, seed, **options):
+        super().__init__(**options)
+        self.beta, self.seed = beta, seed
+        self.random = keras.random.SeedGenerator(seed)
+
+    def call(self, x):
+        """Return one draw per row."""
+        mean, log_variance = ops.split(x, 2, axis=-1)
+        log_variance = log_diagonal(log_variance)
+        divergence = 0.5 * (mean**2 + ops.exp(log_variance) - 1 - log_variance)
+        self.add_loss(self.beta * ops.mean(ops.sum(divergence, axis=-1)))
+        noise = keras.random.normal(ops.shape(mean), seed=self.random)
+        return mean + ops.exp(0.5 * log_variance) * noise
+
+    def compute_output_shape(self, shape):
+        """Return the shape of the draws."""
+        return (*shape[:-1], shape[-1] // 2)
+
+    def get_config(self):
+        """Return what rebuilds this."""
+        return {**super().get_config(), "beta": self.beta, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("lensmill")
+class ReconstructionLoss(keras.losses.Loss):
+    """Minus the log-likelihood of images, summed over pixels: Bernoulli from logits, or Gaussian.
+
+    The Gaussian has the standard deviation ``sigma`` in every pixel; its constant is left out.
+    """
+
+    def __init__(self, likelihood, sigma=1.0, name="reconstruction", **options):
+        super().__init__(name=name, **options)
+        if likelihood not in ("bernoulli", "gaussian"):
+            raise ValueError(
+                f"likelihood is {likelihood!r}, but must be 'bernoulli' (pixels between 0 and 1) "
+                "or 'gaussian'"
+            )
+        self.likelihood, self.sigma = likelihood, sigma
+
+    def call(self, y_true, y_pred):
+        """Return the loss of each image."""
+        axes = tuple(range(1, len(y_pred.shape)))
+        if self.likelihood == "gaussian":
+            return 0.5 * ops.sum(((y_true - y_pred) / self.sigma) ** 2, axis=axes)
+        return ops.sum(ops.softplus(y_pred) - y_true * y_pred, axis=axes)
+
+    def get_config(self):
+        """Return what rebuilds this."""
+        return {"name": self.name, "likelihood": self.likelihood, "sigma": self.sigma}

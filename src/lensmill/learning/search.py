@@ -29,7 +29,9 @@ from lensmill.pipeline import provenance, store
 
 log = logging.getLogger(__name__)
 
-OBJECTIVE = "val_auroc"  # of the epoch that a training keeps; larger is better
+# What a trial is worth, of the epoch that a training keeps: the first of these that its validation
+# gives; larger is better, but for the loss.
+OBJECTIVES = ("val_auroc", "val_accuracy", "val_loss")
 BUSY_SECONDS = 120  # that a worker waits for another that writes to the database
 KINDS = ("uniform", "log_uniform", "choice")
 UNPRUNED_TRIALS = 5  # before medians mean anything
@@ -96,18 +98,18 @@ def search_worker(
     name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
     folder = Path(folder)
     ran = 0
-    with _opened(study, name) as trials:
+    with _open(study, name) as trials:
         _requeue(trials, worker, search["workers"])
         # New numbers at every start: else a worker that is resumed would draw the same trials again
         begun = len(trials.trials)
         key = np.random.SeedSequence([seed, worker, begun]).generate_state(1)
         trials.sampler = optuna.samplers.TPESampler(seed=int(key[0]), constant_liar=True)
         while (trial := _next(trials, search["trials"], worker)) is not None:
-            chosen = {key: _suggested(trial, key, of) for key, of in search["space"].items()}
+            chosen = {key: _suggest(trial, key, of) for key, of in search["space"].items()}
             log.info("trial %d: %s", trial.number, chosen)
 
             def watch(row: Mapping[str, float], trial: optuna.Trial = trial) -> None:
-                trial.report(row[OBJECTIVE], int(row["epoch"]))
+                trial.report(merit(row)[1], int(row["epoch"]))
                 if trial.should_prune():
                     raise optuna.TrialPruned
 
@@ -128,8 +130,9 @@ def search_worker(
                 log.info("trial %d is given up: %s", trial.number, error or "below the median")
                 trials.tell(trial, state=optuna.trial.TrialState.PRUNED)
             else:
-                value = json.loads((folder / "training.json").read_text())[OBJECTIVE]
-                log.info("trial %d: %s = %.5f", trial.number, OBJECTIVE, value)
+                name_, value = merit(json.loads((folder / "training.json").read_text()))
+                log.info("trial %d: %s = %.5f", trial.number, name_, abs(value))
+                trial.set_user_attr("objective", name_)
                 trials.tell(trial, value)
             shutil.rmtree(folder, ignore_errors=True)
             keras.backend.clear_session()  # what is left of a network would pile up
@@ -174,26 +177,27 @@ def summarise_search(
             f"the workers of {study} ran different studies, {sorted(names)}: settings, data or "
             "code changed between them; run them again (snakemake --forcerun search_worker)"
         )
-    with _opened(study, names.pop()) as trials:
+    with _open(study, names.pop()) as trials:
         found = trials.trials
         keys = sorted({key for trial in found for key in trial.params})
+        ended = [t for t in found if t.state == optuna.trial.TrialState.COMPLETE]
+        objective = ended[0].user_attrs["objective"] if ended else OBJECTIVES[0]
         with Path(table).open("w", newline="") as file:
             rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["trial", "state", OBJECTIVE, "epochs", "seconds", "worker", *keys])
+            rows.writerow(["trial", "state", objective, "epochs", "seconds", "worker", *keys])
             for trial in found:
                 seconds = trial.duration.total_seconds() if trial.duration else ""
                 rows.writerow(
                     [
                         trial.number,
                         trial.state.name.lower(),
-                        "" if trial.value is None else trial.value,
+                        "" if trial.value is None else _number(objective, trial.value),
                         len(trial.intermediate_values),
                         seconds,
                         trial.user_attrs.get("worker", ""),
                         *(trial.params.get(key, "") for key in keys),
                     ]
                 )
-        ended = [t for t in found if t.state == optuna.trial.TrialState.COMPLETE]
         if not ended:
             raise ValueError(
                 f"{study}: none of {len(found)} trials came to its end; narrow the space, in "
@@ -201,12 +205,26 @@ def summarise_search(
             )
         won = max(ended, key=lambda trial: trial.value)
     heading = (
-        f"# The best of {len(found)} trials of {network}, number {won.number}: {OBJECTIVE} "
-        f"{won.value:.5f}, {len(ended)} ran to their end.\n"
+        f"# The best of {len(found)} trials of {network}, number {won.number}: {objective} "
+        f"{_number(objective, won.value):.5f}, {len(ended)} ran to their end.\n"
     )
     settings = {"experiments": {experiment: {"networks": {network: won.params}}}}
     Path(best).write_text(heading + yaml.safe_dump(settings, sort_keys=True))
     log.info("%s", heading.strip())
+
+
+def merit(row: Mapping[str, Any]) -> tuple[str, float]:
+    """Return the objective of a row of the history, or of a record: its name, and what to maximise.
+
+    A loss is maximised with its sign turned.
+    """
+    name = next(name for name in OBJECTIVES if name in row)
+    return name, _number(name, row[name])
+
+
+def _number(objective: str, value: float) -> float:
+    """Turn the sign of a loss."""
+    return -value if objective == "val_loss" else value
 
 
 def refuse_space(space: Mapping[str, list], known: Mapping[str, Any], where: str) -> None:
@@ -239,7 +257,7 @@ def refuse_space(space: Mapping[str, list], known: Mapping[str, Any], where: str
             raise ValueError(f"{place}: {[kind, *p]} reaches down to {p[0]}; it must stay above 0")
 
 
-def _suggested(trial: Any, key: str, of: list) -> Any:
+def _suggest(trial: Any, key: str, of: list) -> Any:
     kind, *p = of
     if kind == "choice":
         return trial.suggest_categorical(key, p)
@@ -247,7 +265,7 @@ def _suggested(trial: Any, key: str, of: list) -> Any:
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path, name: str) -> Iterator[Any]:
+def _open(path: str | Path, name: str) -> Iterator[Any]:
     """Open a study of a file, and close the file afterwards."""
     import optuna
     from sqlalchemy.engine import URL

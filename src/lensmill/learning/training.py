@@ -27,7 +27,7 @@ from lensmill.pipeline import logs
 log = logging.getLogger(__name__)
 
 Examples = tuple[NDArray, NDArray]
-Judge = Callable[[keras.Model], dict[str, float]]
+Validate = Callable[[keras.Model], dict[str, float]]
 Watch = Callable[[dict[str, float]], None]
 
 # Keras's own work between two steps is longer than a step of a small network, so several go in one
@@ -43,7 +43,8 @@ class Epochs(keras.utils.PyDataset):
     Parameters
     ----------
     draw : callable
-        ``draw(epoch)`` gives the features and targets of an epoch.
+        ``draw(epoch)`` gives the features and targets of an epoch; a network with several inputs
+        has a tuple of features.
     batch_size : int
         Rows per batch.
     seed : int
@@ -69,8 +70,8 @@ class Epochs(keras.utils.PyDataset):
         x, y = self.draw(epoch)
         rng = np.random.Generator(np.random.Philox([self.seed, epoch, ORDER]))
         order = np.concatenate([rng.permutation(len(y)) for _ in range(self.repeats)])
-        # A network may have several inputs: then x is a list of arrays.
-        self.x = [part[order] for part in x] if isinstance(x, list) else x[order]
+        # A network may have several inputs: then x is a tuple of arrays.
+        self.x = tuple(part[order] for part in x) if isinstance(x, tuple) else x[order]
         self.y = y[order]
 
     def __len__(self) -> int:
@@ -80,7 +81,7 @@ class Epochs(keras.utils.PyDataset):
     def __getitem__(self, batch: int) -> Examples:
         """Return one batch."""
         rows = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-        x = [part[rows] for part in self.x] if isinstance(self.x, list) else self.x[rows]
+        x = tuple(part[rows] for part in self.x) if isinstance(self.x, tuple) else self.x[rows]
         return x, self.y[rows]
 
     def end(self, epoch: int, model: keras.Model) -> None:
@@ -103,7 +104,7 @@ class Keeper(keras.callbacks.Callback):
     def __init__(
         self,
         epochs: Epochs,
-        judge: Judge,
+        validate: Validate,
         n_epochs: int,
         patience: int,
         checkpoint: Path,
@@ -112,7 +113,7 @@ class Keeper(keras.callbacks.Callback):
         watch: Watch | None = None,
     ):
         super().__init__()
-        self.epochs, self.judge, self.n_epochs = epochs, judge, n_epochs
+        self.epochs, self.validate, self.n_epochs = epochs, validate, n_epochs
         self.patience, self.checkpoint, self.every = patience, checkpoint, every
         self.identity, self.watch = identity, watch
         self.rows: list[dict[str, float]] = []
@@ -131,12 +132,12 @@ class Keeper(keras.callbacks.Callback):
         self.begun = time.monotonic()
 
     def on_epoch_end(self, epoch, logs_=None):
-        """Judge the epoch, record it, and stop or save if it is time."""
+        """Validate the epoch, record it, and stop or save if it is time."""
         loss = float(logs_["loss"])
         self.model.reset_metrics()
-        with _averaged(self.model):
-            judged = self.judge(self.model)
-            val_loss = judged["val_loss"]
+        with _average_weights(self.model):
+            found = self.validate(self.model)
+            val_loss = found["val_loss"]
             if not (np.isfinite(loss) and np.isfinite(val_loss)):
                 raise FloatingPointError(
                     f"epoch {epoch}: the loss is {loss}, on the validation set {val_loss}; "
@@ -148,7 +149,7 @@ class Keeper(keras.callbacks.Callback):
             {
                 "epoch": epoch,
                 "loss": loss,
-                **judged,
+                **found,
                 "learning_rate": float(self.model.optimizer.learning_rate),
                 "seconds": round(time.monotonic() - self.begun, 3),
             }
@@ -210,8 +211,8 @@ class Keeper(keras.callbacks.Callback):
 
 
 @contextlib.contextmanager
-def _averaged(model: keras.Model) -> Iterator[None]:
-    """Give the model its averaged weights for a while, if its optimizer averages them."""
+def _average_weights(model: keras.Model) -> Iterator[None]:
+    """Exponential moving average: the model has averaged weights for a while, if it has any."""
     if not model.optimizer.use_ema:
         yield
         return
@@ -228,7 +229,7 @@ def fit(
     model: keras.Model,
     loss: Any,
     draw: Callable[[int], Examples] | Epochs,
-    validation: Examples | Judge,
+    validation: Examples | Validate,
     settings: Mapping[str, Any],
     seed: int,
     checkpoint: str | Path,
@@ -247,16 +248,16 @@ def fit(
         ``draw(epoch)`` gives features and targets, float32. Rows that memory cannot hold come as
         `Epochs` of their own, with ``begin``, ``end``, ``state`` and ``restore``.
     validation : pair of array, or callable
-        Features and targets that judge every epoch; or ``validation(model)``, which gives
+        Features and targets of the validation set; or ``validation(model)``, which gives
         ``val_loss`` and what else the history should say.
     settings : mapping
         ``epochs``, ``batch_size``, ``repeats``, ``learning_rate``, ``weight_decay`` (AdamW),
         ``clip_norm`` (of the gradient; 0: none),
         ``schedule`` (``cosine`` after a short warm-up, or ``constant``), ``patience`` (epochs
         without a better validation loss after which training ends; 0: never) and
-        ``checkpoint_seconds``. If there is ``ema``, not 0, weights are averaged with this momentum
-        per step, and the averages are what is judged and kept. ``batch_size`` and ``repeats`` are
-        for a ``draw`` that is a function.
+        ``checkpoint_seconds``. If there is ``ema``, not 0, it is the momentum per step of an
+        exponential moving average of the weights, which is validated and kept. ``batch_size`` and
+        ``repeats`` are for a ``draw`` that is a function.
     seed : int
         Keys the order of rows.
     checkpoint : path
@@ -307,7 +308,7 @@ def fit(
     optimizer.build(model.trainable_variables)
     keeper = Keeper(
         epochs,
-        validation if callable(validation) else _judging(validation),
+        validation if callable(validation) else _validate_by_loss(validation),
         settings["epochs"],
         settings["patience"],
         checkpoint,
@@ -324,14 +325,14 @@ def fit(
     return keeper.rows
 
 
-def _judging(validation: Examples) -> Judge:
-    """Judge by the loss of examples that fit into one batch."""
+def _validate_by_loss(validation: Examples) -> Validate:
+    """Return the function that finds the loss of examples that fit into one batch."""
 
-    def judge(model: keras.Model) -> dict[str, float]:
-        judged = model.test_on_batch(*validation, return_dict=True)
-        return {"val_loss": float(judged["loss"])}
+    def validate(model: keras.Model) -> dict[str, float]:
+        found = model.test_on_batch(*validation, return_dict=True)
+        return {"val_loss": float(found["loss"])}
 
-    return judge
+    return validate
 
 
 def write_history(path: str | Path, rows: list[dict[str, float]]) -> None:

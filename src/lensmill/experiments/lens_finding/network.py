@@ -260,7 +260,7 @@ def _refuse_shared(
             raise ValueError(
                 f"{found['sentence']}, from which {name} learned; take them out of one, or "
                 "set group: in both to a column that names what they have in common, so that "
-                "the test part is judged"
+                "only its test part is scored"
             )
 
 
