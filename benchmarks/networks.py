@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
+from lensmill import experiments
 from lensmill.learning.backend import start_keras
 
 start_keras(1)
@@ -42,7 +43,7 @@ def rate(step: Callable[[], object], images: int) -> float:
 def main() -> None:
     """Parse the command line, measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--networks", nargs="+", default=list(image_models.DEFAULTS))
+    parser.add_argument("--networks", nargs="+", default=list(image_models.BODIES))
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--bands", type=int, default=1)
     parser.add_argument("--batch", type=int, default=64)
@@ -56,7 +57,8 @@ def main() -> None:
     print("| network | weights | trained [images / s] | answered [images / s] |")
     print("| --- | --- | --- | --- |")
     for name in arguments.networks:
-        model = image_models.build(name, shape, {}, seed=1)
+        settings = experiments.network_settings("lens_finding", {"architecture": name})
+        model = image_models.build(name, shape, settings, seed=1)
         optimizer = keras.optimizers.AdamW(1e-3, clipnorm=1.0)
         model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
         trained = rate(lambda model=model: model.train_on_batch(x, y), len(x))

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from network_settings import architecture_settings
 from sklearn.metrics import roc_auc_score
 
 from lensmill.learning import export as exporting
@@ -30,6 +31,7 @@ def exported(request, tmp_path_factory):
     _write(folder / "split.h5", {"systems": {"index": index, "split": split}})
 
     settings = {"softening": 1.0, "width": 2 if request.param == "p4m" else 16, "stages": 2}
+    settings = architecture_settings(request.param, settings)
     network = image_models.build(request.param, pixels.shape[1:], settings, seed=1)
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     network.compile(keras.optimizers.Adam(3e-3), loss)

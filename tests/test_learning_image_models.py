@@ -1,13 +1,14 @@
 """Networks for images: what they are made of, and what they must not be made of."""
 
 import functools
-import json
 
 import numpy as np
 import pytest
+from network_settings import architecture_settings
 
 keras = pytest.importorskip("keras")
 
+from lensmill import experiments  # noqa: E402
 from lensmill.learning import image_models, stretch  # noqa: E402
 
 SMALL = {"p4m": {"width": 2}, "resnet": {"width": 16}}
@@ -16,13 +17,12 @@ HEAVY = ("efficientnet_b0", "deeplens")  # seconds to build, tens to train
 
 def names(also_heavy):
     marks = {name: pytest.mark.slow for name in HEAVY if not also_heavy}
-    return [
-        pytest.param(name, marks=marks.get(name, ()), id=name) for name in image_models.DEFAULTS
-    ]
+    return [pytest.param(name, marks=marks.get(name, ()), id=name) for name in image_models.BODIES]
 
 
 def build(name, shape=(32, 32, 1), **settings):
-    return image_models.build(name, shape, {**SMALL.get(name, {}), **settings}, seed=3)
+    chosen = architecture_settings(name, {**SMALL.get(name, {}), **settings})
+    return image_models.build(name, shape, chosen, seed=3)
 
 
 def pictures(n=16, shape=(32, 32, 1), seed=0):
@@ -63,7 +63,9 @@ def test_a_network_trains_saves_and_loads_to_equal_logits(name, tmp_path):
 @pytest.mark.parametrize("name", names(also_heavy=False))
 def test_weights_are_a_function_of_the_seed(name):
     one, same = build(name), build(name)
-    other = image_models.build(name, (32, 32, 1), SMALL.get(name, {}), seed=4)
+    other = image_models.build(
+        name, (32, 32, 1), architecture_settings(name, SMALL.get(name, {})), seed=4
+    )
     pairs = list(zip(one.get_weights(), same.get_weights(), strict=True))
     assert all(np.array_equal(a, b) for a, b in pairs)
     assert not all(
@@ -93,7 +95,7 @@ def test_matrix_products_take_two_axes(name):
             assert all(len(given.shape) == 2 for given in operation.inputs)
 
 
-@pytest.mark.parametrize("name", sorted(set(image_models.DEFAULTS) - {"efficientnet_b0"}))
+@pytest.mark.parametrize("name", sorted(set(image_models.BODIES) - {"efficientnet_b0"}))
 def test_channels_are_multiples_of_16(name):
     # R2; the bands of the image and the logit cannot be.
     for operation in graph_of(name):
@@ -148,11 +150,6 @@ def test_pixels_in_another_unit_give_the_same_logits(name):
     assert np.asarray(model(x * 37)) == pytest.approx(np.asarray(model(x)), abs=1e-4)
 
 
-def test_every_setting_of_an_architecture_can_be_stored():
-    for name in image_models.DEFAULTS:
-        assert json.loads(json.dumps(image_models.settings_of(name))) == image_models.DEFAULTS[name]
-
-
 def test_an_architecture_uses_its_own_settings_and_no_others():
     looked_at = set()
 
@@ -161,11 +158,16 @@ def test_an_architecture_uses_its_own_settings_and_no_others():
             looked_at.add(key)
             return super().__getitem__(key)
 
-    everything = image_models.DEFAULTS["p4m"]
-    for name, own in image_models.DEFAULTS.items():
+    keys = experiments.schema("lens_finding")["$defs"]["network"]["properties"]
+    sizes = {
+        key: of["default_by"]["architecture"] for key, of in keys.items() if "default_by" in of
+    }
+    everything = architecture_settings("p4m")
+    for name in image_models.BODIES:
         looked_at.clear()
-        image_models.BODIES[name](keras.Input((32, 32, 1)), Looked(everything | own), seed=0)
-        assert looked_at == own.keys(), name
+        chosen = Looked(everything | architecture_settings(name))
+        image_models.BODIES[name](keras.Input((32, 32, 1)), chosen, seed=0)
+        assert looked_at == {key for key, of in sizes.items() if name in of}, name
 
 
 def test_an_unknown_architecture_is_refused_with_those_there_are():
@@ -182,7 +184,9 @@ def test_images_that_are_too_small_are_refused():
 
 def test_the_small_preset_of_hst_fits_the_networks_of_the_field():
     for architecture in ("p4m", "resnet", "lastro", "deeplens"):
-        model = image_models.build(architecture, (30, 30, 1), {"width": 2}, seed=0)
+        model = image_models.build(
+            architecture, (30, 30, 1), {**architecture_settings(architecture), "width": 2}, seed=0
+        )
         assert model(np.zeros((1, 30, 30, 1), np.float32)).shape == (1, 1)
 
 

@@ -5,6 +5,7 @@ import logging
 import h5py
 import numpy as np
 import pytest
+from network_settings import architecture_settings
 
 keras = pytest.importorskip("keras")
 
@@ -220,7 +221,7 @@ def test_hard_negatives_come_in_by_and_by():
 def test_a_network_that_is_sure_of_all_non_lenses_draws_them_evenly():
     given = labelled(100)
     epochs = images.Batches(given, 10, 5, sampler=hard(given, 2))
-    model = image_models.build("dense", (SIZE, SIZE, 1), {"width": 16}, 0)
+    model = image_models.build("dense", (SIZE, SIZE, 1), {"width": 16, "dropout": 0.2}, 0)
     model.layers[-1].set_weights([np.zeros((16, 1)), np.array([-300.0])])
     epochs.end(0, model)
     epochs.begin(1)
@@ -268,7 +269,8 @@ def fit(folder, dies=None, ema=0.9, hard_negatives=1.0, architecture="p4m", **se
     given, judged = labelled(200), labelled(60, seed=9)
     chosen = {**SETTINGS, **settings, "ema": ema}
     small = {"width": 2 if architecture == "p4m" else 16, "stem": 4, "stages": 2}
-    model = image_models.build(architecture, (SIZE, SIZE, 1), {**small, "dropout": 0.2}, 3)
+    chosen_model = architecture_settings(architecture, {**small, "dropout": 0.2})
+    model = image_models.build(architecture, (SIZE, SIZE, 1), chosen_model, 3)
 
     class Dying(images.Batches):
         def begin(self, epoch):
@@ -328,7 +330,7 @@ def test_a_network_tells_rings_from_blobs(tmp_path, architecture):
 
 def test_outputs_are_those_of_the_rows_asked_for(toy):
     learned, _ = read(toy)
-    model = image_models.build("one_conv", (SIZE, SIZE, 1), {}, 0)
+    model = image_models.build("one_conv", (SIZE, SIZE, 1), {"width": 16, "dropout": 0.2}, 0)
     everything = images.predict(model, learned.pixels)
     some = images.predict(model, learned.pixels, np.array([3, 300, 17]))
     assert everything.dtype == np.float64 and everything.shape == (400, 1)
@@ -343,7 +345,7 @@ def test_a_network_of_several_classes_is_trained_likewise(tmp_path):
     loss = classification.class_loss()
     epochs = images.Batches(classes[0], 32, 5, turn=images.unchanged)
     validation = images.Validation(classes[1], loss, epochs, classification.class_metrics)
-    small = {"width": 2, "stem": 4, "stages": 2}
+    small = architecture_settings("p4m", {"width": 2, "stem": 4, "stages": 2})
     model = image_models.build("p4m", (SIZE, SIZE, 1), small, 3, outputs=3)
     settings = {**SETTINGS, "epochs": 8}
     rows = training.fit(model, loss, epochs, validation, settings, 5, tmp_path / "c", "a")

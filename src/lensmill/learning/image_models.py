@@ -14,19 +14,10 @@ from typing import Any
 import keras
 
 from lensmill.learning import equivariant
-from lensmill.learning.image_architectures import DEFAULTS, SMALLEST
+from lensmill.learning.image_architectures import SMALLEST
 from lensmill.learning.stretch import AsinhStretch
 
 MOMENTUM = 0.9  # of moving statistics: those of its start would spoil a short training
-
-
-def settings_of(architecture: str) -> dict[str, Any]:
-    """Return the settings of an architecture, with the values they have if left out."""
-    if architecture not in DEFAULTS:
-        raise ValueError(
-            f"{architecture!r} is no architecture; there are {', '.join(sorted(DEFAULTS))}"
-        )
-    return dict(DEFAULTS[architecture])
 
 
 def build(
@@ -42,12 +33,12 @@ def build(
     Parameters
     ----------
     architecture : str
-        One of ``DEFAULTS``.
+        One of ``BODIES``.
     shape : tuple of int
         Height, width and bands of the images.
     settings : mapping
-        Those of ``DEFAULTS[architecture]``; ``stretch``, with ``none`` for pixels as they are
-        given, and ``softening`` of `AsinhStretch`; others are not looked at.
+        Those of the architecture (``width`` and so on, as its function reads them); ``stretch``,
+        with ``none`` for pixels as they are given, and ``softening`` of `AsinhStretch`.
     seed : int
         Of the weights and of dropout. It also sets the seed of the backend, from which
         ``keras.applications`` draws.
@@ -66,7 +57,10 @@ def build(
     ValueError
         For an unknown name or an image too small, or not square where the symmetry asks for it.
     """
-    chosen = settings_of(architecture) | dict(settings)
+    if architecture not in BODIES:
+        raise ValueError(
+            f"{architecture!r} is no architecture; there are {', '.join(sorted(BODIES))}"
+        )
     if min(shape[:2]) < SMALLEST[architecture]:
         raise ValueError(
             f"images of {shape[0]} x {shape[1]} pixels are too small for {architecture!r}: "
@@ -75,9 +69,9 @@ def build(
         )
     keras.utils.set_random_seed(seed)
     x = image = keras.Input(shape)
-    if chosen.get("stretch") != "none":
-        x = AsinhStretch(chosen.get("softening", 1.0), noise, dtype="float32")(image)
-    x = BODIES[architecture](x, chosen, seed)
+    if settings.get("stretch") != "none":
+        x = AsinhStretch(settings.get("softening", 1.0), noise, dtype="float32")(image)
+    x = BODIES[architecture](x, settings, seed)
     # In 32 bits whatever the rest is in: ranks far in the tails are what counts.
     x = keras.layers.Dense(outputs, name="outputs", dtype="float32")(x)
     return keras.Model(image, x, name=architecture)

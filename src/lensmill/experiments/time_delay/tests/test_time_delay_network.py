@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("keras")
 
-from network_settings import DEFAULTS, network_settings
+from network_settings import network_settings
 
 from lensmill import experiments
 from lensmill.experiments.time_delay import invariance as symmetry
@@ -376,7 +376,7 @@ OTHERS = {
     "checkpoint_seconds": 1,
     "seed": 2,
 }
-USES = experiments.uses("time_delay")
+KEYS = experiments.schema("time_delay")["$defs"]["network"]["properties"]
 # What is written of a network before one more setting is.
 KINDS = {
     "dense": {"architecture": "dense", "images": 4},
@@ -419,9 +419,9 @@ def differ(one, other):
 
 
 def test_no_setting_of_a_network_is_forgotten_here():
-    properties = experiments.schema("time_delay")["$defs"]["network"]["properties"]
-    decide = {*USES.unless_said, "train_on", "test_on", "observation", "tensorboard"}
-    assert properties.keys() - decide <= OTHERS.keys() <= DEFAULTS["time_delay"].keys()
+    decide = {by for of in KEYS.values() for by in of.get("used_with", {})}
+    decide |= {"train_on", "test_on", "observation", "tensorboard", "fold", "folds"}
+    assert KEYS.keys() - decide <= OTHERS.keys() <= KEYS.keys()
 
 
 @pytest.mark.parametrize("key", OTHERS)
@@ -431,11 +431,11 @@ def test_what_is_refused_is_what_a_network_does_not_use(kind, key, given):
     value = "mixture" if OTHERS[key] == written.get(key) else OTHERS[key]
     # without noise, of which a lens that is turned draws other numbers
     noise = {} if key == "augment" else LABORATORY
-    base = DEFAULTS["time_delay"] | QUICK
+    base = network_settings("time_delay", QUICK)
     base |= {"components": 2, "max_systems": 50, "observation": noise}
     uses_it = differ(given(base | written), given(base | written | {key: value}))
 
     mine = {**written, key: value, "train_on": "mine"}
     settings = {"networks": {"net": mine}, "populations": {"mine": {}}}
     with nullcontext() if uses_it else pytest.raises(ValueError, match=f"net: {key} would be"):
-        checked.check_networks(settings, USES, "e")
+        checked.check_networks(settings, experiments.schema("time_delay"), "e")
