@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from network_settings import DEFAULTS
 from snakemake.utils import update_config
 
 from lensmill import experiments
@@ -26,7 +27,7 @@ def check(experiment, changed):
 
 @pytest.mark.parametrize("experiment", experiments.NAMES)
 def test_settings_that_hang_on_others_exist_and_so_do_these(experiment):
-    defaults = experiments.load(experiment, "network").DEFAULTS
+    defaults = DEFAULTS[experiment]
     uses = experiments.uses(experiment)
     known = experiments.schema(experiment)["$defs"]["network"]["properties"]
     assert all(defaults.get(by) == value for by, value in uses.unless_said.items())
