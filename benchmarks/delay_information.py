@@ -19,6 +19,7 @@ from scipy.special import ndtri
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
+from lensmill.learning import calibration  # noqa: E402
 from lensmill.lensing.distances import time_delay  # noqa: E402
 from lensmill.lensing.profiles import hessian  # noqa: E402
 from lensmill.pipeline import store  # noqa: E402
@@ -66,8 +67,7 @@ def bound(dataset: str, split: str, stretch: float) -> tuple[np.ndarray, np.ndar
 def robust_scatter(error: np.ndarray) -> float:
     """Half the central 68 % of errors drawn with these standard deviations, as scores count it."""
     u = (np.random.default_rng(1).permutation(len(error)) + 0.5) / len(error)
-    low, high = np.percentile(error * ndtri(u), [15.865, 84.135])
-    return (high - low) / 2
+    return calibration.robust_scatter(error * ndtri(u))
 
 
 def main() -> None:

@@ -279,7 +279,7 @@ def test_empty_and_constant_images_are_stretched_to_finite_numbers_in_any_unit()
 
 
 def test_pixels_that_are_not_to_be_stretched_are_seen_as_they_are():
-    settings = {"width": 16, "stretch": "none"}
+    settings = {"width": 16, "dropout": 0.0, "stretch": "none"}
     model = image_models.build("dense", (20, 20, 1), settings, 0, outputs=4)
     assert not [layer for layer in model.layers if type(layer).__name__ == "AsinhStretch"]
     assert model.output_shape == (None, 4)

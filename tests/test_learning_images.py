@@ -17,6 +17,8 @@ from lensmill.learning import (  # noqa: E402
     equivariant,
     image_models,
     images,
+    regression,
+    tables,
     training,
 )
 from lensmill.pipeline import store  # noqa: E402
@@ -345,17 +347,46 @@ def test_a_network_of_several_classes_is_trained_likewise(tmp_path):
     loss = classification.class_loss()
     epochs = images.Batches(classes[0], 32, 5, turn=images.unchanged)
     validation = images.Validation(classes[1], loss, epochs, classification.class_metrics)
-    small = architecture_settings("p4m", {"width": 2, "stem": 4, "stages": 2})
-    model = image_models.build("p4m", (SIZE, SIZE, 1), small, 3, outputs=3)
-    settings = {**SETTINGS, "epochs": 8}
-    rows = training.fit(model, loss, epochs, validation, settings, 5, tmp_path / "c", "a")
-    assert max(row["val_accuracy"] for row in rows) > 0.85
+    small = architecture_settings("resnet", {"width": 16, "stem": 4, "stages": 2})
+    model = image_models.build("resnet", (SIZE, SIZE, 1), small, 3, outputs=3)
+    rows = training.fit(model, loss, epochs, validation, SETTINGS, 5, tmp_path / "c", "a")
+    assert max(row["val_accuracy"] for row in rows) > 0.95
     logits = images.predict(model, judged.pixels)
     assert logits.shape == (100, 3)
     best = min(rows, key=lambda row: row["val_loss"])
     assert classification.accuracy(classes[1].targets, logits).value == best["val_accuracy"]
     found = classification.cross_entropy(classes[1].targets, logits)
     assert found == pytest.approx(best["val_loss"], rel=1e-4)
+
+
+def test_a_network_that_gives_a_place_with_its_error_learns_from_turned_images(tmp_path):
+    # where a blob lies, (x, y) from the centre [pixels]
+    rng = np.random.default_rng(6)
+    y, x = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
+    place = rng.uniform(-6, 6, (400, 2))
+    light = np.exp(-((x - place[:, :1, None]) ** 2 + (y - place[:, 1:, None]) ** 2) / 8)
+    pixels = (light + rng.normal(0, 0.05, light.shape))[..., None].astype(np.float32)
+
+    def turn(targets, element):
+        x, y = targets.T
+        for _ in range(element % 4):
+            x, y = y, -x
+        return np.stack([-x if element >= 4 else x, y], axis=1)
+
+    by = {"mean": [0.0, 0.0], "scale": [3.5, 3.5]}
+    targets = tables.standardise(place, by).astype(np.float32)
+    rows = np.arange(300), np.arange(300, 400)
+    learned, validated = (images.Images(pixels, part, targets[part]) for part in rows)
+    head = regression.head("gaussian", 2)
+    epochs = images.Batches(learned, 32, 5, repeats=2, turn=turn)
+    validation = images.Validation(validated, head.loss(), epochs)
+    small = {"width": 16, "stretch": "none"}
+    model = image_models.build("one_conv", (SIZE, SIZE, 1), small, 3, outputs=head.outputs)
+    settings = {**SETTINGS, "epochs": 12}
+    training.fit(model, head.loss(), epochs, validation, settings, 5, tmp_path / "c", "a")
+    outputs = images.predict(model, pixels, rows[1])
+    found = tables.restore(regression.sample(outputs, head), by)[:, 0]
+    assert np.std(found - place[rows[1]]) < 1.0
 
 
 # Precision

@@ -1,11 +1,17 @@
 """One train() for Keras and for scikit-learn, and what is written and read again."""
 
 import json
+import os
 import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lensmill import learning
 from lensmill.learning import regression, runs, tables
 from lensmill.pipeline import store
 
@@ -187,6 +193,19 @@ def test_a_stopped_training_goes_on_unless_the_split_is_another(toy, tmp_path):
     other = {**toy, "split": str(tmp_path / "split.h5")}
     train(other, tmp_path, watch=lambda row: seen.append(row["epoch"]))
     assert seen == [0, 1, 2, 3]
+
+
+def test_what_scores_are_made_of_loads_no_deep_learning_library():
+    names = re.findall(r"`(\w+)`\*", learning.__doc__)
+    assert {"runs", "tables", "classification", "regression", "generation"} <= {*names}
+    lines = f"""
+import sys
+from lensmill.learning import {", ".join(names)}
+assert not {{"keras", "tensorflow"}} & sys.modules.keys()
+"""
+    source = Path(learning.__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(source)}
+    subprocess.run([sys.executable, "-c", lines], check=True, env=environment)
 
 
 # scikit-learn

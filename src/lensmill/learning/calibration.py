@@ -15,18 +15,18 @@ CLAIMED_PERCENTILES = (16, 84)  # of 68 %
 
 
 def robust_scatter(error: NDArray) -> float:
-    """Half the width of the central 68.27 % of the errors: the standard deviation of a Gaussian."""
+    """Robust scatter: half of the central 68.27 % of errors; of a Gaussian its sigma."""
     low, _, high = np.percentile(error, ONE_SIGMA_PERCENTILES)
     return float((high - low) / 2)
 
 
 def bias(error: NDArray) -> float:
-    """Median of the errors."""
+    """Bias: the median of the errors."""
     return float(np.median(error))
 
 
 def ranks(samples: NDArray, truth: NDArray) -> NDArray:
-    """Fraction of the posterior below the truth: uniform over systems if it is calibrated.
+    """Rank of the truth in its posterior: uniform over systems if it is calibrated.
 
     Simulation-based calibration: Talts et al. (2018), arXiv:1804.06788.
 
@@ -47,7 +47,7 @@ def ranks(samples: NDArray, truth: NDArray) -> NDArray:
 
 
 def coverage(rank: NDArray, level: float | NDArray) -> float | NDArray:
-    """Fraction of truths inside the central interval that claims ``level``.
+    """Coverage: the fraction of truths inside the central interval that claims ``level``.
 
     Parameters
     ----------
@@ -62,6 +62,6 @@ def coverage(rank: NDArray, level: float | NDArray) -> float | NDArray:
 
 
 def calibration_error(rank: NDArray) -> float:
-    """Mean distance of the coverage from what is claimed, over all levels."""
+    """Calibration error: mean distance of the coverage from what is claimed, over all levels."""
     levels = np.linspace(0.005, 0.995, 100)
     return float(np.abs(coverage(rank, levels) - levels).mean())

@@ -31,10 +31,12 @@ class Head(NamedTuple):
 
     def loss(self) -> Any:
         """Mean squared error, or the negative log-likelihood of the mixture."""
+        import keras
+
         from lensmill.learning import layers
 
         if self.kind == "point":
-            return "mse"
+            return keras.losses.MeanSquaredError()
         return layers.MixtureLoss(self.components, self.targets)
 
 

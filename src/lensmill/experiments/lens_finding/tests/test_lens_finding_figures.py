@@ -14,6 +14,7 @@ from scipy import special
 from lensmill import experiments, plotting
 from lensmill.experiments.lens_finding import network as networks
 from lensmill.experiments.lens_finding import score
+from lensmill.experiments.lens_finding.figures import NAMES
 from lensmill.experiments.lens_finding.sky import KINDS, REAL
 from lensmill.pipeline import provenance, store
 
@@ -283,13 +284,14 @@ def test_equal_results_give_equal_bytes(name, tiny, tmp_path):
 
 
 def test_members_of_a_network_share_its_colour_and_carry_its_name():
-    assert plotting.family("p4m_seed3") == plotting.family("p4m_ensemble5") == "p4m"
-    assert plotting.family("p4m_seed3_fold2of5") == "p4m"
-    assert plotting.family("my_net") == "my_net"
-    assert plotting.colour("p4m_seed3") == plotting.colour("p4m")
-    assert plotting.label("lastro_seed3") == "LASTRO EPFL, seed 3"
-    assert plotting.label("resnet_ensemble5") == "ResNet, ensemble of 5"
-    assert plotting.label("resnet_fold2of5") == "ResNet, fold 2 of 5"
+    with plotting.called(NAMES):
+        assert plotting.family("p4m_seed3") == plotting.family("p4m_ensemble5") == "p4m"
+        assert plotting.family("p4m_seed3_fold2of5") == "p4m"
+        assert plotting.family("my_net") == "my_net"
+        assert plotting.colour("p4m_seed3") == plotting.colour("p4m")
+        assert plotting.label("lastro_seed3") == "LASTRO EPFL, seed 3"
+        assert plotting.label("resnet_ensemble5") == "ResNet, ensemble of 5"
+        assert plotting.label("resnet_fold2of5") == "ResNet, fold 2 of 5"
 
 
 def test_networks_of_one_colour_have_different_lines():

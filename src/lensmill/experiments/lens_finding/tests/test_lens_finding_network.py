@@ -109,3 +109,12 @@ def test_systems_without_a_label_teach_nothing(tmp_path):
     net = train(files, tmp_path / "net", epochs=1)
     split = np.resize(np.repeat([0, 1, 2], (8, 1, 1)), 200)
     assert net.training["systems"] == ((split == 0) & (known == 1)).sum()
+
+
+def test_a_network_trained_in_16_bits_is_kept_in_32(toy, tmp_path, monkeypatch):
+    # where there is a GPU; a CPU can do it too, but slowly
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind=None: ["gpu:0"])
+    net = train(toy, tmp_path, mixed_precision=True, epochs=1)
+    assert net.training["precision"] == "mixed_bfloat16"
+    assert {layer.dtype_policy.name for layer in net.model.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
