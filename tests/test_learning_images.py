@@ -380,7 +380,7 @@ def test_a_network_that_gives_a_place_with_its_error_learns_from_turned_images(t
     head = regression.head("gaussian", 2)
     epochs = images.Batches(learned, 32, 5, repeats=2, turn=turn)
     validation = images.Validation(validated, head.loss(), epochs)
-    small = {"width": 16, "stretch": "none"}
+    small = {"width": 16, "dropout": 0.2, "stretch": "none"}
     model = image_models.build("one_conv", (SIZE, SIZE, 1), small, 3, outputs=head.outputs)
     settings = {**SETTINGS, "epochs": 12}
     training.fit(model, head.loss(), epochs, validation, settings, 5, tmp_path / "c", "a")
