@@ -149,7 +149,7 @@ def test_a_network_can_be_asked_about_any_other_population(run):
     target = RESULTS / "scores/canonical_quad/published/scores.json"
     plan = snakemake(run, "time_delay", "--dry-run", "--", target)
     jobs = [line for line in plan.stdout.splitlines() if line.startswith("rule ")]
-    assert jobs == ["rule predict_population:"], plan.stderr[-3000:]
+    assert jobs == ["rule predict_population:", "rule score_network:"], plan.stderr[-3000:]
     assert "network=canonical_quad, population=published" in plan.stdout
 
 
