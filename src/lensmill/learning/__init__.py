@@ -14,5 +14,5 @@ and ``predict``; its ``score.py`` uses only what needs no Keras (marked *).
 - `calibration`*: bias, scatter, ranks and coverage; the numbers that 68 % and 95 % stand for
 - `generation`*: a variational autoencoder that draws images, and the test of its draws
 - `search`, `export`: settings by trial; networks as ONNX
-- `backend`, `devices`: threads and GPUs;  `frames`: canonical frames of point images
+- `backend`, `devices`: threads and GPUs
 """

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmill.experiments.time_delay import isothermal
+from lensmill.experiments.time_delay import frames, isothermal
 from lensmill.experiments.time_delay.observe import Observed, Truth
-from lensmill.learning import frames, regression
+from lensmill.learning import regression
 from lensmill.lensing.distances import distances, time_delay
 
 # Redshifts reach the network also as the D_dt they stand for in a fiducial universe; a network

@@ -2,8 +2,8 @@
 
 Systems with one number of images make one set of arrays. Images stand in the order of the file:
 the true order of arrival in simulations, the published one in tables of real systems. Whoever
-needs an order that the observer can know derives it from the delays (`lensmill.learning.frames`);
-noise is drawn before that.
+needs an order that the observer can know derives it from the delays (`frames`); noise is drawn
+before that.
 """
 
 import logging

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from lensmill.experiments.time_delay import canonical, observe, transforms
-from lensmill.learning import frames
+from lensmill.experiments.time_delay import canonical, frames, observe, transforms
 from lensmill.lensing.distances import time_delay
 
 EXACT = canonical.View()
