@@ -50,13 +50,13 @@ test-all: $(VENV)/dev.stamp  ## the tests, the slow ones as well
 lint: $(VENV)/dev.stamp  ## style of the code and of the workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile workflow/rules $(wildcard src/lensmill/experiments/*/rules.smk)
+	$(BIN)/snakefmt --check Snakefile workflow/rules workflow/lookups $(wildcard src/lensmill/experiments/*/rules.smk)
 	$(BIN)/snakemake --lint
 
 format: $(VENV)/dev.stamp  ## rewrite the code in that style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/snakefmt Snakefile workflow/rules $(wildcard src/lensmill/experiments/*/rules.smk)
+	$(BIN)/snakefmt Snakefile workflow/rules workflow/lookups $(wildcard src/lensmill/experiments/*/rules.smk)
 
 docs: $(VENV)/docs.stamp  ## these pages and more as a site: docs/_build/html/index.html
 	PYTHONPATH=src $(BIN)/python -m sphinx -W --keep-going -n -q -d docs/_build/doctrees docs docs/_build/html

@@ -23,6 +23,9 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/lookups/data.smk"
+include: "workflow/lookups/networks.smk"
+include: "workflow/lookups/figures.smk"
 include: "workflow/rules/simulate.smk"
 include: "workflow/rules/ingest.smk"
 include: "workflow/rules/learn.smk"

@@ -3,54 +3,6 @@
 Writes: results/{experiment}/data/{population}/{shards/*.h5, dataset.h5, checks.json, split.h5}
 """
 
-from math import ceil
-
-
-def shard_range(wildcards):
-    """Return the index of the first system of a shard and the number of its systems."""
-    size = setting("shard_size")(wildcards)
-    first = int(wildcards.shard) * size
-    systems = setting("populations", "{population}", "systems")(wildcards)
-    return {"first": first, "count": min(size, systems - first)}
-
-
-def shards_of(wildcards):
-    """List the shard files of one population, in order."""
-    systems = setting("populations", "{population}", "systems")(wildcards)
-    n_shards = ceil(systems / setting("shard_size")(wildcards))
-    folder = f"results/{wildcards.experiment}/data/{wildcards.population}/shards"
-    return [f"{folder}/{shard:05d}.h5" for shard in range(n_shards)]
-
-
-def check_settings(wildcards):
-    """Return what a population should be: its settings, and its size if it is simulated."""
-    experiment, population = wildcards.experiment, wildcards.population
-    expected = ask(experiment, "check_settings", population)
-    if is_simulated(experiment, population):
-        expected["systems"] = find(experiment, "populations", population, "systems")
-    return population_settings(wildcards) | expected
-
-
-def simulated_checks(wildcards):
-    """List the checks of all simulated populations of an experiment."""
-    folder = f"results/{wildcards.experiment}/data"
-    return [
-        f"{folder}/{p}/checks.json" for p in having("systems")(wildcards.experiment)
-    ]
-
-
-def datasets_of(names):
-    """List the checks, and the splits of what is simulated or trained on, of all populations."""
-    files = [f"results/{e}/data/checks.json" for e in names]
-    for e in names:
-        chosen = config["experiments"][e]
-        divided = {n["train_on"] for n in chosen["networks"].values()}
-        divided |= set(having("systems")(e))
-        for p in chosen["populations"]:
-            kinds = ["checks.json"] + ["split.h5"] * (p in divided)
-            files += [f"results/{e}/data/{p}/{kind}" for kind in kinds]
-    return files
-
 
 rule simulate_shard:
     """Draw one shard of systems; seed, population and index fix its numbers."""

@@ -1,0 +1,139 @@
+"""Look-ups of networks: settings, models, predictions and scores."""
+
+
+def of_network(function):
+    """Return an input function that asks about the job's network."""
+    return lambda wildcards: function(wildcards.experiment, wildcards.network)
+
+
+def of_population(function):
+    """Return an input function that asks about the job's network and population."""
+    return lambda wildcards: function(
+        wildcards.experiment, wildcards.network, wildcards.population
+    )
+
+
+def chosen_network(experiment, network):
+    """Return the settings of a network; its seed or fold may stand in its name."""
+    definition, member = names.member(network)
+    schema = experiments.schema(experiment)["$defs"]["network"]["properties"]
+    verbs = {"seeds": "combine networks", "fold": "train networks on folds"}
+    for key, verb in verbs.items():
+        if key in member and key not in schema:
+            raise WorkflowError(
+                f"{network}: {experiment} does not {verb}; ask for {definition}"
+            )
+    return find(experiment, "networks", definition) | member
+
+
+def network_settings(experiment, network):
+    """Return what fixes a network, given its data; where it is tested changes nothing in it."""
+    settings = chosen_network(experiment, network)
+    elsewhere = ("train_on", "test_on", "seeds", "observation")
+    fixes = {k: v for k, v in settings.items() if k not in elsewhere}
+    if "observation" in settings:
+        fixes["observation"] = find(experiment, "observations", settings["observation"])
+    return fixes
+
+
+def saved_as(suffix):
+    """Return a function that lists the networks whose model file has a suffix."""
+    return lambda experiment: [
+        name
+        for name, network in find(experiment, "networks").items()
+        if experiments.look_up(experiment, "suffix")(network) == suffix
+    ]
+
+
+def training_data(experiment, network):
+    """Name the data set, its split and its checks that a network trains on."""
+    folder = (
+        f"results/{experiment}/data/{chosen_network(experiment, network)['train_on']}"
+    )
+    return {
+        "dataset": f"{folder}/dataset.h5",
+        "split": f"{folder}/split.h5",
+        "checks": f"{folder}/checks.json",
+    }
+
+
+def model_files(experiment, network):
+    """Name the model of a network and the record of its training."""
+    suffix = experiments.look_up(experiment, "suffix")(
+        chosen_network(experiment, network)
+    )
+    folder = f"results/{experiment}/networks/{network}"
+    return {"model": f"{folder}/model{suffix}", "training": f"{folder}/training.json"}
+
+
+def prediction_files(experiment, network, population):
+    """Name the data set that a network predicts, its checks, and what goes with it."""
+    settings = chosen_network(experiment, network)
+    find(experiment, "populations", population)
+    ask(experiment, "refuse_unlike", settings["train_on"], population, network)
+    folder = f"results/{experiment}/data/{population}"
+    files = {"dataset": f"{folder}/dataset.h5", "checks": f"{folder}/checks.json"}
+    others = ask(experiment, "prediction_inputs", settings, population)
+    return files | below(experiment, others)
+
+
+def files_together(experiment, network):
+    """Map the populations that one job predicts to their files: those of `test_on` made here.
+
+    A real one is predicted alone, since it may be refused: that shall cost no other its scores.
+    """
+    settings = chosen_network(experiment, network)
+    made = {
+        p
+        for p in having("systems")(experiment)
+        if not ask(experiment, "simulation_inputs", p)
+    }
+    return {
+        population: prediction_files(experiment, network, population)
+        for population in settings["test_on"]
+        if population in made or population == settings["train_on"]
+    }
+
+
+def predictions_of(experiment, network, population):
+    """Name the predictions of a network on a population: in a folder with others, or alone."""
+    folder = f"results/{experiment}/networks/{network}"
+    together = files_together(experiment, network)
+    if "seeds" not in names.member(network)[1] and population in together:
+        return f"{folder}/predictions"
+    return f"{folder}/predictions_alone/{population}.h5"
+
+
+def score_files(experiment, network, population):
+    """Name the predictions that are scored, and the results that scoring takes beside them."""
+    settings = chosen_network(experiment, network)
+    find(experiment, "populations", population)
+    files = {"predictions": predictions_of(experiment, network, population)}
+    others = ask(experiment, "score_inputs", network, settings, population)
+    return files | below(experiment, others)
+
+
+def members_predictions(wildcards):
+    """List what the members of an ensemble have predicted."""
+    experiment, network = wildcards.experiment, wildcards.network
+    members = int(wildcards.members)
+    chosen_network(experiment, f"{network}_ensemble{members}")
+    return [
+        predictions_of(experiment, f"{network}_seed{i + 1}", wildcards.population)
+        for i in range(members)
+    ]
+
+
+def scores_of(experiment):
+    """List the scores of every network on every population that it is tested on."""
+    return [
+        f"results/{experiment}/scores/{member}/{population}/scores.json"
+        for name, network in find(experiment, "networks").items()
+        for member in names.members(name, network)
+        for population in network["test_on"]
+    ]
+
+
+def tables_of(names):
+    """List the tables that sum up each experiment."""
+    return [f"results/{e}/{table}" for e in names for table in find(e, "tables")]
