@@ -225,6 +225,14 @@ def test_a_home_that_cannot_be_written_does_not_stop_a_run_and_is_named(
     assert f"{tmp_path}/file/me/.cache and {tmp_path}/file/me/.config cannot be written" in said
 
 
+def test_results_of_an_earlier_layout_are_named_with_what_to_do(only_shards):
+    (only_shards / LOGS / "evaluate_network").mkdir()
+    status, said = run(only_shards, TARGET)
+    assert status == 0, said
+    assert "results/time_delay was made by an earlier version" in said
+    assert "`make figures` draws what is there" in said
+
+
 # --- a file is not what it was
 
 
