@@ -49,7 +49,7 @@ def targets(experiment):
     """List the data, scores and figures of an experiment, or some of them."""
     folder = Path("results") / experiment
     tiny = yaml.safe_load((experiments.FOLDER / experiment / "tiny.yaml").read_text())
-    chosen = experiments.written(experiment)
+    chosen = experiments.choices(experiment)
     update_config(chosen, tiny["experiments"][experiment])
     chosen = experiments.check(experiment, chosen)
     figures = [folder / "figures" / f"{figure}.png" for figure in chosen["figures"]]

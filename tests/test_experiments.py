@@ -109,7 +109,7 @@ def test_an_ensemble_can_be_asked_for_where_networks_are_combined(name, settings
 
 
 def test_the_defaults_are_permitted_and_choose_what_the_schema_knows(name):
-    chosen = experiments.check(name, experiments.written(name))
+    chosen = experiments.check(name, experiments.choices(name))
     assert chosen == experiments.defaults(name)
     Draft202012Validator.check_schema(experiments.schema(name))
 
@@ -139,7 +139,7 @@ def test_every_setting_is_described_and_its_default_permitted(name):
 
 def test_look_ups_import_no_library(name):
     program = "import sys; from lensmill import experiments; "
-    program += f"experiments.check({name!r}, experiments.written({name!r})); "
+    program += f"experiments.check({name!r}, experiments.choices({name!r})); "
     program += "print(*{'numpy', 'scipy', 'pandas', 'keras', 'astropy'} & {*sys.modules})"
     done = subprocess.run(
         [sys.executable, "-c", program],

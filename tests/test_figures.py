@@ -107,7 +107,7 @@ def test_a_training_history_says_which_line_is_which_and_how_long_each_took(tmp_
         rows = "".join(f"{i},{1 / (i + 1)},{2 / (i + 1)},{seconds}\n" for i in range(4))
         paths[-1].write_text(f"epoch,loss,val_loss,seconds\n{rows}")
     plot = experiments.load("time_delay", "figures.training_history").plot
-    with plotting.called(experiments.load("time_delay", "figures").NAMES):
+    with plotting.use_names(experiments.load("time_delay", "figures").NAMES):
         figure = plot([str(paths[0])], [str(paths[1])])
     assert {"training", "validation", "epoch that is kept"} < _texts(figure)
     assert "dense, quads (4 s)" in _texts(figure)
@@ -148,8 +148,8 @@ def test_what_the_user_adds_has_a_colour_and_a_name_of_its_own():
 
 
 def test_names_are_those_of_one_experiment_while_its_figure_is_drawn():
-    with plotting.called({"hst": ("HST", plotting.ORANGE)}):
-        with plotting.called({"hst": ("Hubble", plotting.BLUE)}):
+    with plotting.use_names({"hst": ("HST", plotting.ORANGE)}):
+        with plotting.use_names({"hst": ("Hubble", plotting.BLUE)}):
             assert (plotting.label("hst"), plotting.colour("hst")) == ("Hubble", plotting.BLUE)
         assert plotting.label("hst_seed3") == "HST, seed 3"
     assert plotting.label("hst") == "hst"

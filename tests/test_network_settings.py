@@ -17,7 +17,7 @@ QUAD = {"images": 4, "train_on": "survey", "test_on": ["survey"], "observation":
 
 
 def check(experiment, changed):
-    chosen = experiments.written(experiment)
+    chosen = experiments.choices(experiment)
     update_config(chosen, changed)
     experiments.check(experiment, chosen)
     return settings.without_null(chosen)
@@ -86,7 +86,7 @@ def test_what_a_network_would_ignore_is_refused_by_name(experiment, network, sai
 
 
 def test_images_too_small_for_an_architecture_are_refused():
-    small = experiments.written("lens_finding")["populations"]["hst"]
+    small = experiments.choices("lens_finding")["populations"]["hst"]
     small["observation"] = "hst_f814w_small"
     mine = {"train_on": "small", "test_on": ["small"], "architecture": "efficientnet_b0"}
     changed = {"populations": {"small": small}, "networks": {"mine": mine}}
@@ -100,7 +100,7 @@ def test_images_too_small_for_an_architecture_are_refused():
 def test_a_setting_that_a_default_network_has_is_left_out_by_null():
     other = {"architecture": "deeplens", "width": None, "max_systems": None}
     chosen = check("lens_finding", {"networks": {"p4m": other}})
-    default = experiments.written("lens_finding")["networks"]["p4m"]
+    default = experiments.choices("lens_finding")["networks"]["p4m"]
     del default["width"]
     assert chosen["networks"]["p4m"] == default | {"architecture": "deeplens"}
 

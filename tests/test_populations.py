@@ -12,7 +12,7 @@ FAMILIES = {name: experiments.look_up(name, "FAMILIES") for name in experiments.
 
 
 def check(experiment="time_delay", **populations):
-    chosen = experiments.written(experiment)
+    chosen = experiments.choices(experiment)
     chosen["populations"] |= populations
     experiments.check(experiment, chosen)
 
@@ -65,7 +65,7 @@ def test_what_a_population_would_ignore_is_refused_by_name(population, said):
 
 
 def test_what_only_ingested_images_have_is_refused_in_a_simulated_population():
-    simulated = experiments.written("lens_finding")["populations"]["hst"]
+    simulated = experiments.choices("lens_finding")["populations"]["hst"]
     with pytest.raises(ValueError, match=r"a: label, min_snr would be ignored, only ingested"):
         check("lens_finding", a=simulated | {"min_snr": 3.0, "label": 1})
     with pytest.raises(ValueError, match="'sie_shear' has slope = 2"):
@@ -106,7 +106,7 @@ def test_a_source_prior_that_overlaps_that_of_the_lens_passes_and_is_drawn_behin
 
 
 def test_a_prior_that_lacks_a_parameter_is_refused():
-    chosen = experiments.written("time_delay")
+    chosen = experiments.choices("time_delay")
     chosen["priors"]["half"] = {"shear": FLAT}
     chosen["populations"]["a"] = mine(prior="half")
     with pytest.raises(ValueError, match=r"priors\.half lacks einstein_radius, .*population 'a'"):

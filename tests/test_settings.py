@@ -50,7 +50,7 @@ SEARCH = {"space": {"widht": ["choice", 1]}, "trials": 1, "workers": 1}
     ],
 )
 def test_a_name_that_refers_to_nothing_is_refused(changed, said):
-    settings = experiments.written("lens_finding")
+    settings = experiments.choices("lens_finding")
     with pytest.raises(ValueError, match=said):
         experiments.check("lens_finding", settings | changed)
 
@@ -120,7 +120,7 @@ def test_a_prior_stays_finite_at_the_ends_of_the_unit_interval():
 
 def finder(**changed):
     """Return the settings of lens finding with a population `mine` of another observation."""
-    settings = experiments.written("lens_finding")
+    settings = experiments.choices("lens_finding")
     observation = settings["observations"]["lsst_gri"] | changed
     settings["observations"]["mine"] = observation
     settings["populations"]["mine"] = {

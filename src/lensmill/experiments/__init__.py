@@ -68,14 +68,14 @@ def whole_schema() -> dict:
     return whole
 
 
-def written(name: str) -> dict:
+def choices(name: str) -> dict:
     """Read what an experiment's ``defaults.yaml`` says: the choices of the study."""
     return yaml.load((FOLDER / name / "defaults.yaml").read_text(), Loader)["experiments"][name]
 
 
 def defaults(name: str) -> dict:
     """Return all settings of an experiment as they are where nothing else is said."""
-    return settings.complete(written(name), schema(name))
+    return settings.complete(choices(name), schema(name))
 
 
 def network_settings(name: str, chosen: Mapping) -> dict:

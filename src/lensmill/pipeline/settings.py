@@ -287,7 +287,7 @@ def keep(config: Mapping, folder: Path) -> Path:
     Dumper.add_representer(
         str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
     )
-    text = yaml.dump(_numbered(config), Dumper=Dumper, sort_keys=False, width=1000)
+    text = yaml.dump(_keys_as_numbers(config), Dumper=Dumper, sort_keys=False, width=1000)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:12]}.yaml"
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -296,11 +296,11 @@ def keep(config: Mapping, folder: Path) -> Path:
     return path
 
 
-def _numbered(values: Any) -> Any:
+def _keys_as_numbers(values: Any) -> Any:
     if not isinstance(values, Mapping):
         return values
     return {
-        int(key) if re.fullmatch(r"0|[1-9]\d*", str(key)) else key: _numbered(value)
+        int(key) if re.fullmatch(r"0|[1-9]\d*", str(key)) else key: _keys_as_numbers(value)
         for key, value in values.items()
     }
 

@@ -27,12 +27,12 @@ _OTHERS = ("#332288", "#117733", "#882255", "#999933", "#AA4499", "#44AA99")
 
 # Members of a network that is trained more than once are called after it.
 _MEMBER = re.compile(r"(?:_(seed|ensemble)(\d+))?(?:_fold(\d+)of(\d+))?$")
-# What populations and networks are called in the figures being drawn, and their colours (`called`).
+# What populations and networks are called in the figures being drawn, and their colours (`use_names`).
 _names: dict[str, tuple[str, str]] = {}
 
 
 @contextlib.contextmanager
-def called(names: Mapping[str, tuple[str, str]]) -> Iterator[None]:
+def use_names(names: Mapping[str, tuple[str, str]]) -> Iterator[None]:
     """Call populations and networks by these names, in these colours, for a while.
 
     Experiments may use the same names for other things, so there is no registry of all.
@@ -136,7 +136,7 @@ def save(
         What populations and networks are called, with their colours.
     """
     arguments = {k: v if isinstance(v, str) else list(v) for k, v in inputs.items()}
-    with plt.style.context(["default", STYLE]), called(names):
+    with plt.style.context(["default", STYLE]), use_names(names):
         figure = plot(**arguments)
         for output in outputs:
             Path(output).parent.mkdir(parents=True, exist_ok=True)

@@ -77,7 +77,7 @@ def _table(networks: pd.DataFrame, columns: Sequence[tuple[str, str, str]]) -> s
     heads = ["network", "population", "seeds", *(heading for heading, _, _ in columns)]
     lines = [heads, ["---"] * len(heads)]
     for (family, population), members in networks.groupby(["family", "population"], sort=False):
-        with plotting.called(NAMES):
+        with plotting.use_names(NAMES):
             cells = [plotting.label(family), plotting.label(population), str(len(members))]
         for _, column, form in columns:
             values = members[column].dropna().astype(float)

@@ -283,7 +283,7 @@ def test_equal_results_give_equal_bytes(name, tiny, tmp_path):
 
 
 def test_members_of_a_network_share_its_colour_and_carry_its_name():
-    with plotting.called(experiments.load("lens_finding", "figures").NAMES):
+    with plotting.use_names(experiments.load("lens_finding", "figures").NAMES):
         assert plotting.family("p4m_seed3") == plotting.family("p4m_ensemble5") == "p4m"
         assert plotting.family("p4m_seed3_fold2of5") == "p4m"
         assert plotting.family("my_net") == "my_net"

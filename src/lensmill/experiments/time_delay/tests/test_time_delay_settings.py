@@ -6,7 +6,7 @@ from lensmill import experiments
 
 
 def check(hubble=(), **survey):
-    settings = experiments.written("time_delay")
+    settings = experiments.choices("time_delay")
     settings["hubble"] |= dict(hubble)
     settings["priors"]["survey"] |= survey
     experiments.check("time_delay", settings)
@@ -43,7 +43,7 @@ def test_networks_that_saw_one_hubble_constant_cannot_tell_it():
 
 
 def test_a_canonical_network_of_one_image_is_refused_before_it_is_trained():
-    settings = experiments.written("time_delay")
+    settings = experiments.choices("time_delay")
     settings["networks"]["canonical_quad"]["images"] = 1
     with pytest.raises(ValueError, match=r"canonical_quad: a canonical network needs 2 images"):
         experiments.check("time_delay", settings)
