@@ -27,7 +27,7 @@ _OTHERS = ("#332288", "#117733", "#882255", "#999933", "#AA4499", "#44AA99")
 
 # Members of a network that is trained more than once are called after it.
 _MEMBER = re.compile(r"(?:_(seed|ensemble)(\d+))?(?:_fold(\d+)of(\d+))?$")
-# What populations and networks are called in the figures being drawn, and their colours (`use_names`).
+# What populations and networks are called in the figures being drawn, and their colours.
 _names: dict[str, tuple[str, str]] = {}
 
 
