@@ -18,43 +18,15 @@ from lensmill.pipeline import store
 ROOT = Path(__file__).parents[1]
 RESULTS = Path("results/time_delay")
 FINDER = Path("results/lens_finding")
-# What is asked of an experiment beyond its data: some, where all scores and figures take minutes.
-SOME = {
-    "time_delay": [
-        RESULTS / "scores/canonical_quad/sis_shear/scores.json",
-        RESULTS / "scores/dense_double/sie/scores.json",
-        RESULTS / "scores/canonical_quad/sis_shear/invariance.json",
-        RESULTS / "hubble/published/systems.ecsv",
-        RESULTS / "export/sie/systems.fits",
-        *(
-            RESULTS / "figures" / f"{f}.png"
-            for f in (
-                *("image_configurations", "published_d_dt", "hubble", "tdlmc", "hubble_coverage"),
-            )
-        ),
-    ],
-    "lens_finding": [
-        FINDER / "scores/scores.csv",
-        FINDER / "scores/resnet_augmented_ensemble2/euclid/scores.json",
-        FINDER / "scores/networks.md",
-        FINDER / "scores/p4m/euclid/ranked.html",
-        FINDER / "networks/p4m/export.json",
-        FINDER / "searches/p4m/best.yaml",
-        *(FINDER / "figures" / f"{f}.png" for f in ("gallery", "worst_mistakes", "saliency")),
-    ],
-}
 
 
 def targets(experiment):
-    """List the data, scores and figures of an experiment, or some of them."""
-    folder = Path("results") / experiment
+    """List the checks of an experiment's data and the tables that its tiny run ends with."""
     tiny = yaml.safe_load((experiments.FOLDER / experiment / "tiny.yaml").read_text())
     chosen = experiments.choices(experiment)
     update_config(chosen, tiny["experiments"][experiment])
-    chosen = experiments.check(experiment, chosen)
-    figures = [folder / "figures" / f"{figure}.png" for figure in chosen["figures"]]
-    scores = [folder / "scores/scores.csv"] if chosen["networks"] else []
-    return [folder / "data/checks.json", *SOME.get(experiment, [*scores, *figures])]
+    folder = Path("results") / experiment
+    return [folder / file for file in ("data/checks.json", *chosen["tables"])]
 
 
 def snakemake(folder, experiment, *arguments, settings=()):
