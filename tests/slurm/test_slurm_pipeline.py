@@ -32,8 +32,8 @@ def test_every_step_of_the_toy_runs_as_a_job_with_the_results_of_one_machine(
         rules = [comment.split("_wildcards_")[0] for comment in jobs]
         assert sorted(set(rules)) == [
             "rule_check_dataset",
-            "rule_predict_network",
             "rule_merge_shards",
+            "rule_predict_network",
             "rule_simulate_shard",
             "rule_split_dataset",
             "rule_train_network",
