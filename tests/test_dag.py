@@ -32,7 +32,7 @@ def score_inputs(settings, name, network, population):
 """
 SETTINGS = {
     "shard_size": 100,
-    "priors": {"wide": {}},
+    "priors": {"wide": {"under": []}},
     "populations": {
         "near": {"prior": "wide", "systems": 200},
         "far": {"prior": "wide", "systems": 100},
@@ -176,6 +176,41 @@ def test_what_the_schema_leaves_out_is_refused_by_name(checkout):
     assert "plain_fold1of5: one does not train networks on folds; ask for plain" in said
     said = refusal(checkout, scores.format("seed1"), change={"networks": {"plain": {"folds": 5}}})
     assert "experiments.one.networks.plain.folds is not a setting" in said
+
+
+def test_seeds_and_folds_of_one_network_are_members_apart(checkout):
+    both = {"networks": {"plain": {"seeds": 2, "folds": 2}}, "figures": {}}
+    trained = {job[1] for job in jobs if job[0] == "train_network"}
+    members = {"plain_seed1", "plain_seed2", "plain_fold1of2", "plain_fold2of2"}
+    assert trained == members | {"plain"}  # which the figure names
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ("plain_fold3of2", "of 2 folds there is no 3"),
+        ("plain_ensemble0", "an ensemble is of one seed or more"),
+        ("plain_ensemble2_fold1of2", "on no fold; ask for plain_ensemble2"),
+    ],
+)
+def test_members_that_cannot_be_are_refused_before_the_first_job(checkout, network, said):
+    assert said in refusal(checkout, f"results/one/scores/{network}/near/scores.json")
+
+
+def test_an_ensemble_is_not_trained(checkout):
+    said = refusal(checkout, "results/one/networks/plain_ensemble2/model.keras")
+    assert "plain_ensemble2 is not trained, its members are" in said
+
+
+def test_a_file_that_is_not_there_is_named_with_where_it_was_looked_for(checkout):
+    wrong = {"populations": {"survey": {"ingest": "tabel.csv"}}}
+    said = refusal(checkout, "results/one/data/survey/checks.json", change=wrong)
+    assert "one.populations.survey.ingest: 'tabel.csv' is neither in" in said
+
+
+def test_a_figure_without_a_module_is_named(checkout):
+    said = refusal(checkout, "results/one/figures/captions.md", change={"figures": {"lines": {}}})
+    assert "one.figures.lines has no src/lensmill/experiments/one/figures/lines.py" in said
 
 
 def test_a_population_upon_another_waits_for_it_and_is_predicted_alone(checkout):

@@ -27,7 +27,9 @@ def settings(name):
 
 
 @pytest.fixture
-def simulator(name):
+def simulator(name, settings):
+    if not simulated(settings):
+        pytest.skip(f"{name} simulates nothing")
     return experiments.load(name, "simulate")
 
 

@@ -32,7 +32,7 @@ def test_names_of_the_users_choice_pass():
     refuse_unknown({"populations": {"mine": {"systems": 3}}}, SCHEMA, "e")
 
 
-SEARCH = {"space": {"widht": ["choice", 1]}, "trials": 1, "workers": 1}
+SEARCH = {"space": {"widht": ["choice", 1]}, "trials": 1, "workers": 1, "epochs": 1}
 
 
 @pytest.mark.parametrize(
@@ -40,11 +40,20 @@ SEARCH = {"space": {"widht": ["choice", 1]}, "trials": 1, "workers": 1}
     [
         ({"comparison": ["p4n"]}, r"comparison: 'p4n' does not exist; did you mean 'p4m'"),
         (
-            {"searches": {"p4n": {"space": {}, "trials": 1, "workers": 1}}},
+            {"searches": {"p4n": {"space": {}, "trials": 1, "workers": 1, "epochs": 1}}},
             r"searches: 'p4n' does not exist; .*'p4m'",
         ),
         (
-            {"searches": {"p4m": {"space": {"widht": ["choice", 1]}, "trials": 1, "workers": 1}}},
+            {
+                "searches": {
+                    "p4m": {
+                        "space": {"widht": ["choice", 1]},
+                        "trials": 1,
+                        "workers": 1,
+                        "epochs": 1,
+                    }
+                }
+            },
             r"p4m\.space: 'widht' .*'width'",
         ),
     ],

@@ -163,3 +163,21 @@ def test_a_foreign_shard_is_named_with_what_differs(three, tmp_path, key, value,
     make(tmp_path, [40, 70], **{key: value})
     with pytest.raises(ValueError, match=rf"00040\.h5 belongs elsewhere: {said}"):
         merge(three, tmp_path / "all.h5")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"spin": np.zeros(10)}, "p: columns of 'systems' and its UNITS differ: spin"),
+        ({"n_images": np.ones(9)}, r"columns of 'systems' have \[9, 10\] rows"),
+        ({"index": np.arange(1, 11)}, r"systems/index is not 0 \.\.\. 9"),
+    ],
+)
+def test_a_simulator_that_gives_what_it_does_not_say_is_refused(tmp_path, change, said):
+    def draw(first, numbers, settings):
+        tables = _draw(first, numbers, settings)
+        return tables | {"systems": tables["systems"] | change}
+
+    odd = SimpleNamespace(**{**vars(TOY), "draw": draw})
+    with pytest.raises(ValueError, match=said):
+        shards.simulate(str(tmp_path / "a.h5"), odd, first=0, count=10, **IDENTITY)

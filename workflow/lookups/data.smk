@@ -58,7 +58,18 @@ def user_file(path):
 
 def source(wildcards):
     """Return the file or folder that a population is ingested from."""
-    return user_file(setting("populations", "{population}", "ingest")(wildcards))
+    experiment, population = wildcards.experiment, wildcards.population
+    given = find(experiment, "populations", population, "ingest")
+    path = user_file(given)
+    if not Path(path).exists():
+        said = (
+            f"experiments.{experiment}.populations.{population}.ingest: {given!r} is neither in "
+            f"{Path.cwd()} nor beside the Snakefile; correct the path, or leave the population out"
+        )
+        if not Path(f"results/{experiment}/data/{population}/dataset.h5").exists():
+            raise WorkflowError(said)
+        logger.warning(f"{said}; what was read before is used")
+    return path
 
 
 def source_files(wildcards):

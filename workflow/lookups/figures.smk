@@ -19,6 +19,11 @@ def figure_inputs(wildcards):
 def caption(experiment, figure):
     """Return the docstring of a figure's module: what the figure shows."""
     source = ROOT / f"src/lensmill/experiments/{experiment}/figures/{figure}.py"
+    if not source.exists():
+        raise WorkflowError(
+            f"experiments.{experiment}.figures.{figure} has no {source.relative_to(ROOT)}; write "
+            "it, or take the figure out"
+        )
     return ast.get_docstring(ast.parse(source.read_text()))
 
 

@@ -23,7 +23,26 @@ def chosen_network(experiment, network):
             raise WorkflowError(
                 f"{network}: {experiment} does not {verb}; ask for {definition}"
             )
-    return find(experiment, "networks", definition) | member
+    if not 1 <= member.get("fold", 1) <= member.get("folds", 1):
+        raise WorkflowError(
+            f"{network}: of {member['folds']} folds there is no {member['fold']}"
+        )
+    if member.get("seeds", 1) < 1 or {"seeds", "fold"} <= member.keys():
+        raise WorkflowError(
+            f"{network}: an ensemble is of one seed or more, on no fold; ask for "
+            f"{definition}_ensemble2"
+        )
+    settings = find(experiment, "networks", definition) | member
+    # a definition with folds stands for its members: whoever is none of them sees all systems
+    alone = "fold" not in member and "folds" in settings
+    return settings | {"folds": 0} if alone else settings
+
+
+def trained_network(experiment, network):
+    """Return the settings of a network that is trained: of all but an ensemble."""
+    if "seeds" in names.member(network)[1]:
+        raise WorkflowError(f"{network} is not trained, its members are")
+    return chosen_network(experiment, network)
 
 
 def network_settings(experiment, network):
@@ -47,9 +66,8 @@ def saved_as(suffix):
 
 def training_data(experiment, network):
     """Name the data set, its split and its checks that a network trains on."""
-    folder = (
-        f"results/{experiment}/data/{chosen_network(experiment, network)['train_on']}"
-    )
+    population = trained_network(experiment, network)["train_on"]
+    folder = f"results/{experiment}/data/{population}"
     return {
         "dataset": f"{folder}/dataset.h5",
         "split": f"{folder}/split.h5",
@@ -60,7 +78,7 @@ def training_data(experiment, network):
 def model_files(experiment, network):
     """Name the model of a network and the record of its training."""
     suffix = experiments.look_up(experiment, "suffix")(
-        chosen_network(experiment, network)
+        trained_network(experiment, network)
     )
     folder = f"results/{experiment}/networks/{network}"
     return {"model": f"{folder}/model{suffix}", "training": f"{folder}/training.json"}

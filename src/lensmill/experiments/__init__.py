@@ -39,7 +39,10 @@ def offers(name: str, part: str, function: str) -> bool:
         return False
     body = ast.parse(path.read_text()).body
     names = {node.name for node in body if isinstance(node, ast.FunctionDef)}
-    names |= {a.name for node in body if isinstance(node, ast.ImportFrom) for a in node.names}
+    imports = (node for node in body if isinstance(node, ast.ImportFrom))
+    names |= {alias.asname or alias.name for node in imports for alias in node.names}
+    assigned = (node.targets for node in body if isinstance(node, ast.Assign))
+    names |= {target.id for targets in assigned for target in targets if hasattr(target, "id")}
     return function in names
 
 
@@ -107,6 +110,12 @@ def check(name: str, chosen: Mapping) -> dict:
     settings.check_populations(chosen, look_up(name, "FAMILIES"), whole, where)
     settings.check_networks(chosen, whole, where)
     chosen = settings.complete(chosen, whole)
+    for network in chosen["searches"]:
+        if look_up(name, "suffix")(chosen["networks"][network]) != ".keras":
+            raise ValueError(
+                f"{where}.searches: {network!r} has no epochs by which trials are compared; take "
+                "it out"
+            )
     look_up(name, "check")(chosen, where)
     return chosen
 

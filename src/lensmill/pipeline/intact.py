@@ -23,7 +23,7 @@ BROKEN += (OverflowError, MemoryError)
 
 
 def verify(paths: Iterable[str | Path]) -> None:
-    """Check the results among the files that a step reads: HDF5, networks (.keras) and JSON.
+    """Check the results among the files that a step reads: HDF5, networks and JSON.
 
     Files of other kinds, and what the user gave, are left alone: they are checked where they enter.
 
@@ -32,7 +32,7 @@ def verify(paths: Iterable[str | Path]) -> None:
     ValueError
         Naming the first file that is truncated, damaged or without a digest, and the remedy.
     """
-    checks = {".h5": _tables, ".keras": _network, ".json": _json}
+    checks = {".h5": _tables, ".keras": _network, ".skops": _network, ".json": _json}
     for path in dict.fromkeys(map(Path, paths)):
         check = checks.get(path.suffix)
         if check and path.is_file():

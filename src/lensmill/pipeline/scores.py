@@ -36,6 +36,6 @@ def tabulate(paths: Sequence[str], output: str) -> None:
         for target, numbers in targets.items():
             of_all = {k if k not in numbers else f"{k}_all_targets": v for k, v in whole.items()}
             rows.append({**of_all, "target": target, **numbers})
-        if "targets" not in scores:
+        if not targets:  # or none of which the truth is known
             rows.append(whole)
     pd.DataFrame(rows).to_csv(output, index=False)

@@ -335,12 +335,15 @@ def check_populations(settings: Mapping, families: Mapping, schema: Mapping, whe
                 f"{place}: {', '.join(vain)} would be ignored, only {other} populations have that "
                 f"and this one is {kind}; take it out"
             )
-        if ingested or not families:
+        if ingested:
             continue
-        if "family" not in chosen:
-            raise ValueError(f"{place} needs a 'family'; there are: {', '.join(families)}")
-        _refuse_ignored(chosen, families, parameters, place)
-        prior = population(settings, name)["prior"] | families[chosen["family"]]
+        fixed: Mapping = {}
+        if families:
+            if "family" not in chosen:
+                raise ValueError(f"{place} needs a 'family'; there are: {', '.join(families)}")
+            _refuse_ignored(chosen, families, parameters, place)
+            fixed = families[chosen["family"]]
+        prior = population(settings, name)["prior"] | fixed
         if lacks := parameters.keys() - prior.keys():
             raise ValueError(
                 f"{where}.priors.{chosen['prior']} lacks {', '.join(sorted(lacks))}, which the "

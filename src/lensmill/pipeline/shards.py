@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from lensmill.pipeline import logs, provenance, store
 from lensmill.pipeline.intact import BROKEN
@@ -65,6 +66,7 @@ def simulate(
         size = min(batch, first + count - start)
         numbers = uniforms(seed, experiment, population, start, size, simulator.WIDTH)
         parts.append(simulator.draw(start, numbers, settings))
+        _check_part(parts[-1], simulator.UNITS, start, size, f"{experiment}/{population}")
     rows = _link(parts, simulator.ROWS_OF)
     if rows["systems"] != count:
         raise ValueError(
@@ -78,6 +80,20 @@ def simulate(
     facts |= {"first": first, "last": first + count - 1, "rows_of": json.dumps(simulator.ROWS_OF)}
     store.write_parts(path, parts, simulator.UNITS, facts)
     log.info("%s: %s", path, rows)
+
+
+def _check_part(part: store.Tables, units: Mapping, first: int, count: int, where: str) -> None:
+    """Raise if a simulator gives other columns than it names, or other systems than asked for."""
+    for table, columns in part.items():
+        # `group` stands there only for systems that have one
+        if odd := (columns.keys() ^ units.get(table, {}).keys()) - {"group"}:
+            raise ValueError(
+                f"{where}: columns of {table!r} and its UNITS differ: {', '.join(sorted(odd))}"
+            )
+        if len(lengths := {len(column) for column in columns.values()}) != 1:
+            raise ValueError(f"{where}: columns of {table!r} have {sorted(lengths)} rows")
+    if not np.array_equal(part["systems"]["index"], np.arange(first, first + count)):
+        raise ValueError(f"{where}: systems/index is not {first} ... {first + count - 1}")
 
 
 def _link(parts: Sequence[store.Tables], rows_of: Mapping[str, str]) -> dict[str, int]:
