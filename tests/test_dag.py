@@ -180,6 +180,7 @@ def test_what_the_schema_leaves_out_is_refused_by_name(checkout):
 
 def test_seeds_and_folds_of_one_network_are_members_apart(checkout):
     both = {"networks": {"plain": {"seeds": 2, "folds": 2}}, "figures": {}}
+    jobs = plan(checkout, change=both)
     trained = {job[1] for job in jobs if job[0] == "train_network"}
     members = {"plain_seed1", "plain_seed2", "plain_fold1of2", "plain_fold2of2"}
     assert trained == members | {"plain"}  # which the figure names
