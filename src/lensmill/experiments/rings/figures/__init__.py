@@ -1,0 +1,28 @@
+"""What populations and networks of rings are called, and their colours (Okabe & Ito's)."""
+
+NAMES = {
+    "cone_matched": ("cones, equal light", "#0072B2"),
+    "cone": ("cones", "#56B4E9"),
+    "cone_up_to_3": ("cones, up to 3", "#0072B2"),
+    "cone_up_to_4": ("cones, up to 4", "#0072B2"),
+    "cone_up_to_6": ("cones, up to 6", "#0072B2"),
+    "a3net": ("A3Net model", "#E69F00"),
+    "a3net_shapes": ("A3Net model, deformed", "#CC79A7"),
+    "a3net_real": ("A3Net images", "#000000"),
+    "a3net_real_shapes": ("A3Net images, deformed", "#7F7F7F"),
+    "cnn": ("CNN", "#0072B2"),
+    "cnn_a3net": ("CNN", "#0072B2"),
+    "cnn_of_3": ("CNN", "#0072B2"),
+    "cnn_of_4": ("CNN", "#0072B2"),
+    "cnn_of_6": ("CNN", "#0072B2"),
+    "p4m": ("p4m", "#009E73"),
+    "dense": ("dense", "#CC79A7"),
+    "pca_svm": ("PCA + SVM", "#E69F00"),
+    "pca_svm_a3net": ("PCA + SVM", "#E69F00"),
+    "pca_svm_of_3": ("PCA + SVM", "#E69F00"),
+    "pca_svm_of_4": ("PCA + SVM", "#E69F00"),
+    "pca_svm_of_6": ("PCA + SVM", "#E69F00"),
+    "ellipse": ("ellipse CNN", "#D55E00"),
+    "ring": ("ring CNN", "#56B4E9"),
+    "vae": ("conditional VAE", "#882255"),
+}
