@@ -2,10 +2,18 @@
 
 import numpy as np
 import pytest
+from network_settings import architecture_settings
 
 keras = pytest.importorskip("keras")
 
 from lensmill.learning import equivariant, image_models  # noqa: E402
+
+
+def build(architecture, shape, settings):
+    """Build a network with all its settings, of which some are given."""
+    return image_models.build(
+        architecture, shape, architecture_settings(architecture, settings), seed=1
+    )
 
 
 def images(size, n=6, seed=0):
@@ -86,21 +94,21 @@ def test_weights_are_shared_by_the_8_orientations():
 @pytest.mark.parametrize("size, stem", [(32, 4), (33, 2), (48, 4), (50, 2), (64, 2), (101, 4)])
 def test_p4m_gives_all_views_the_same_logit_at_every_size(size, stem):
     pictures = images(size)
-    model = image_models.build("p4m", (size, size, 1), {"width": 2, "stem": stem}, seed=1)
+    model = build("p4m", (size, size, 1), {"width": 2, "stem": stem})
     assert change(trained(model), pictures) < 1e-5
 
 
 def test_p4m_of_several_bands_and_blocks_is_invariant():
     pictures = np.concatenate([images(32, seed=i) for i in range(3)], axis=-1)
     settings = {"width": 4, "blocks": 2, "dropout": 0.3, "stem": 2}
-    model = trained(image_models.build("p4m", (32, 32, 3), settings, seed=1))
+    model = trained(build("p4m", (32, 32, 3), settings))
     assert change(model, pictures) < 1e-5
 
 
 @pytest.mark.parametrize("architecture", ["resnet", "one_conv", "lastro"])
 def test_plain_networks_are_not_invariant(architecture):
     pictures = images(32)
-    model = image_models.build(architecture, (32, 32, 1), {}, seed=1)
+    model = build(architecture, (32, 32, 1), {})
     assert change(trained(model), pictures) > 1e-3
 
 
@@ -108,7 +116,7 @@ def test_plain_networks_are_not_invariant(architecture):
 def test_only_p4m_learns_the_same_from_turned_images(architecture):
     pictures, moved = images(32), []
     for g in (0, 1, 6):
-        model = image_models.build(architecture, (32, 32, 1), {"width": 16}, seed=1)
+        model = build(architecture, (32, 32, 1), {"width": 16})
         model.compile(keras.optimizers.SGD(0.1), "mse")
         model.train_on_batch(seen(pictures, g), np.arange(len(pictures), dtype=np.float32)[:, None])
         moved.append(np.concatenate([np.ravel(w) for w in model.get_weights()]))
@@ -118,12 +126,12 @@ def test_only_p4m_learns_the_same_from_turned_images(architecture):
 
 def test_images_that_are_not_square_are_refused_by_p4m():
     with pytest.raises(ValueError, match="32 x 40 pixels cannot be turned"):
-        image_models.build("p4m", (32, 40, 1), {}, seed=1)
+        build("p4m", (32, 40, 1), {})
 
 
 def test_an_odd_width_is_refused_by_p4m():
     with pytest.raises(ValueError, match="width is 3"):
-        image_models.build("p4m", (32, 32, 1), {"width": 3}, seed=1)
+        build("p4m", (32, 32, 1), {"width": 3})
 
 
 def test_a_convolution_off_its_centre_is_refused():

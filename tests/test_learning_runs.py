@@ -40,7 +40,7 @@ def toy(tmp_path_factory):
     x, y = rng.normal(size=(2, n))
     systems = {"index": np.arange(n), "x": x, "y": y, "sum": x + y + rng.normal(0, 0.1, n)}
     no_units = {"systems": dict.fromkeys((*systems, "split"), "")}
-    facts = {"experiment": "toy", "population": "plane"}
+    facts = {"experiment": "time_delay", "population": "plane"}
     store.write(folder / "dataset.h5", {"systems": systems}, no_units, facts)
     split = {"index": np.arange(n), "split": np.resize([0, 0, 0, 1, 2], n).astype(np.uint8)}
     store.write(folder / "split.h5", {"systems": split}, no_units, {})
@@ -122,7 +122,7 @@ def posterior(network, toy, head, draws=500):
 def test_the_record_says_what_was_trained_on_what(gaussian):
     network, folder = gaussian
     record = network.training
-    assert (record["experiment"], record["population"]) == ("toy", "plane")
+    assert (record["experiment"], record["population"]) == ("time_delay", "plane")
     assert record["settings"] == {**SETTINGS, "epochs": 30}
     assert record["systems"] == 240 and record["parameters"] == network.model.count_params()
     assert record["epochs"] == 30 and 0 <= record["best_epoch"] < 30
