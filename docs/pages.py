@@ -393,13 +393,14 @@ def table(rows: list[Setting]) -> list[str]:
 
 
 def figures_page(name: str) -> str:
-    """Return the figures of an experiment of which there are pictures, with their captions."""
+    """Return the figures of an experiment with their captions, and pictures where there are any."""
     lines = [f"# Figures of `{name}`", ""]
-    for path in sorted((ROOT / "docs/images" / name).glob("*.png")):
-        module = EXPERIMENTS / name / "figures" / f"{path.stem}.py"
-        text = ast.get_docstring(ast.parse(module.read_text()))
-        lines += [f"## `{path.stem}`", "", f"![{path.stem}](/images/{name}/{path.name})", ""]
-        lines += [text, ""]
+    for module in sorted((EXPERIMENTS / name / "figures").glob("[!_]*.py")):
+        picture = ROOT / "docs/images" / name / f"{module.stem}.png"
+        lines += [f"## `{module.stem}`", ""]
+        if picture.exists():
+            lines += [f"![{module.stem}](/images/{name}/{picture.name})", ""]
+        lines += [ast.get_docstring(ast.parse(module.read_text())), ""]
     return "\n".join(lines)
 
 
