@@ -43,5 +43,6 @@ def plot(scores: list[str]) -> Figure:
     axis.set(xlabel="network (learned from)", ylabel="accuracy", ylim=(0.45, 1.01))
     axis.set_xlim(-0.5, len(networks) - 0.5)
     axis.tick_params(axis="x", length=0)
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=len(populations))
+    axis.plot([], [], color=plotting.BLACK, ls="--", lw=0.9, label="total charge alone")
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, 1.3), ncols=2)
     return figure
