@@ -1,9 +1,10 @@
 """Networks that tell lenses from what only looks like them: pixels in, a logit out."""
 
+import functools
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
@@ -40,44 +41,6 @@ UNITS = {
         **COPIED,
     }
 }
-
-
-def train(
-    dataset: str,
-    split: str,
-    settings: Mapping[str, Any],
-    seed: int,
-    threads: int,
-    model: str,
-    history: str,
-    training: str,
-    checkpoints: str,
-    watch: Callable[[dict[str, float]], None] | None = None,
-) -> None:
-    """Train one network and write it, its history and what is to be known about it.
-
-    Parameters
-    ----------
-    settings : mapping
-        All settings of the network.
-    model : path
-        Written with the stretch of the pixels, so that it takes them as they are stored.
-    dataset, split, seed, threads, history, training, checkpoints, watch
-        As in `lensmill.learning.runs.train`.
-    """
-    runs.train(
-        _prepare,
-        dataset,
-        split,
-        settings,
-        seed,
-        threads,
-        model,
-        history,
-        training,
-        checkpoints,
-        watch,
-    )
 
 
 def predict(
@@ -188,7 +151,7 @@ def labels(dataset: str) -> tuple[NDArray, NDArray]:
     return systems["is_lens"] == 1, systems["label_known"] == 1
 
 
-def _prepare(
+def prepare(
     dataset: str, split: str, settings: Mapping[str, Any], seed: int, keys: runs.Keys
 ) -> runs.Training:
     """Return what is particular about the training of these networks."""
@@ -246,6 +209,9 @@ def _prepare(
             "lenses": int(lens.sum()),
         },
     )
+
+
+train = functools.partial(runs.train, prepare)
 
 
 def _refuse_shared(

@@ -1,6 +1,7 @@
 """Networks that count rings, measure a ring, or draw one: see the modules of these names."""
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -19,25 +20,17 @@ ANSWERS: dict[str, ModuleType] = {
 }
 
 
-def train(
-    dataset: str,
-    split: str,
-    settings: Mapping[str, Any],
-    seed: int,
-    threads: int,
-    model: str,
-    history: str | None,
-    training: str,
-    checkpoints: str | None,
-    watch: Callable[[dict[str, float]], None] | None = None,
-) -> None:
-    """Train one network; all arguments as in `lensmill.learning.runs.train`.
+def prepare(
+    dataset: str, split: str, settings: Mapping[str, Any], seed: int, keys: runs.Keys
+) -> runs.Training | runs.Fit:
+    """Return what is particular about the training: of the module for what is to be answered.
 
-    ``settings["answers"]`` says what it is to answer: count, ring, ellipse or images.
+    ``settings["answers"]`` says what that is: count, ring, ellipse or images.
     """
-    prepare = ANSWERS[settings["answers"]].prepare
-    files = model, history, training, checkpoints
-    runs.train(prepare, dataset, split, settings, seed, threads, *files, watch)
+    return ANSWERS[settings["answers"]].prepare(dataset, split, settings, seed, keys)
+
+
+train = functools.partial(runs.train, prepare)
 
 
 def predict(

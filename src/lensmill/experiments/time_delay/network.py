@@ -4,6 +4,7 @@ One network per number of images. `dense` sees the sky and gives {phi_i, alpha_i
 we follow; `canonical` sees the canonical frame and gives what fixes {phi_i, alpha_i} and D_dt.
 """
 
+import functools
 import json
 import logging
 import time
@@ -28,43 +29,6 @@ NO_LIMIT = 1e30
 ROWS_AT_A_TIME = 8192
 SYSTEMS_AT_A_TIME = 1000  # bounds the memory that draws of the posterior take
 VALIDATED = 10000  # systems of the validation set: enough to tell two epochs apart
-
-
-def train(
-    dataset: str,
-    split: str,
-    settings: Mapping[str, Any],
-    seed: int,
-    threads: int,
-    model: str,
-    history: str,
-    training: str,
-    checkpoints: str,
-    watch: Callable[[dict[str, float]], None] | None = None,
-) -> None:
-    """Train one network and write it, its history and what is to be known about it.
-
-    Parameters
-    ----------
-    settings : mapping
-        All settings of the network. ``observation`` is itself a mapping, the settings of
-        `observe.perturb`, empty for none; noise is drawn afresh in every epoch.
-    dataset, split, seed, threads, model, history, training, checkpoints, watch
-        As in `lensmill.learning.runs.train`.
-    """
-    runs.train(
-        _prepare,
-        dataset,
-        split,
-        settings,
-        seed,
-        threads,
-        model,
-        history,
-        training,
-        checkpoints,
-        watch,
-    )
 
 
 def predict(
@@ -185,7 +149,7 @@ def answer(
     return architecture.to_sky(answers, observed)
 
 
-def _prepare(
+def prepare(
     dataset: str, split: str, settings: Mapping[str, Any], seed: int, keys: runs.Keys
 ) -> runs.Training:
     """Return what is particular about the training of these networks."""
@@ -228,6 +192,9 @@ def _prepare(
             "systems": len(features),
         },
     )
+
+
+train = functools.partial(runs.train, prepare)
 
 
 def _architecture(settings: Mapping[str, Any], observation: Mapping[str, Any]) -> Dense | Canonical:
