@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from lensmill.pipeline import store
+
 
 def write(path: str, scores: Mapping[str, Any]) -> None:
     """Write scores as JSON, whole or not at all; what is not finite is refused."""
     text = json.dumps(scores, indent=1, allow_nan=False)
-    part = Path(path).with_name(f".part.{Path(path).name}")
-    part.write_text(text)
-    part.replace(path)
+    with store.whole(Path(path)) as file:
+        file.write(text.encode())
 
 
 def tabulate(paths: Sequence[str], output: str) -> None:
