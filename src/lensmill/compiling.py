@@ -8,7 +8,7 @@ other packages (lenstronomy's) keep theirs.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,24 @@ from typing import Any
 from numba import config, njit
 
 
-def compiler(file: str, **options: Any) -> Callable[[Callable], Callable]:
+def compiler(
+    file: str, contains: Sequence[str] = (), **options: Any
+) -> Callable[[Callable], Callable]:
     """Return a decorator for the kernels of the package that ``file`` stands in.
 
     Parameters
     ----------
     file : str
         ``__file__`` of a module of the package.
+    contains : sequence of str
+        The same of other packages, whose kernels those of this one call.
     options
         Of `numba.njit`.
     """
     folder = Path(file).parent
-    digest = sha256(b"".join(module.read_bytes() for module in sorted(folder.glob("*.py"))))
+    folders = [folder, *(Path(other).parent for other in contains)]
+    modules = [module for each in folders for module in sorted(each.glob("*.py"))]
+    digest = sha256(b"".join(module.read_bytes() for module in modules))
     cache = Path(os.environ.get("NUMBA_CACHE_DIR") or folder / "__pycache__")
     cache = cache / f"{folder.name}-{digest.hexdigest()[:12]}"
 

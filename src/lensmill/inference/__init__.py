@@ -1,0 +1,1 @@
+"""Likelihoods, samplers and population steps: no word of any experiment."""
