@@ -14,6 +14,8 @@ from scipy.special import gammaln, logsumexp
 
 from .compiling import kernel
 
+TINY = 1e-300
+BLOCK = 256  # points
 GOOD_K = 0.7  # largest Pareto k of weights that can be trusted
 
 
@@ -40,29 +42,43 @@ def draw(mixture: Mixture, n: int, rng: np.random.Generator) -> NDArray:
 
 
 @kernel
-def _distances(x, mean, factor):
-    """Squared Mahalanobis distances of points to components, shape (m, n)."""
+def _distances(x, mean, inverse):
+    """Squared Mahalanobis distances of points to components, shape (m, n).
+
+    Points go through in blocks, so that the innermost loops run over neighbours in memory.
+    """
     n, d = x.shape
     m = mean.shape[0]
     out = np.empty((m, n))
-    z = np.empty(d)
-    for j in range(m):
-        for i in range(n):
-            total = 0.0
+    block = np.empty((d, BLOCK))
+    z, total = np.empty(BLOCK), np.empty(BLOCK)
+    for start in range(0, n, BLOCK):
+        size = min(BLOCK, n - start)
+        for i in range(size):
             for a in range(d):
-                v = x[i, a] - mean[j, a]
-                for b in range(a):
-                    v -= factor[j, a, b] * z[b]
-                z[a] = v / factor[j, a, a]
-                total += z[a] * z[a]
-            out[j, i] = total
+                block[a, i] = x[start + i, a]
+        for j in range(m):
+            total[:size] = 0.0
+            for a in range(d):
+                z[:size] = 0.0
+                for b in range(a + 1):
+                    w, centre = inverse[j, a, b], mean[j, b]
+                    for i in range(size):
+                        z[i] += w * (block[b, i] - centre)
+                for i in range(size):
+                    total[i] += z[i] * z[i]
+            out[j, start : start + size] = total[:size]
     return out
+
+
+def _squared_distances(mixture: Mixture, x: NDArray) -> NDArray:
+    return _distances(np.ascontiguousarray(x), mixture.mean, np.linalg.inv(mixture.factor))
 
 
 def log_components(mixture: Mixture, x: NDArray) -> NDArray:
     """Logarithm of weight times density of each component at each point, shape (m, n)."""
     d, dof = mixture.mean.shape[1], mixture.dof
-    distance = _distances(np.ascontiguousarray(x), mixture.mean, mixture.factor)
+    distance = _squared_distances(mixture, x)
     ln_det = np.log(np.einsum("mii->mi", mixture.factor)).sum(axis=1)
     constant = gammaln((dof + d) / 2) - gammaln(dof / 2) - d / 2 * np.log(dof * np.pi)
     with np.errstate(divide="ignore"):  # a component without weight
@@ -72,49 +88,85 @@ def log_components(mixture: Mixture, x: NDArray) -> NDArray:
 
 def log_density(mixture: Mixture, x: NDArray) -> NDArray:
     """Logarithm of the density of a mixture at points (n, d), shape (n,)."""
-    return logsumexp(log_components(mixture, x), axis=0)
+    parts = log_components(mixture, x)
+    best = parts.max(axis=0)
+    return best + np.log(np.exp(parts - best).sum(axis=0))
 
 
-def adapt(mixture: Mixture, x: NDArray, ln_w: NDArray, least: float = 20.0) -> Mixture:
-    """Move a mixture towards the target by one step of expectation-maximisation.
+class Pool:
+    """Draws of several mixtures, weighted as draws of one: the mixture of them all.
 
-    Every component takes the weighted mean and covariance of the draws that are its own; one with
-    fewer effective draws than ``least`` per dimension keeps its shape.
+    The deterministic mixture weights of Owen & Zhou (2000, J. Am. Stat. Assoc. 95, 135): a round
+    that missed part of the target cannot spoil what the others found.
+    """
+
+    def __init__(self, dimensions: int):
+        self.x = np.empty((0, dimensions))
+        self.ln_target = np.empty(0)
+        self._mixtures: list[tuple[Mixture, int]] = []
+        self._ln_q = np.empty(0)  # of the sum of count times density
+
+    def add(self, mixture: Mixture, x: NDArray, ln_target: NDArray) -> None:
+        """Add the draws of one more mixture with the logarithms of the target."""
+        ln_q = log_density(mixture, np.concatenate([self.x, x])) + np.log(len(x))
+        old = ln_q[: len(self.x)]
+        new = [ln_q[len(self.x) :]]
+        new += [log_density(other, x) + np.log(count) for other, count in self._mixtures]
+        self._ln_q = np.concatenate([np.logaddexp(self._ln_q, old), logsumexp(new, axis=0)])
+        self._mixtures.append((mixture, len(x)))
+        self.x = np.concatenate([self.x, x])
+        self.ln_target = np.concatenate([self.ln_target, ln_target])
+
+    @property
+    def ln_weight(self) -> NDArray:
+        """Logarithms of the weights; their mean is the evidence."""
+        return self.ln_target - self._ln_q + np.log(len(self.x))
+
+
+def adapt(
+    mixture: Mixture, x: NDArray, ln_w: NDArray, steps: int = 5, floor: float = 0.05
+) -> Mixture:
+    """Move a mixture towards the target by steps of expectation-maximisation.
+
+    Every component takes the weighted mean and covariance of the draws that are its own, mixed
+    with its present ones, which count as one effective draw per dimension and two.
 
     Parameters
     ----------
     mixture : Mixture
-        That the draws came from.
+        Where to start.
     x : array, shape (n, d)
         Draws.
     ln_w : array, shape (n,)
         Logarithms of their weights; -inf where the target vanishes.
-    least : float
-        Effective draws per dimension that a shape is learned from.
+    steps : int
+    floor : float
+        Part of the weight that stays with the mixture as it was: a component without a draw would
+        never get weight again.
     """
     d = x.shape[1]
-    use = ln_w > ln_w.max() - 40
-    x, ln_w = x[use], ln_w[use]
-    parts = log_components(mixture, x)
-    share = np.exp(parts - logsumexp(parts, axis=0) + ln_w - logsumexp(ln_w))
-    distance = _distances(np.ascontiguousarray(x), mixture.mean, mixture.factor)
-    weight = share.sum(axis=1)
-    effective = weight**2 / np.maximum((share**2).sum(axis=1), 1e-300)
-    mean, factor = mixture.mean.copy(), mixture.factor.copy()
-    # the latent scale of a Student distribution: far draws say less of its shape
-    share = share * (mixture.dof + d) / (mixture.dof + distance)
-    for j in np.flatnonzero(effective > least * d):
-        mean[j] = share[j] @ x / share[j].sum()
-        offset = x - mean[j]
-        covariance = (share[j, :, None] * offset).T @ offset / weight[j]
-        try:
-            factor[j] = np.linalg.cholesky(covariance)
-        except np.linalg.LinAlgError:
-            mean[j] = mixture.mean[j]
-    # a floor keeps every component in play: one without a draw would never get weight again
-    weight = weight / weight.sum()
-    weight = 0.95 * weight + 0.05 * mixture.weight / mixture.weight.sum()
-    return Mixture(weight, mean, factor, mixture.dof)
+    use = ln_w > ln_w.max() - 30
+    x, w = x[use], np.exp(ln_w[use] - logsumexp(ln_w))
+    start = mixture.weight / mixture.weight.sum()
+    for _ in range(steps):
+        parts = log_components(mixture, x)
+        share = np.exp(parts - logsumexp(parts, axis=0)) * w
+        distance = _squared_distances(mixture, x)
+        weight = share.sum(axis=1)
+        effective = weight**2 / np.maximum((share**2).sum(axis=1), TINY)
+        # the latent scale of a Student distribution: far draws say less of its shape
+        scaled = share * (mixture.dof + d) / (mixture.dof + distance)
+        mean, factor = mixture.mean.copy(), mixture.factor.copy()
+        for j in np.flatnonzero(effective > 2):
+            own = effective[j] / (effective[j] + 2 * d)
+            centre = scaled[j] @ x / scaled[j].sum()
+            offset = x - centre
+            covariance = (scaled[j, :, None] * offset).T @ offset / weight[j]
+            old = factor[j] @ factor[j].T
+            factor[j] = np.linalg.cholesky(own * covariance + (1 - own) * old)
+            mean[j] = own * centre + (1 - own) * mean[j]
+        mixture = Mixture(weight / weight.sum(), mean, factor, mixture.dof)
+    return mixture._replace(weight=(1 - floor) * mixture.weight + floor * start)
 
 
 def effective_size(ln_w: NDArray) -> float:

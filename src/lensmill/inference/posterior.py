@@ -1,0 +1,283 @@
+"""Exact posteriors of lenses with two or four point images, by importance sampling.
+
+Four images: the proposal is a mixture of Student distributions along the ridges of the posterior
+(`modes`), then about its own best draws, as narrow as the ridges bend. Two images fix the position
+of the source and the size of the lens once ellipticity, slope, sheet and one combination of the
+shear are drawn from their priors: drawn so, in the image plane, the positions are always fitted.
+Both end with the exact likelihood, for which the solver finds and counts all images.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+from scipy.stats import beta, t
+
+from lensmill.pipeline import priors
+
+from . import modes as finder
+from . import pairs
+from .importance import GOOD_K, Mixture, Pool, adapt, draw, effective_size, log_components
+from .importance import pareto_k, resample
+from .modes import E1, E2, G1, G2, LENS_X, LENS_Y, LN_D_DT, LN_THETA_E, SLOPE, SOURCE_X, SOURCE_Y
+from .modes import Modes
+from .point_images import Posterior, draw_distance
+
+ESS = 2000.0  # effective draws asked for
+DOF = 4.0  # of the Student distributions
+INFLATION = 1.2  # of their scale: a proposal must be wider than its target
+FIRST, LATER = 2000, 4000  # draws of the first round and of each further one
+ROUNDS = 12
+LEARNT = 400.0  # effective draws from which on the mixture is improved instead of made anew
+LOCAL = 80  # components about draws; twice as many while draws are few
+
+
+class Draws(NamedTuple):
+    """Weighted draws of a posterior."""
+
+    parameters: NDArray  # (n, 11): point_images.PARAMETERS
+    ln_weight: NDArray  # (n,)
+    d_dt: NDArray  # (n,), with the next two: point_images.Likelihood
+    d_dt_error: NDArray
+    ln_marginal: NDArray
+    chi2: NDArray
+    mode: NDArray  # (n,)
+    log_evidence: float
+    pareto_k: float
+    ess: float
+    calls: int  # lenses solved
+
+
+def sample(target: Posterior, rng: np.random.Generator, ess: float = ESS) -> Draws:
+    """Draw from the posterior of a lens with two or four images.
+
+    Parameters
+    ----------
+    target : Posterior
+    rng : Generator
+    ess : float
+        Effective sample size to reach; what was reached is in the answer.
+
+    Raises
+    ------
+    ValueError
+        If there are neither two nor four images, or no lens of the prior makes them.
+    """
+    if target.k == 4:
+        return _sample_ridges(target, rng, ess)
+    if target.k == 2:
+        return _sample_pair(target, rng, ess)
+    raise ValueError(f"the posterior of {target.k} images is not known here: of two or four it is")
+
+
+def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> Draws:
+    found = finder.find_modes(target)
+    free = _free(target)
+    broad = mixture = _along(found, free)
+    pool = Pool(len(free))
+    lenses: list = []
+    calls = 0
+    for i in range(ROUNDS):
+        x = draw(mixture, FIRST if i == 0 else LATER, rng)
+        p, ln_jacobian = _lenses(x, found.mean[0], free, target, rng)
+        ln_prior = target.log_prior(p) + ln_jacobian
+        ln, likelihood = target.evaluate(p, ln_prior)
+        calls += int(np.isfinite(ln_prior).sum())
+        pool.add(mixture, x, ln)
+        lenses.append((p, *likelihood[1:4], likelihood.chi2))
+        ln_weight = pool.ln_weight
+        if not np.isfinite(ln_weight).any():
+            continue
+        size, k = effective_size(ln_weight), pareto_k(ln_weight)
+        if size >= ess and k < GOOD_K:
+            break
+        if i == 0 or size < LEARNT:
+            d_dt = np.concatenate([lens[1] for lens in lenses])
+            mixture = _about(pool, ln_weight, size, d_dt, broad, found, free, target, rng)
+        else:
+            best = np.argsort(-ln_weight)[:LATER]
+            mixture = _prune(adapt(mixture, pool.x[best], ln_weight[best], steps=2))
+    columns = [np.concatenate(column) for column in zip(*lenses, strict=True)]
+    mode = found.mode[log_components(broad, pool.x).argmax(axis=0)]
+    evidence = float(logsumexp(ln_weight) - np.log(len(ln_weight)))
+    return Draws(columns[0], ln_weight, *columns[1:], mode, evidence, k, size, calls)
+
+
+def _free(target: Posterior) -> NDArray:
+    """Coordinates of a fit that are not held, without D_dt."""
+    pairs = {"one_minus_q": (E1, E2), "shear": (G1, G2), "slope": (SLOPE,)}
+    held = [n for name, pair in pairs.items() for n in pair if target.prior[name][0] == "fixed"]
+    return np.array([n for n in range(LN_D_DT) if n not in held])
+
+
+def _along(found: Modes, free: NDArray) -> Mixture:
+    """Mixture of Student distributions along the paths; weights by Laplace's approximation."""
+    factor = np.linalg.cholesky(found.covariance[:, free[:, None], free]) * INFLATION
+    ln = -found.chi2 / 2 + np.log(np.einsum("mii->mi", factor)).sum(axis=1)
+    weight = 0.8 * np.exp(ln - logsumexp(ln)) + 0.2 / len(ln)
+    return Mixture(weight, found.mean[:, free], factor, DOF)
+
+
+def _about(
+    pool: Pool,
+    ln_weight: NDArray,
+    size: float,
+    d_dt: NDArray,
+    broad: Mixture,
+    found: Modes,
+    free: NDArray,
+    target: Posterior,
+    rng: np.random.Generator,
+) -> Mixture:
+    """Mixture about draws of the posterior, each as wide as the curvature there is constant."""
+    few = size < LEARNT / 4
+    # with hardly any effective draw the weights are flattened, lest all components be one
+    rows = np.unique(resample(ln_weight / (1 + (size < 50)), LOCAL * (1 + few), rng))
+    c = np.tile(found.mean[0], (len(rows), 1))
+    c[:, free] = pool.x[rows]
+    c[:, LN_D_DT] = np.log(np.where(d_dt[rows] > 0, d_dt[rows], np.exp(c[:, LN_D_DT])))
+    curvature, scale = finder.curvature(target, c)
+    # A step h in shape or slope bends the images by some h^2 of the Einstein radius.
+    error = target.data.position_error.mean() / scale
+    soft = np.zeros(c.shape[1])
+    soft[[E1, E2, SLOPE, G1, G2]] = 1 / error
+    if not target.data.lens_known:
+        soft[[LENS_X, LENS_Y]] = 1 / (error * scale**2)
+    covariance = np.linalg.inv(curvature + np.diag(soft))[:, free[:, None], free]
+    factor = np.linalg.cholesky(covariance) * INFLATION
+    start = np.concatenate([np.full(len(rows), 0.9 / len(rows)), 0.1 * broad.weight])
+    mixture = Mixture(
+        start,
+        np.concatenate([c[:, free], broad.mean]),
+        np.concatenate([factor, broad.factor]),
+        DOF,
+    )
+    best = np.argsort(-ln_weight)[:LATER]
+    w = np.exp(ln_weight[best] - logsumexp(ln_weight[best]))
+    for _ in range(3):
+        parts = log_components(mixture, pool.x[best])
+        share = np.exp(parts - logsumexp(parts, axis=0)) @ w
+        mixture = mixture._replace(weight=0.9 * share / share.sum() + 0.1 * start)
+    return mixture
+
+
+def _prune(mixture: Mixture) -> Mixture:
+    """Leave out components that would hardly be drawn from."""
+    keep = mixture.weight > 0.1 / len(mixture.weight)
+    weight = mixture.weight[keep] / mixture.weight[keep].sum()
+    return Mixture(weight, mixture.mean[keep], mixture.factor[keep], mixture.dof)
+
+
+def _lenses(
+    x: NDArray, fixed: NDArray, free: NDArray, target: Posterior, rng: np.random.Generator
+) -> tuple[NDArray, NDArray]:
+    """Lenses with a sheet drawn from its prior, and what turns a density of lenses into one of x.
+
+    A fit knows no sheet: mass and shear there are those over (1 - kappa), which make the same images.
+    """
+    c = np.tile(fixed[:LN_D_DT], (len(x), 1))
+    c[:, free] = x
+    kappa = priors.inverse_cdf(target.prior["kappa_ext"], rng.random(len(x)))
+    sheet = 1 - kappa
+    # far outside any prior the numbers need only stay finite
+    power = 1 / (np.clip(c[:, SLOPE], 1.2, 3.0) - 1)
+    theta_e = np.exp(np.clip(c[:, LN_THETA_E], -20, 10)) * sheet**power
+    centre = c[:, LENS_X : LENS_Y + 1]
+    source = centre + sheet[:, None] * (c[:, SOURCE_X : SOURCE_Y + 1] - centre)
+    shape = [c[:, E1], c[:, E2], c[:, SLOPE], sheet * c[:, G1], sheet * c[:, G2], kappa]
+    p = np.column_stack([theta_e, *shape, centre, source])
+    scaled = 4 if G1 in free else 2  # components of shear and source
+    ln = np.log(theta_e) + scaled * np.log(sheet)
+    if target.prior["kappa_ext"][0] != "fixed":
+        ln -= priors.log_density(target.prior["kappa_ext"], kappa)  # it was drawn from
+    return p, ln
+
+
+PAIR_DRAWS = 20000  # of a round
+PAIR_ROUNDS = 20
+TABLE = 4096  # points of the densities along the line of shear and strength
+OFF_LINE = 0.15  # of the separation: how far off the line of the images an unseen lens may be
+
+
+def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Draws:
+    data, prior = target.data, target.prior
+    if prior["shear"][0] == "fixed":
+        raise ValueError(
+            f"shear: {prior['shear']}: two images without shear are not sampled here; give the "
+            "shear a range"
+        )
+    tables = [_table(prior["einstein_radius"]), _table(prior["shear"])]
+    kind, size = prior["source"]
+    timed = bool(data.delay_measured[1]) and data.delay_error[1] > 0
+    parts: list = []
+    calls = 0
+    for _ in range(PAIR_ROUNDS):
+        n = PAIR_DRAWS
+        p, ln = _pair_shapes(target, n, rng)
+        images = data.position + data.position_error[:, None] * rng.standard_normal((n, 2, 2))
+        lens, magnification = np.empty((n, 5)), np.empty((n, 2))
+        completed, d_dt, d_dt_error, ln_marginal, chi2 = np.empty((5, n))
+        pairs.complete(
+            *(p[:, 1:4].copy(), p[:, 6].copy(), images, p[:, 7:9].copy(), rng.random((n, 2))),
+            *(*tables[0], prior["einstein_radius_is"] == "b", *tables[1]),
+            *(pairs.DISC if kind == "disc" else pairs.IMAGE_IN_DISC, float(size)),
+            *(float(prior["min_magnification"]), float(data.delay[1])),
+            *(float(data.delay_error[1]) if timed else 0.0, *target.distance),
+            *(lens, completed, d_dt, d_dt_error, ln_marginal, magnification, chi2),
+        )
+        p[:, 0], p[:, 4:6], p[:, 9:11] = lens[:, 0], lens[:, 1:3], lens[:, 3:5]
+        ln += completed
+        chi2 = (((images - data.position) / data.position_error[:, None]) ** 2).sum(axis=(1, 2))
+        ln, chi2 = target.add_optional(p, magnification, ln, chi2)
+        parts.append((p, ln, d_dt, d_dt_error, ln_marginal, chi2))
+        ln_weight = np.concatenate([part[1] for part in parts])
+        if not np.isfinite(ln_weight).any():
+            continue
+        # the test for further images, below, costs some
+        if effective_size(ln_weight) > 2 * ess and pareto_k(ln_weight) < GOOD_K:
+            break
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    ln_weight = columns.pop(1)
+    # Few lenses make further images: which, is asked of those only that carry weight.
+    counts = np.bincount(resample(ln_weight, int(4 * ess), rng), minlength=len(ln_weight))
+    rows = np.flatnonzero(counts)
+    seen = target.count_images(columns[0][rows]) == 2
+    calls = len(rows)
+    share = counts[rows][seen].sum() / counts.sum()
+    evidence = float(logsumexp(ln_weight) - np.log(len(ln_weight)) + np.log(share))
+    k, size = pareto_k(ln_weight), effective_size(ln_weight) * share
+    rows = np.repeat(rows[seen], counts[rows][seen])
+    columns = [column[rows] for column in columns]
+    mode = np.zeros(len(rows), int)
+    return Draws(columns[0], np.zeros(len(rows)), *columns[1:], mode, evidence, k, size, calls)
+
+
+def _table(prior: list) -> tuple[NDArray, NDArray]:
+    """Logarithm of a density on an even grid in the logarithm of a positive parameter."""
+    low, high = priors.inverse_cdf(prior, np.array([1e-8, 1 - 1e-8]))
+    x = np.linspace(np.log(low), np.log(high), TABLE)
+    return x, priors.log_density(prior, np.clip(np.exp(x), low, high))
+
+
+def _pair_shapes(target: Posterior, n: int, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """Lenses with ellipticity, slope, sheet and centre drawn; prior over density of the centre."""
+    data, prior = target.data, target.prior
+    p = np.zeros((n, 11))
+    u = rng.random((n, 4))
+    e = priors.inverse_cdf(prior["one_minus_q"], u[:, 0])
+    angle = 2 * np.pi * u[:, 1]
+    p[:, 1], p[:, 2] = e * np.cos(angle), e * np.sin(angle)
+    p[:, 3] = priors.inverse_cdf(prior["slope"], u[:, 2])
+    p[:, 6] = priors.inverse_cdf(prior["kappa_ext"], u[:, 3])
+    if data.lens_known:
+        p[:, 7:9] = data.lens_position + data.lens_error * rng.standard_normal((n, 2))
+        return p, np.zeros(n)
+    # between the images, near the line through them
+    line = data.position[1] - data.position[0]
+    length = np.hypot(*line)
+    along, off = rng.beta(2, 2, n), rng.standard_t(3, n) * OFF_LINE
+    across = np.array([-line[1], line[0]])
+    p[:, 7:9] = data.position[0] + along[:, None] * line + off[:, None] * across
+    density = beta.logpdf(along, 2, 2) + t.logpdf(off / OFF_LINE, 3) - np.log(OFF_LINE)
+    return p, 2 * np.log(length) - density
