@@ -52,10 +52,27 @@ COLUMNS = {
     "d_dt_minus": Column("Mpc", 0, 1e6),
     "d_dt_plus": Column("Mpc", 0, 1e6),
     "h0": Column("km / (Mpc s)", 1, 1000),
+    "sigma_v": Column("km / s", 10, 1000),
+    "sigma_v_error": Column("km / s", TINY, 1000),
+    "r_eff": Column("arcsec", TINY, 60),
+    "aperture": Column("arcsec", TINY, 60),
+    "seeing": Column("arcsec", TINY, 10),
+    "anisotropy": Column("", 0.1, 100),
+    "flux": Column("", 1e-40, 1e40, per="image"),
+    "flux_error": Column("", 1e-40, 1e40, per="image"),
     "complex": Column(text=True),
     "reference": Column(text=True),
 }
 
+# groups that say something only together
+LENS = ("lens_x", "lens_y", "lens_error")
+DISTANCE = ("d_dt", "d_dt_minus", "d_dt_plus")
+# within a circle of radius `aperture`; `seeing`: FWHM (`lensmill.lensing.kinematics`)
+STARS = ("sigma_v", "sigma_v_error", "r_eff", "aperture", "seeing")
+
+# The columns of stars and fluxes stand only in files that have any: who reads them takes a column
+# that is not there as one of which nothing is known, as in simulated populations. Orbits of which
+# nothing is known (`anisotropy_known` 0) are taken to be isotropic.
 UNITS = {
     "systems": {
         "index": "",
@@ -74,6 +91,14 @@ UNITS = {
         "d_dt_known": "",
         "h0": "km / (Mpc s)",
         "h0_known": "",
+        "sigma_v": "km / s",
+        "sigma_v_error": "km / s",
+        "r_eff": "arcsec",
+        "aperture": "arcsec",
+        "seeing": "arcsec",
+        "sigma_v_known": "",
+        "anisotropy": "",
+        "anisotropy_known": "",
         "complex": "",
         "complex_reason": "",
         "reference": "",
@@ -87,12 +112,18 @@ UNITS = {
         "delay": "day",
         "delay_error": "day",
         "delay_measured": "",
+        "flux": "",
+        "flux_error": "",
+        "flux_known": "",
     },
 }
 
 # ASSUME: images whose measured order contradicts the order of the rows by less than this are
 # ordered by other knowledge (minima before saddles); a larger contradiction is a mistake.
 ORDER_SIGMA = 3.0
+
+
+LINEAR = "a flux is linear and positive; of magnitudes it is 10**(-0.4 mag)"
 
 
 class Row(NamedTuple):
@@ -203,12 +234,20 @@ def _scales(stated: dict[str, str], problems: list[str]) -> dict[str, float]:
     """Factors from the units of an ECSV header to ours."""
     scale = {}
     for name, unit in stated.items():
-        if name in COLUMNS:
+        if name in COLUMNS and not name.startswith("flux"):
             ours = units.Unit(COLUMNS[name].unit)
             try:
                 scale[name] = float(units.Unit(unit).to(ours))
             except (units.UnitConversionError, ValueError):
                 problems.append(f"header, column {name!r}: unit {unit!r} is not one of {ours}")
+    flux, error = (stated.get(name, "") for name in ("flux", "flux_error"))
+    if flux != error:  # fluxes are relative: any unit, but one
+        problems.append(
+            f"header, column 'flux_error': unit {error!r} is not {flux!r}, the unit of 'flux'; "
+            "give both in one unit"
+        )
+    elif "mag" in flux:
+        problems.append(f"header, column 'flux': unit {flux!r}; {LINEAR}")
     return scale
 
 
@@ -250,6 +289,10 @@ def _convert(
     number = float(value) * scale
     if not column.low <= number <= column.high:
         remedy = "an error (1 sigma) must be positive" if "error" in name else "check the unit"
+        remedy = {
+            "flux": LINEAR,
+            "anisotropy": "the radius where orbits turn radial, in r_eff; empty: isotropic",
+        }.get(name, remedy)
         problems.append(f"line {line}, column {name!r}: {number:g} ({permitted}); {remedy}")
         return None
     return number
@@ -277,7 +320,7 @@ def _system(rows: list[Row], problems: list[str]) -> dict:
             f"line {first.line}, column 'z_source': {z_source:g} must be above z_lens = "
             f"{z_lens:g}, the source lies behind the lens; are they swapped?"
         )
-    for whole in (("lens_x", "lens_y", "lens_error"), ("d_dt", "d_dt_minus", "d_dt_plus")):
+    for whole in (LENS, DISTANCE, STARS):
         present = [c for c in whole if c in first.cells]
         refused = any(_was_refused(problems, first.line, c) for c in whole)
         if 0 < len(present) < len(whole) and not refused:
@@ -285,6 +328,12 @@ def _system(rows: list[Row], problems: list[str]) -> dict:
                 f"line {first.line}: {name!r} has {', '.join(present)} but not "
                 f"{', '.join(c for c in whole if c not in present)}; give all of them or none"
             )
+    alone = "anisotropy" in first.cells and not any(c in first.cells for c in STARS)
+    if alone and not any(_was_refused(problems, first.line, c) for c in STARS):
+        problems.append(
+            f"line {first.line}, column 'anisotropy': {first.cells['anisotropy']:g} without a "
+            f"sigma_v; give {', '.join(STARS)}, or leave the cell empty"
+        )
     if len(rows) < 2:
         problems.append(
             f"line {first.line}: {name!r} has one image; a delay needs two (one row per image, "
@@ -298,6 +347,7 @@ def _system(rows: list[Row], problems: list[str]) -> dict:
             *(first.line, first.cells["h0"], name),
         )
     images = [_image(row, row is first, problems) for row in rows]
+    _check_fluxes(rows, problems)
     if len(problems) == before:
         _check_images(rows, images, problems)
     return {**first.cells, "images": images}
@@ -336,7 +386,35 @@ def _image(row: Row, first: bool, problems: list[str]) -> dict:
         "delay": delay if measured else 0.0,
         "delay_error": error if measured and error else 0.0,
         "delay_measured": measured,
+        "flux": cells.get("flux", 0.0),
+        "flux_error": cells.get("flux_error", 0.0),
+        "flux_known": "flux" in cells,
     }
+
+
+def _check_fluxes(rows: list[Row], problems: list[str]) -> None:
+    """Check that fluxes have errors, and that a system has none or several."""
+    pair = {"flux", "flux_error"}
+    bright = [row for row in rows if pair & row.cells.keys()]
+    refused = [row for row in rows if any(_was_refused(problems, row.line, c) for c in pair)]
+    for row in bright:
+        if pair <= row.cells.keys() or row in refused:
+            continue
+        if "flux" in row.cells:
+            problems.append(
+                f"line {row.line}, column 'flux_error': empty; a flux needs a positive error "
+                "(1 sigma, microlensing included); leave both empty if it was not measured"
+            )
+        else:
+            problems.append(
+                f"line {row.line}, column 'flux': empty beside flux_error = "
+                f"{row.cells['flux_error']:g}; leave both empty if it was not measured"
+            )
+    if len(bright) == 1 and not refused:
+        problems.append(
+            f"line {bright[0].line}, column 'flux': the only one of {rows[0].cells['name']!r}, but "
+            "a ratio needs two; give that of another image, or leave this one empty"
+        )
 
 
 def _check_images(rows: list[Row], images: list[dict], problems: list[str]) -> None:
@@ -389,28 +467,38 @@ def _tables(systems: list[dict]) -> store.Tables:
         return np.array([s.get(name, "") for s in systems], dtype=object)
 
     images = [image for s in systems for image in s["images"]]
+
+    def of_images(name: str, kind: type = float) -> NDArray:
+        return np.array([image[name] for image in images], kind)
+
+    stars, fluxes = {}, {}
+    if known("sigma_v").any():
+        stars = {n: number(n) for n in STARS} | {"sigma_v_known": known("sigma_v")}
+        stars |= {"anisotropy": number("anisotropy"), "anisotropy_known": known("anisotropy")}
+    if of_images("flux_known").any():
+        fluxes = {n: of_images(n) for n in ("flux", "flux_error")}
+        fluxes["flux_known"] = of_images("flux_known", np.uint8)
     return {
         "systems": {
             "index": np.arange(len(systems)),
             "name": text("name"),
             "n_images": counts,
             "first_image": np.cumsum(counts) - counts,
-            **{n: number(n) for n in ("z_lens", "z_source", "lens_x", "lens_y", "lens_error")},
+            **{n: number(n) for n in ("z_lens", "z_source", *LENS)},
             "lens_known": known("lens_x"),
-            **{n: number(n) for n in ("d_dt", "d_dt_minus", "d_dt_plus", "h0")},
+            **{n: number(n) for n in (*DISTANCE, "h0")},
             "d_dt_known": known("d_dt"),
             "h0_known": known("h0"),
+            **stars,
             "complex": known("complex"),
             "complex_reason": text("complex"),
             "reference": text("reference"),
         },
         "images": {
             "system": np.repeat(np.arange(len(systems)), counts),
-            "label": np.array([image["label"] for image in images], dtype=object),
-            **{
-                n: np.array([image[n] for image in images], float)
-                for n in ("x", "y", "position_error", "delay", "delay_error")
-            },
-            "delay_measured": np.array([image["delay_measured"] for image in images], np.uint8),
+            "label": of_images("label", object),
+            **{n: of_images(n) for n in ("x", "y", "position_error", "delay", "delay_error")},
+            "delay_measured": of_images("delay_measured", np.uint8),
+            **fluxes,
         },
     }

@@ -18,6 +18,13 @@ QUAD = (
 )
 
 
+# with the stars of the lens galaxy and the brightness of the images
+FULL = HEADER.strip() + ",sigma_v,sigma_v_error,r_eff,aperture,seeing,anisotropy,flux,flux_error\n"
+FULL += "mine,0.5,1.5,0,0,0.01,1.2,0.1,0.003,0,,250,15,1.8,0.75,0.6,1.5,30,3\n"
+FULL += "mine,,,,,,-0.6,0.1,0.003,31.5,1.5,,,,,,,12,2\n"
+STARS = "250,15,1.8,0.75,0.6,1.5"
+
+
 def parse(text: str, where: str = "table") -> store.Tables:
     return ingestion.parse(text_tables.split(text), where)
 
@@ -117,6 +124,91 @@ def test_an_angle_in_days_is_refused():
 )
 def test_a_mistake_is_named_with_its_line_and_remedy(text, expected):
     assert expected in refusal(text)
+
+
+def test_stars_and_fluxes_are_taken_in_beside_their_flags(tmp_path):
+    two = FULL + "".join(
+        DOUBLE.replace("mine", "other").replace("\n", ",,,,,,,,\n").splitlines(True)[1:]
+    )
+    (tmp_path / "mine.csv").write_text(two)
+    ingest(tmp_path / "mine.csv", tmp_path / "dataset.h5", "mine", "time_delay")
+    systems = store.read(tmp_path / "dataset.h5", "systems")
+    images = store.read(tmp_path / "dataset.h5", "images")
+    for name, value in zip(ingestion.STARS, (250, 15, 1.8, 0.75, 0.6), strict=True):
+        assert systems[name].tolist() == [value, 0], name
+    assert systems["sigma_v_known"].tolist() == [1, 0]
+    assert systems["anisotropy"].tolist() == [1.5, 0]
+    assert systems["anisotropy_known"].tolist() == [1, 0]
+    assert images["flux"].tolist() == [30, 12, 0, 0]
+    assert images["flux_error"].tolist() == [3, 2, 0, 0]
+    assert images["flux_known"].tolist() == [1, 1, 0, 0]
+
+
+def test_orbits_that_are_not_stated_are_unknown():
+    systems = parse(FULL.replace(STARS, "250,15,1.8,0.75,0.6,"))["systems"]
+    assert systems["sigma_v_known"].tolist() == [1]
+    assert systems["anisotropy_known"].tolist() == [0]
+
+
+def test_a_table_without_stars_and_fluxes_has_no_columns_of_them():
+    empty = FULL.replace(STARS, ",,,,,").replace("30,3", ",").replace("12,2", ",")
+    tables, plain = parse(empty), parse(DOUBLE.replace("0.003,0,", "0.003,,"))
+    for table, columns in plain.items():
+        assert tables[table].keys() == columns.keys()
+        for name, values in columns.items():
+            assert tables[table][name].tolist() == values.tolist(), name
+    assert not {"sigma_v", "flux"} & {*plain["systems"], *plain["images"]}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (STARS, "250,,1.8,,0.6,", "has sigma_v, r_eff, seeing but not sigma_v_error, aperture"),
+        (STARS, ",,1.8,,,", "has r_eff but not sigma_v, sigma_v_error, aperture, seeing"),
+        (STARS, ",,,,,1.5", "line 2, column 'anisotropy': 1.5 without a sigma_v; give sigma_v,"),
+        ("250,15", "250000,15", "line 2, column 'sigma_v': 250000 (permitted: 10 ... 1000 km / s)"),
+        ("250,15", "250,0", "line 2, column 'sigma_v_error': 0 (permitted: 1e-06 ... 1000 km / s)"),
+        ("0.75,0.6", "0.75,0", "line 2, column 'seeing': 0 (permitted: 1e-06 ... 10 arcsec)"),
+        ("0.6,1.5,", "0.6,0,", "line 2, column 'anisotropy': 0 (permitted: 0.1 ... 100); the rad"),
+        ("30,3", "-30,3", "line 2, column 'flux': -30 (permitted: 1e-40 ... 1e+40); a flux is lin"),
+        ("30,3", "30,", "line 2, column 'flux_error': empty; a flux needs a positive error"),
+        ("12,2", "12,0", "line 3, column 'flux_error': 0 (permitted: 1e-40 ... 1e+40); an error"),
+        ("12,2", ",2", "line 3, column 'flux': empty beside flux_error = 2; leave both empty"),
+        ("12,2", ",", "line 2, column 'flux': the only one of 'mine', but a ratio needs two"),
+        (",,,,,,,12", ",300,,,,,,12", "line 3, column 'sigma_v': 300.0 differs from the first row"),
+    ],
+)
+def test_a_mistake_in_stars_or_fluxes_is_named_once(old, new, expected):
+    message = refusal(FULL.replace(old, new))
+    assert expected in message
+    assert message.startswith("mine.csv refused, 1 problem:")
+
+
+def test_fluxes_are_in_any_unit_but_one_and_no_magnitudes():
+    def table(flux, error):
+        unit = {"flux": flux, "flux_error": error, "sigma_v": "m / s", "sigma_v_error": "m / s"}
+        names = FULL.split("\n")[0].split(",")
+        datatype = "".join(
+            f"# - {{name: {n}, {f'unit: {unit[n]}, ' if n in unit else ''}datatype: string}}\n"
+            for n in names
+        )
+        end = "# delimiter: ','\n# schema: astropy-2.0\n"
+        rows = FULL.replace("250,15", "250000,15000")
+        return f"# %ECSV 1.0\n# ---\n# datatype:\n{datatype}{end}{rows}"
+
+    tables = parse(table("mJy", "mJy"))
+    assert tables["images"]["flux"].tolist() == [30, 12]
+    assert tables["systems"]["sigma_v"].tolist() == [250]
+    assert "unit 'uJy' is not 'mJy', the unit of 'flux'" in refusal(table("mJy", "uJy"))
+    assert "column 'flux': unit 'mag'; a flux is linear" in refusal(table("mag", "mag"))
+
+
+def test_mistakes_of_every_kind_are_reported_together():
+    text = FULL.replace("0.5,1.5,0", "0.5,0.3,0").replace("15,1.8", ",1.8").replace("12,2", "12,")
+    message = refusal(text)
+    assert message.startswith("mine.csv refused, 3 problems:")
+    for part in ("'z_source': 0.3", "but not sigma_v_error", "line 3, column 'flux_error': empty"):
+        assert part in message
 
 
 def test_all_mistakes_are_reported_at_once_in_the_order_of_the_lines():
