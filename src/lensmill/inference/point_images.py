@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.lensing.distances import distances, time_delay
+from lensmill.lensing.kinematics import velocity_dispersion
 from lensmill.lensing.solver import SLOPES, Images, solve
 from lensmill.pipeline.priors import inverse_cdf, log_density
 
@@ -59,6 +60,17 @@ class PointImages(NamedTuple):
     flux_error: NDArray  # (k,); 0: not measured
 
 
+class Stars(NamedTuple):
+    """Velocity dispersion of the lens galaxy's stars, and what it was measured in."""
+
+    sigma_v: float  # [km / s]
+    error: float
+    r_eff: float  # half-light radius [arcsec]
+    aperture: float  # radius of a circle [arcsec]
+    seeing: float  # FWHM [arcsec]
+    anisotropy: float  # Osipkov-Merritt radius in units of r_eff; inf: isotropic
+
+
 class Distance(NamedTuple):
     """The prior of ln D_dt [Mpc] on an even grid."""
 
@@ -89,7 +101,7 @@ class Likelihood(NamedTuple):
     d_dt_error: NDArray  # (n,) its Gaussian error; inf without delays
     ln_marginal: NDArray  # (n,) ln of int exp(-(D - d_dt)^2 / 2 d_dt_error^2) p(D) dD
     magnification: NDArray  # (n,) sum of abs over the images (`image_in_disc`: those in the disc)
-    chi2: NDArray  # (n,) of positions, delays at the best D_dt, and fluxes
+    chi2: NDArray  # (n,) of all data, at the best D_dt and flux of the source
 
 
 class Posterior:
@@ -105,16 +117,32 @@ class Posterior:
         ``omega_m``.
     z_lens, z_source : float
         Redshifts.
+    stars : Stars, optional
+
+    Raises
+    ------
+    ValueError
+        If a prior has directions that are not all alike, or no range of H0.
     """
 
-    def __init__(self, data: PointImages, prior: Mapping[str, Any], z_lens: float, z_source: float):
-        self.data, self.prior = data, prior
+    def __init__(
+        self,
+        data: PointImages,
+        prior: Mapping[str, Any],
+        z_lens: float,
+        z_source: float,
+        stars: Stars | None = None,
+    ):
+        self.data, self.prior, self.stars = data, prior, stars
         self.k = len(data.delay)
         for angle, size in (("phi", "one_minus_q"), ("shear_angle", "shear")):
             _refuse_direction(prior, angle, size)
         self.distance = distance_prior(z_lens, z_source, prior["h0"], prior["omega_m"])
         self.permutations = np.array(list(permutations(range(self.k))))
-        self.extra = None
+        # ASSUME: D_s / D_ls at the middle of the prior of Omega_m; its range moves sigma_v by 1 %
+        omega_m = inverse_cdf(prior["omega_m"], 0.5)
+        _, d_s, d_ls, _ = distances(z_lens, z_source, H0_REFERENCE, omega_m)
+        self._d_s_over_d_ls = float(d_s / d_ls)
 
     def log_prior(self, p: NDArray) -> NDArray:
         """Logarithm of the prior density in `PARAMETERS`, (n, 11) to (n,).
@@ -168,15 +196,52 @@ class Posterior:
         if kind == "image_in_disc":  # one image uniform in a disc, mapped back
             with np.errstate(divide="ignore"):
                 ln = ln + np.log(out.magnification / (np.pi * size**2))
-        if self.extra is not None:
-            ln = ln + self.extra(p)
-        return out._replace(ln=ln)
+        of_stars, miss = self._stars(p)
+        return out._replace(ln=ln + of_stars, chi2=out.chi2 + miss + self.galaxy_chi2(p))
 
-    def add_optional(
-        self, p: NDArray, magnification: NDArray, ln: NDArray, chi2: NDArray
-    ) -> tuple[NDArray, NDArray]:
-        """Add the likelihood of what is optional to lenses whose images are known."""
+    def optional(self, p: NDArray, magnification: NDArray) -> tuple[NDArray, NDArray]:
+        """Log-likelihood and chi^2 of fluxes and stars, of lenses whose images are the data's.
+
+        ``magnification`` has shape (n, k), in the order of the data.
+        """
+        ln, chi2 = self._stars(p)
+        seen = self.data.flux_error > 0
+        if seen.any():
+            error = self.data.flux_error[seen]
+            flux, m = self.data.flux[seen] / error, np.abs(magnification[:, seen]) / error
+            a, b = (m**2).sum(axis=1), m @ flux
+            miss = np.maximum(flux @ flux - b**2 / a, 0.0)
+            ln = ln - miss / 2 - np.log(a) / 2 - (LN_2PI / 2 + np.log(error)).sum()
+            chi2 = chi2 + miss
         return ln, chi2
+
+    def _stars(self, p: NDArray) -> tuple[NDArray, NDArray]:
+        if self.stars is None:
+            return np.zeros(len(p)), np.zeros(len(p))
+        sigma_v, error, *seen = self.stars
+        predicted = velocity_dispersion(p[:, 0], p[:, 3], self._d_s_over_d_ls, *seen)
+        miss = ((predicted - sigma_v) / error) ** 2
+        return -miss / 2 - LN_2PI / 2 - np.log(error), miss
+
+    def galaxy_chi2(self, p: NDArray) -> NDArray:
+        """Squared miss of the galaxy's measured position, in errors."""
+        if not self.data.lens_known:
+            return np.zeros(len(p))
+        return (((p[:, 7:9] - self.data.lens_position) / self.data.lens_error) ** 2).sum(axis=1)
+
+    @property
+    def n_data(self) -> int:
+        """Number of data that a lens is compared with; D_dt and the source's flux take one each."""
+        d = self.data
+        delays = int((d.delay_measured & (d.delay_error > 0)).sum())
+        fluxes = int((d.flux_error > 0).sum())
+        return (
+            2 * self.k
+            + 2 * d.lens_known
+            + max(delays - 1, 0)
+            + max(fluxes - 1, 0)
+            + (self.stars is not None)
+        )
 
     def count_images(self, p: NDArray) -> NDArray:
         """Count the images of lenses (n, 11) that are bright enough to be seen."""
@@ -209,7 +274,9 @@ def _refuse_direction(prior: Mapping[str, Any], angle: str, size: str) -> None:
     low, high = inverse_cdf(prior[angle], np.array([0.0, 1.0]))
     halves = (high - low) / np.pi
     whole = prior[angle][0] == "uniform" and halves > 0.5 and abs(halves - round(halves)) < 1e-9
-    if prior[size][0] == "fixed" and prior[size][1] != 0 or prior[size][0] != "fixed" and not whole:
+    if (prior[size][0] == "fixed" and prior[size][1] != 0) or (
+        prior[size][0] != "fixed" and not whole
+    ):
         raise ValueError(
             f"{angle}: {prior[angle]} with {size}: {prior[size]}: the posterior is only known for "
             f"directions that are all alike; make {angle} [uniform, 0, pi], or {size} [fixed, 0]"

@@ -18,11 +18,32 @@ from lensmill.pipeline import priors
 
 from . import modes as finder
 from . import pairs
-from .importance import GOOD_K, Mixture, Pool, adapt, draw, effective_size, log_components
-from .importance import pareto_k, resample
-from .modes import E1, E2, G1, G2, LENS_X, LENS_Y, LN_D_DT, LN_THETA_E, SLOPE, SOURCE_X, SOURCE_Y
-from .modes import Modes
-from .point_images import Posterior, draw_distance
+from .importance import (
+    GOOD_K,
+    Mixture,
+    Pool,
+    adapt,
+    draw,
+    effective_size,
+    log_components,
+    pareto_k,
+    resample,
+)
+from .modes import (
+    E1,
+    E2,
+    G1,
+    G2,
+    LENS_X,
+    LENS_Y,
+    LN_D_DT,
+    LN_THETA_E,
+    SLOPE,
+    SOURCE_X,
+    SOURCE_Y,
+    Modes,
+)
+from .point_images import Posterior
 
 ESS = 2000.0  # effective draws asked for
 DOF = 4.0  # of the Student distributions
@@ -98,6 +119,8 @@ def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> D
         else:
             best = np.argsort(-ln_weight)[:LATER]
             mixture = _prune(adapt(mixture, pool.x[best], ln_weight[best], steps=2))
+    if not np.isfinite(ln_weight).any():
+        raise ValueError(f"none of {len(ln_weight)} lenses of the prior makes the images")
     columns = [np.concatenate(column) for column in zip(*lenses, strict=True)]
     mode = found.mode[log_components(broad, pool.x).argmax(axis=0)]
     evidence = float(logsumexp(ln_weight) - np.log(len(ln_weight)))
@@ -228,8 +251,12 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
         )
         p[:, 0], p[:, 4:6], p[:, 9:11] = lens[:, 0], lens[:, 1:3], lens[:, 3:5]
         ln += completed
-        chi2 = (((images - data.position) / data.position_error[:, None]) ** 2).sum(axis=(1, 2))
-        ln, chi2 = target.add_optional(p, magnification, ln, chi2)
+        miss = ((images - data.position) / data.position_error[:, None]) ** 2
+        chi2 = miss.sum(axis=(1, 2)) + target.galaxy_chi2(p)
+        rows = np.flatnonzero(np.isfinite(ln))
+        optional, more = target.optional(p[rows], magnification[rows])
+        ln[rows] += optional
+        chi2[rows] += more
         parts.append((p, ln, d_dt, d_dt_error, ln_marginal, chi2))
         ln_weight = np.concatenate([part[1] for part in parts])
         if not np.isfinite(ln_weight).any():
@@ -239,6 +266,8 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
             break
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     ln_weight = columns.pop(1)
+    if not np.isfinite(ln_weight).any():
+        raise ValueError(f"none of {len(ln_weight)} lenses of the prior makes the two images")
     # Few lenses make further images: which, is asked of those only that carry weight.
     counts = np.bincount(resample(ln_weight, int(4 * ess), rng), minlength=len(ln_weight))
     rows = np.flatnonzero(counts)
