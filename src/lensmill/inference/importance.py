@@ -3,7 +3,8 @@
 Weights are p(x) / q(x) with the density q of the whole mixture. How far they can be trusted is
 told by two numbers: the effective sample size, and the shape k of a generalised Pareto
 distribution fitted to the largest weights, above 0.7 of which no number of draws helps (Vehtari et
-al. 2024, JMLR 25, 72). The mixture learns from its draws (Cappe et al. 2008, Stat. Comput. 18, 447).
+al. 2024, JMLR 25, 72). The mixture learns from its draws (Cappe et al. 2008, Stat. Comput. 18,
+447).
 """
 
 from typing import NamedTuple

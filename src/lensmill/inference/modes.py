@@ -29,6 +29,7 @@ TINY = 1e-10  # where nothing is known the covariance must still exist
 STEEPEST, SHALLOWEST = 2.49, 1.51
 SPACING = 0.04  # of the slopes of a path
 DEPTH = 40.0  # chi^2 above the best at which a mode or the end of a path is given up
+TOUCHING = 16.0  # the same, below which two paths are parts of one mode
 SAME = 4.0  # squared distance in errors below which two fits are one
 
 
@@ -177,7 +178,7 @@ def find_modes(target: Posterior) -> Modes:
 
     From `STARTS` orientations of ellipticity and shear. Weak Gaussians stand for the prior.
     """
-    data, prior = target.data, target.prior
+    data = target.data
     arrays = data.position, data.position_error, data.delay, data.delay_error, data.delay_measured
     centre, width = _weak_prior(target)
     fits = []
@@ -193,8 +194,8 @@ def find_modes(target: Posterior) -> Modes:
     nodes: list = []
     best = fits[0][0]
     for number, (chi2, p, curvature) in enumerate(tops):
+        nodes.append((number, chi2, p, curvature))
         if width[SLOPE] == 0:
-            nodes.append((number, chi2, p, curvature))
             continue
         narrow = width.copy()
         narrow[SLOPE] = SPACING
@@ -222,6 +223,18 @@ def find_modes(target: Posterior) -> Modes:
     held = np.diag((width == 0).astype(float))
     covariance = np.array([np.linalg.inv(node[3] + held + TINY * np.eye(N)) for node in nodes])
     return Modes(mean, covariance, np.array([n[1] for n in nodes]), np.array([n[0] for n in nodes]))
+
+
+def _merge(mode: NDArray, mean: NDArray, curvature: NDArray) -> NDArray:
+    """Give modes whose paths touch the number of the better one."""
+    mode = mode.copy()
+    offset = (mean[:, None] - mean)[..., :LN_D_DT]
+    distance = np.einsum(
+        "ija,iab,ijb->ij", offset, curvature[:, :LN_D_DT, :LN_D_DT], offset, optimize=True
+    )
+    for i, j in np.argwhere(np.minimum(distance, distance.T) < TOUCHING):
+        mode[mode == max(mode[i], mode[j])] = min(mode[i], mode[j])
+    return mode
 
 
 def curvature(target: Posterior, points: NDArray) -> tuple[NDArray, float]:

@@ -258,7 +258,7 @@ class Posterior:
         )
 
     def evaluate(self, p: NDArray, ln_prior: NDArray | None = None) -> tuple[NDArray, Likelihood]:
-        """Logarithm of prior times likelihood, (n,), and the likelihoods; solves only what counts."""
+        """Logarithm of prior times likelihood, (n,), and the likelihoods."""
         ln = self.log_prior(p) if ln_prior is None else ln_prior
         likelihood = Likelihood(
             *(np.full(len(p), v) for v in (-np.inf, 0.0, np.inf, 0.0, 0.0, np.inf))

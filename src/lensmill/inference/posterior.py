@@ -54,6 +54,10 @@ LEARNT = 400.0  # effective draws from which on the mixture is improved instead 
 LOCAL = 80  # components about draws; twice as many while draws are few
 
 
+class NoLens(ValueError):
+    """No lens of the prior was found that makes the images, so there is no posterior to draw."""
+
+
 class Draws(NamedTuple):
     """Weighted draws of a posterior."""
 
@@ -83,7 +87,9 @@ def sample(target: Posterior, rng: np.random.Generator, ess: float = ESS) -> Dra
     Raises
     ------
     ValueError
-        If there are neither two nor four images, or no lens of the prior makes them.
+        If there are neither two nor four images.
+    NoLens
+        If no lens of the prior is found that makes them.
     """
     if target.k == 4:
         return _sample_ridges(target, rng, ess)
@@ -95,7 +101,11 @@ def sample(target: Posterior, rng: np.random.Generator, ess: float = ESS) -> Dra
 def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> Draws:
     found = finder.find_modes(target)
     free = _free(target)
-    broad = mixture = _along(found, free)
+    broad = _along(found, free)
+    # where no lens fits, the linear maps of the fits are off by as much as the misfit
+    misfit = found.chi2.min() / max(target.n_data, 1)
+    broad = broad._replace(factor=broad.factor * np.sqrt(max(misfit, 1.0)))
+    mixture = broad
     pool = Pool(len(free))
     lenses: list = []
     calls = 0
@@ -120,7 +130,7 @@ def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> D
             best = np.argsort(-ln_weight)[:LATER]
             mixture = _prune(adapt(mixture, pool.x[best], ln_weight[best], steps=2))
     if not np.isfinite(ln_weight).any():
-        raise ValueError(f"none of {len(ln_weight)} lenses of the prior makes the images")
+        raise NoLens(f"none of {len(ln_weight)} lenses near the best fit makes the images")
     columns = [np.concatenate(column) for column in zip(*lenses, strict=True)]
     mode = found.mode[log_components(broad, pool.x).argmax(axis=0)]
     evidence = float(logsumexp(ln_weight) - np.log(len(ln_weight)))
@@ -197,7 +207,7 @@ def _lenses(
 ) -> tuple[NDArray, NDArray]:
     """Lenses with a sheet drawn from its prior, and what turns a density of lenses into one of x.
 
-    A fit knows no sheet: mass and shear there are those over (1 - kappa), which make the same images.
+    A fit knows no sheet: mass and shear there are those over (1 - kappa), with the same images.
     """
     c = np.tile(fixed[:LN_D_DT], (len(x), 1))
     c[:, free] = x
@@ -218,7 +228,7 @@ def _lenses(
 
 
 PAIR_DRAWS = 20000  # of a round
-PAIR_ROUNDS = 20
+PAIR_ROUNDS = 60
 TABLE = 4096  # points of the densities along the line of shear and strength
 OFF_LINE = 0.15  # of the separation: how far off the line of the images an unseen lens may be
 
@@ -267,7 +277,7 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     ln_weight = columns.pop(1)
     if not np.isfinite(ln_weight).any():
-        raise ValueError(f"none of {len(ln_weight)} lenses of the prior makes the two images")
+        raise NoLens(f"none of {len(ln_weight)} lenses of the prior makes the two images")
     # Few lenses make further images: which, is asked of those only that carry weight.
     counts = np.bincount(resample(ln_weight, int(4 * ess), rng), minlength=len(ln_weight))
     rows = np.flatnonzero(counts)

@@ -43,3 +43,19 @@ def uniforms(
     key = np.random.SeedSequence([seed, name]).generate_state(2, np.uint64)
     stream = np.random.Philox(key=key).advance(first * width // 4)
     return np.maximum(np.random.Generator(stream).random((count, width)), SMALLEST)
+
+
+def generator(seed: int, experiment: str, name: str, index: int) -> np.random.Generator:
+    """Return a generator of its own for one system: for samplers, which need any number of draws.
+
+    Parameters
+    ----------
+    seed, experiment : int, str
+        As in `uniforms`.
+    name : str
+        What it is for.
+    index : int
+        Of the system.
+    """
+    key = np.random.SeedSequence([seed, zlib.crc32(f"{experiment}/{name}".encode()), index])
+    return np.random.Generator(np.random.Philox(key))
