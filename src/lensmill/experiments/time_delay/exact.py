@@ -24,7 +24,7 @@ from lensmill.inference.point_images import (
     Stars,
     draw_distance,
 )
-from lensmill.pipeline import store
+from lensmill.pipeline import splits, store
 from lensmill.pipeline.logs import progress
 from lensmill.pipeline.priors import cdf
 from lensmill.pipeline.streams import generator, uniforms
@@ -121,6 +121,7 @@ def sample_population(
 
 def sample_mocks(
     dataset: str,
+    split: str,
     output: str,
     images: int,
     part: int,
@@ -133,8 +134,9 @@ def sample_mocks(
 
     Parameters
     ----------
-    dataset : path
-        Simulated population.
+    dataset, split : path
+        Simulated population; the systems are of its test part, with the noise that the networks
+        are tested with.
     output : path
         Written, as by `sample_population`; ``displaced_p_value`` is that of the same system with
         one image moved by 0.2 arcsec (NaN where that was not asked for).
@@ -149,7 +151,15 @@ def sample_mocks(
         are sampled a second time with one image moved).
     seed : int
     """
-    observed, _ = observed_mocks(dataset, images, part, observation, settings["part"], seed)
+    mocks = observed_mocks(dataset, split, images, observation, seed)
+    rows = np.arange(part * settings["part"], (part + 1) * settings["part"])
+    if len(mocks[0].index) < rows[-1] + 1:
+        raise ValueError(
+            f"{dataset} has {len(mocks[0].index)} systems with {images} images in its test part, "
+            f"but part {part} of the mocks needs {rows[-1] + 1}; make the population larger or "
+            "ask for fewer mocks"
+        )
+    observed = select(mocks[0], rows)
     tables = sample_systems(observed, prior, settings, seed, f"posterior/mocks/{images}")
     moved_p = np.full(len(observed.index), np.nan)
     some = np.flatnonzero(observed.index % 100 < settings["displaced"])
@@ -163,23 +173,12 @@ def sample_mocks(
 
 
 def observed_mocks(
-    dataset: str,
-    images: int,
-    part: int,
-    observation: Mapping[str, Any],
-    size: int,
-    seed: int,
+    dataset: str, split: str, images: int, observation: Mapping[str, Any], seed: int
 ) -> tuple[Observed, Truth]:
-    """Return some simulated systems, observed, and the truth of them."""
-    exact, truth = observe.from_simulated(dataset, None, None, images)
-    rows = np.arange(part * size, (part + 1) * size)
-    if len(exact.index) < rows[-1] + 1:
-        raise ValueError(
-            f"{dataset} has {len(exact.index)} systems with {images} images, but part {part} of "
-            f"the mocks needs {rows[-1] + 1}; make the population larger or ask for fewer mocks"
-        )
-    exact, truth = select(exact, rows), select(truth, rows)
-    u = observe.noise_uniforms(seed, "time_delay", "family", exact.index, images)
+    """Return the test systems of a simulated population, observed, and the truth of them."""
+    exact, truth = observe.from_simulated(dataset, split, splits.TEST, images)
+    facts = store.attributes(dataset)
+    u = observe.noise_uniforms(seed, facts["experiment"], facts["population"], exact.index, images)
     return observe.perturb(exact, observation, u), truth
 
 
