@@ -122,7 +122,6 @@ UNITS = {
 # ordered by other knowledge (minima before saddles); a larger contradiction is a mistake.
 ORDER_SIGMA = 3.0
 
-
 LINEAR = "a flux is linear and positive; of magnitudes it is 10**(-0.4 mag)"
 
 
