@@ -1,10 +1,10 @@
-"""Time-delay distances and the Hubble constant from the networks' answers for real systems.
+"""Time-delay distances and the Hubble constant of real systems, from their exact posteriors.
 
 What the numbers include: the errors of positions and delays, and the spread of slope, ellipticity,
-shear and external convergence in the population that the networks were trained on. What they do
-not: a mass profile that is no power law (the mass-sheet degeneracy; lambda = 1 throughout), what
-is known of each line of sight, second galaxies, groups and clusters. A mean slope of real lenses
-that differs from that of the population shifts all systems together and does not average out.
+shear and external convergence in the family's prior. What they do not: a mass profile that is no
+power law (the mass-sheet degeneracy; lambda = 1 throughout), what is known of each line of sight,
+second galaxies, groups and clusters. Where the prior is not the population all systems are wrong
+together, which does not average out: `population` lets them answer for it.
 """
 
 import json
@@ -13,24 +13,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from astropy.table import Table
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
+from scipy.special import logsumexp
 
-from lensmill.experiments.time_delay import observe, predictive
+from lensmill.experiments.time_delay import observe, verdicts
+from lensmill.experiments.time_delay.verdicts import ln_reference, prior_miss
 from lensmill.learning import calibration
 from lensmill.learning.calibration import ONE_SIGMA, ONE_SIGMA_PERCENTILES
-from lensmill.lensing.distances import distances
 from lensmill.pipeline import store
 from lensmill.pipeline.priors import cdf, ends, inverse_cdf
 
-REFERENCE = 70.0  # [km / (Mpc s)]; any other H0 gives the same answer: D_dt goes as 1 / H0
 GRID = 2000  # points in H0
-OMEGA_M_NODES = 9
+DISTANCES = 1000  # points in ln D_dt of an exact likelihood
+BLUR = 0.1  # of the spread of the draws: the least width of the delays' likelihood of each
 BINS = 4  # per kernel width, where densities are estimated
 TRUNCATE = 8.0  # kernel widths from its centre, where the kernel ends
-OUTSIDE_PRIOR = 0.5  # errors beyond the edge, where leaving systems out hardly truncates
-FOREIGN = 1.25  # times an end of the prior: where a mock lies that should be noticed
 NARROWEST = 1e-5  # kernel, in ln D_dt
 TINY = 1e-300
 
@@ -46,95 +44,80 @@ UNITS = {
     "h0_high68": "km / (Mpc s)",
     "h0_true": "km / (Mpc s)",
     "prior_miss": "",
-    "fit_d_dt": "Mpc",
-    "fit_h0": "km / (Mpc s)",
-    "source_scatter": "arcsec",
+    "network_d_dt": "Mpc",
+    "network_d_dt_low68": "Mpc",
+    "network_d_dt_high68": "Mpc",
+    "network_shift": "",
+    "slope": "",
+    "one_minus_q": "",
+    "shear": "",
 }
 NOTES = {
-    "title": "Time-delay distances and H0 of real systems: network, publications, classical fit",
+    "title": "Time-delay distances and H0 of real systems: exact posterior, network, publications",
     "includes": "errors of positions and delays; spread of slope, ellipticity, shear and external "
-    "convergence in the population that the networks were trained on",
+    "convergence in the prior of the family",
     "excludes": "mass profiles that are no power law (mass sheet: lambda = 1), measured lines of "
-    "sight, companions, groups and clusters, an offset of the mean slope",
+    "sight, companions, groups and clusters, a population unlike the prior",
     "intervals": "68 %, central; H0 within its prior (hubble.h0), that of a system as if combined "
-    "with no other; D_dt with the wider prior of the training",
+    "with no other; D_dt with the wider prior of the family",
     "prior_miss": "by how many of its own errors a distance misses all the prior of H0 allows; "
     "mocks set from where on the verdict says so",
-    "difference_sigma": "ln(network / published) in units of both errors",
-    "fit": "fit_d_dt: classical fit of the family, fit_error the error of its logarithm; fit_h0: "
-    "its Hubble constant at Omega_m = 0.3",
-    "checks": "p_value, power and verdict: can the family reproduce the system? source_scatter, "
-    "delay_misfit (sigma) and predictive_p_value: does the network's answer give back the data? "
-    "Canonical networks put all images on one source by construction, so that this says little: "
-    "it passes systems that the verdict refuses",
+    "difference_sigma": "ln(exact / published) in units of both errors",
+    "network": "what the network says, which approximates the same posterior; network_shift: "
+    "ln(network / exact) in units of the exact error",
+    "checks": "p_value (of residuals and shape of the lens over the posterior) and power: can the "
+    "family reproduce the system? pareto_k (below 0.7) and ess: quality of the draws",
+    "modes": "weight, D_dt [Mpc] and slope of every mode of the posterior that has several",
+    "beyond": "errors that no mock has, for which the thresholds were not measured",
 }
-FROM_FAMILY = ("verdict", "p_value", "power", "fit_d_dt", "fit_error", "fit_h0")
 
 
-class Posterior(NamedTuple):
-    """The posterior of a network for one system."""
+class Draws(NamedTuple):
+    """Draws of the exact posterior of one system, as far as its distance is concerned."""
 
-    ln_d_dt: NDArray  # (S,) samples, D_dt in Mpc
-    source_scatter: float  # [arcsec]; with the two below, see predictive.Predictive
-    delay_misfit: float
-    p_value: float
+    d_dt: NDArray  # (S,) [Mpc], the next two: `inference.point_images.Likelihood`
+    d_dt_error: NDArray
+    ln_marginal: NDArray
+    weight: NDArray | None = None  # (S,); None: equally probable
 
 
 def infer_hubble(
     dataset: str,
-    family: str,
+    posteriors: str,
     predictions: Sequence[str],
-    mocks: str,
-    mock_predictions: Sequence[str],
+    family: str,
     table: str,
     summary: str,
     trained: Mapping[str, Any],
     prior: Mapping[str, Any],
-    false_alarm_rate: float,
 ) -> None:
-    """Put predicted distances beside published ones, and turn them into Hubble constants.
+    """Put distances beside published ones and a network's, and turn them into Hubble constants.
 
     Parameters
     ----------
-    dataset : path
-        The ingested population.
-    family : path
-        Table of `predictive.judge_family`.
+    dataset, posteriors : path
+        The ingested population, and its exact posteriors (`exact.sample_population`).
     predictions : sequence of path
-        Of the networks, with posterior samples; each answers for one number of images.
-    mocks, mock_predictions : path, sequence of path
-        The simulated population that the networks were trained on, and what they say of it.
+        Of the networks; each answers for one number of images.
+    family : path
+        Of `verdicts.calibrate_family`.
     table, summary : path
         Written: one row per system (ECSV); combined Hubble constants and, where the truth is
         known, the accuracy (JSON).
     trained, prior : mapping
-        Priors of ``h0`` and ``omega_m``: of the networks' training, and of the answer.
-    false_alarm_rate : float
-        Part of the mocks whose H0 the test against the prior may refuse.
+        Priors of ``h0`` and ``omega_m``: of the family, and of the answer.
     """
     systems = store.read(dataset, "systems")
-    posteriors: dict[int, Posterior] = {}
+    draws = read_draws(posteriors)
+    networks: dict[int, NDArray] = {}
     for path in predictions:
-        posteriors |= read_posteriors(path, dataset)
-    limits = prior_limits(mocks, mock_predictions, prior, false_alarm_rate)
-    judged = {row["name"]: row for row in Table.read(family, format="ascii.ecsv")}
+        networks |= read_networks(path, dataset)
+    rows = describe(dataset, posteriors, family, trained, prior, networks)
+    columns: dict[str, list] = {name: [row.get(name) for row in rows] for name in COLUMNS}
+    cells = {name: _column(values, name in TEXTS) for name, values in columns.items()}
+    verdicts.write_table(table, cells, UNITS, NOTES)
 
-    columns: dict[str, list] = {}
-    for i, name in enumerate(systems["name"]):
-        one = {c: v[[i]] for c, v in systems.items()}
-        row = _row(one, posteriors.get(i), trained, prior)
-        for column in FROM_FAMILY:
-            row[column] = _cell(judged, name, column)
-        if i in posteriors and row["verdict"] not in predictive.UNUSABLE:
-            beyond = verdict_on_h0(row["prior_miss"], limits[row["n_images"]])
-            row["verdict"] = beyond or row["verdict"]
-        for column, value in row.items():
-            columns.setdefault(column, []).append(value)
-    order = ["name", "n_images", "verdict", "complex", *UNITS, "difference_sigma", "fit_error"]
-    order += ["p_value", "power", "delay_misfit", "predictive_p_value"]
-    predictive.write_table(table, {c: _column(columns[c]) for c in order}, UNITS, NOTES)
-
-    usable = [i for i in sorted(posteriors) if columns["verdict"][i] not in predictive.UNUSABLE]
+    usable = [i for i in sorted(draws) if columns["verdict"][i] not in verdicts.UNUSABLE]
     together = {
         "usable": usable,
         "usable_without_complex": [i for i in usable if not systems["complex"][i]],
@@ -142,53 +125,103 @@ def infer_hubble(
     content: dict[str, Any] = {
         **{name: NOTES[name] for name in ("includes", "excludes")},
         "prior": dict(prior),
-        "prior_of_training": dict(trained),
-        "prior_miss": {str(k): limit for k, limit in limits.items()},
+        "prior_of_family": dict(trained),
         "not_to_be_used": {
-            str(systems["name"][i]): columns["verdict"][i]
-            for i in sorted(posteriors.keys() - usable)
+            row["name"]: row["verdict"] for row in rows if row["verdict"] in verdicts.UNUSABLE
         },
         "combined": {},
+        "combined_by_network": {},
     }
     for name, chosen in together.items():
-        some = {c: v[chosen] for c, v in systems.items()}
-        content["combined"][name] = {
-            "systems": [str(n) for n in some["name"]],
-            **combine([posteriors[i].ln_d_dt for i in chosen], some, trained, prior),
-        }
-    exact = [i for i in np.flatnonzero(is_mock(systems)) if i in posteriors]
-    if exact:
-        content["accuracy"] = accuracy(
-            [posteriors[i].ln_d_dt for i in exact],
-            {c: v[exact] for c, v in systems.items()},
-            trained,
-            prior,
-        )
-    Path(summary).write_text(json.dumps(content, indent=2))
+        for key, answers in (("combined", draws), ("combined_by_network", networks)):
+            mine = [i for i in chosen if i in answers]
+            some = {c: v[mine] for c, v in systems.items()}
+            content[key][name] = {
+                "systems": [str(n) for n in some["name"]],
+                **combine([answers[i] for i in mine], some, trained, prior),
+            }
+    for key, answers in (("accuracy", draws), ("accuracy_of_network", networks)):
+        mocks = [i for i in np.flatnonzero(is_mock(systems)) if i in answers]
+        if mocks:
+            some = {c: v[mocks] for c, v in systems.items()}
+            content[key] = accuracy([answers[i] for i in mocks], some, trained, prior)
+    with store.whole(Path(summary)) as file:
+        file.write(json.dumps(content, indent=2).encode())
 
 
-def read_posteriors(path: str, dataset: str) -> dict[int, Posterior]:
-    """Read posterior samples and compare them with the data; keys are rows of ``systems``."""
+def read_draws(posteriors: str) -> dict[int, Draws]:
+    """Read exact posteriors; keys are rows of ``systems`` of the population."""
+    systems = store.read(posteriors, "systems", ["index", "first_draw", "n_draws"])
+    names = ["d_dt", "d_dt_error", "ln_marginal"]
+    columns = store.read(posteriors, "draws", names) if len(systems["index"]) else {}
+    found = {}
+    for i, first, n in zip(*(systems[c].tolist() for c in systems), strict=True):
+        if n:
+            found[i] = Draws(*(columns[name][first : first + n] for name in names))
+    return found
+
+
+def read_networks(path: str, dataset: str) -> dict[int, NDArray]:
+    """Read a network's samples of ln D_dt; keys are rows of ``systems``."""
     predicted = store.read(path, "systems", ["index", "n_images"])
     if not len(predicted["index"]):
         return {}
-    samples = store.read(path, "samples")
     k = int(predicted["n_images"][0])
     data, _ = observe.from_ingested(dataset, k)
     if not np.array_equal(data.index, predicted["index"]):
         raise ValueError(f"{path} is not about the systems of {dataset}; evaluate it again")
-    n = len(data.index)
-    deflection = [samples[f"deflection_{c}"].reshape(n, k, -1) for c in "xy"]
-    check = predictive.posterior_predictive(
-        data,
-        samples["ln_d_dt"].astype(float),
-        samples["potential"].reshape(n, k, -1).astype(float),
-        np.stack(deflection, axis=2).astype(float),
-    )
-    return {
-        int(i): Posterior(samples["ln_d_dt"][j].astype(float), *(float(c[j]) for c in check))
-        for j, i in enumerate(data.index)
-    }
+    samples = store.read(path, "samples", ["ln_d_dt"])["ln_d_dt"].astype(float)
+    return dict(zip(data.index.tolist(), samples, strict=True))
+
+
+def describe(
+    dataset: str,
+    posteriors: str,
+    family: str,
+    trained: Mapping[str, Any],
+    prior: Mapping[str, Any],
+    networks: Mapping[int, NDArray] | None = None,
+) -> list[dict[str, Any]]:
+    """Describe every system of a population: ``COLUMNS`` by name, one dictionary per system.
+
+    Arguments as of `infer_hubble`; ``networks`` has samples of ln D_dt by row of the population.
+    """
+    systems = store.read(dataset, "systems")
+    calibrations = verdicts.read_calibrations(family)
+    sampled = store.read(posteriors, "systems")
+    draws = read_draws(posteriors)
+    lenses = store.read(posteriors, "draws") if draws else {}
+    modes = store.read(posteriors, "modes") if draws else {"index": np.zeros(0, int)}
+    observed = {k: observe.from_ingested(dataset, k)[0] for k in calibrations}
+    rows = [_facts({c: v[[i]] for c, v in systems.items()}) for i in range(len(systems["name"]))]
+    for j, i in enumerate(sampled["index"].tolist()):
+        row, one = rows[i], {c: v[[i]] for c, v in systems.items()}
+        quality = {c: sampled[c][j] for c in ("p_value", "pareto_k", "ess")}
+        k = row["n_images"]
+        calibration = calibrations[k]
+        row |= quality | {"power": calibration.power}
+        place = int(np.searchsorted(observed[k].index, i))
+        row["beyond"] = verdicts.beyond_calibration(observed[k], place, calibration)
+        miss = np.nan
+        if i in draws:
+            quantiles = np.log([[sampled[name][j]] for name in verdicts.QUANTILES])
+            row |= _distance(quantiles[:, 0], one, draws[i], trained, prior)
+            miss = row["prior_miss"]
+            own = slice(sampled["first_draw"][j], sampled["first_draw"][j] + sampled["n_draws"][j])
+            row |= _shape({name: column[own] for name, column in lenses.items()})
+            row["modes"] = _modes({c: v[modes["index"] == i] for c, v in modes.items()})
+        if networks and i in networks:
+            low, middle, high = np.percentile(networks[i], ONE_SIGMA_PERCENTILES)
+            row |= {
+                "network_d_dt": np.exp(middle),
+                "network_d_dt_low68": np.exp(low),
+                "network_d_dt_high68": np.exp(high),
+            }
+            if i in draws:
+                half = np.log(row["d_dt_high68"] / row["d_dt_low68"]) / 2
+                row["network_shift"] = (middle - np.log(row["d_dt"])) / half
+        row["verdict"] = verdicts.verdict(quality["p_value"], miss, calibration)
+    return rows
 
 
 def log_likelihood(
@@ -208,7 +241,7 @@ def log_likelihood(
     low, high = np.percentile(ln_d_dt, [25, 75])
     spread = min(ln_d_dt.std(), (high - low) / 1.349)
     kernel = max(0.9 * spread * len(ln_d_dt) ** -0.2, NARROWEST)  # Silverman 1986, eq. 3.31
-    reference = _ln_reference(z_lens, z_source, trained["omega_m"])
+    reference = ln_reference(z_lens, z_source, trained["omega_m"])
     slowest, fastest = np.log(ends(trained["h0"]))
     margin = TRUNCATE * kernel
     edges = np.arange(
@@ -224,8 +257,35 @@ def log_likelihood(
     return (edges[1:] + edges[:-1]) / 2, ratio
 
 
+def exact_log_likelihood(draws: Draws) -> tuple[NDArray, NDArray]:
+    """Logarithm of the likelihood of ln D_dt, but for a constant, from draws of the posterior.
+
+    The delays' likelihood, given a lens, is Gaussian in D_dt; the mean over the lenses is free of
+    the prior of D_dt under which they were drawn.
+
+    Returns
+    -------
+    ln_d_dt, log_likelihood : array
+        On an even grid over all distances that any draw allows.
+    """
+    d, error = draws.d_dt, draws.d_dt_error
+    if not np.isfinite(error).all():  # no delay: any distance will do
+        return np.array([-1e3, 1e3]), np.zeros(2)
+    # a finite number of draws is a comb where the delays are very precise
+    error = np.hypot(error, BLUR * len(d) ** -0.2 * np.std(d))
+    ln_weight = -draws.ln_marginal
+    if draws.weight is not None:
+        ln_weight = ln_weight + np.log(np.maximum(draws.weight, TINY))
+    used = ln_weight > ln_weight.max() - 30
+    d, error, ln_weight = d[used], error[used], ln_weight[used]
+    ends_of = np.maximum(d - TRUNCATE * error, 0.05 * d.min()), d + TRUNCATE * error
+    grid = np.linspace(np.log(ends_of[0].min()), np.log(ends_of[1].max()), DISTANCES)
+    z = (np.exp(grid)[:, None] - d) / error
+    return grid, logsumexp(ln_weight - z**2 / 2, axis=1)
+
+
 def hubble_posterior(
-    samples: Sequence[NDArray],
+    samples: Sequence[NDArray | Draws],
     systems: Mapping[str, NDArray],
     trained: Mapping[str, Any],
     prior: Mapping[str, Any],
@@ -238,8 +298,8 @@ def hubble_posterior(
 
     Parameters
     ----------
-    samples : sequence of array
-        Of ln D_dt, from networks.
+    samples : sequence
+        Of ln D_dt, from networks, or `Draws` of exact posteriors.
     systems : mapping
         Columns of the same systems.
     trained, prior : mapping
@@ -256,20 +316,24 @@ def hubble_posterior(
     h0 = inverse_cdf(prior["h0"], u)
     if over_truth:
         h0 = h0 / np.median(systems["h0"])
-    total = np.zeros((OMEGA_M_NODES, GRID))
-    for i, ln_d_dt in enumerate(samples):
+    total = np.zeros((verdicts.OMEGA_M_NODES, GRID))
+    for i, sample in enumerate(samples):
         z = systems["z_lens"][i], systems["z_source"][i]
         if over_truth:
-            reference = np.full(OMEGA_M_NODES, np.log(systems["d_dt"][i]))
+            reference = np.full(verdicts.OMEGA_M_NODES, np.log(systems["d_dt"][i]))
         else:
-            reference = _ln_reference(*z, prior["omega_m"])
-        total += np.interp(reference[:, None] - np.log(h0), *log_likelihood(ln_d_dt, *z, trained))
+            reference = ln_reference(*z, prior["omega_m"])
+        if isinstance(sample, Draws):
+            likelihood = exact_log_likelihood(sample)
+        else:
+            likelihood = log_likelihood(sample, *z, trained)
+        total += np.interp(reference[:, None] - np.log(h0), *likelihood)
     weight = np.exp(total - total.max()).sum(axis=0)
     return h0, (np.cumsum(weight) - weight / 2) / weight.sum()
 
 
 def combine(
-    samples: Sequence[NDArray],
+    samples: Sequence[NDArray | Draws],
     systems: Mapping[str, NDArray],
     trained: Mapping[str, Any],
     prior: Mapping[str, Any],
@@ -301,7 +365,7 @@ def is_mock(systems: Mapping[str, NDArray]) -> NDArray:
 def prior_limits(
     mocks: str, predictions: Sequence[str], prior: Mapping[str, Any], false_alarm_rate: float
 ) -> dict[int, dict[str, Any]]:
-    """Set the `prior_miss` at which H0 is at the edge of its prior, by number of images.
+    """Set the `prior_miss` of a network at which H0 is at the edge of its prior, by images.
 
     On one half of the mocks with an H0 that the prior allows; the rates of false alarms are
     measured on the other half.
@@ -329,84 +393,51 @@ def prior_limits(
         quantiles = np.log([answers[f"d_dt_{name}"] for name in ("low68", "median", "high68")])
         all_miss = prior_miss(quantiles, answers["z_lens"], answers["z_source"], prior)
         miss = all_miss[(h0 > low) & (h0 < high)]
-        foreign = all_miss[(h0 < low / FOREIGN) | (h0 > high * FOREIGN)]
+        foreign = all_miss[(h0 < low / verdicts.FOREIGN) | (h0 > high * verdicts.FOREIGN)]
         edge = max(float(np.quantile(miss[:n], 1 - false_alarm_rate)), 0.0)
+        outside = edge + verdicts.OUTSIDE_PRIOR
         limits[int(answers["n_images"][0])] = {
             "edge": edge,
-            "outside": edge + OUTSIDE_PRIOR,
+            "outside": outside,
             "at_edge": float(np.mean(miss[n:] > edge)),
-            "beyond": float(np.mean(miss[n:] > edge + OUTSIDE_PRIOR)),
+            "beyond": float(np.mean(miss[n:] > outside)),
             "mocks": n,
             "power": float(np.mean(foreign > edge)) if len(foreign) else None,
         }
     return limits
 
 
-def verdict_on_h0(miss: float, limits: Mapping[str, float]) -> str | None:
-    """Say whether H0 is at the edge of its prior or outside, or neither (None).
-
-    At the edge are also some good systems of a universe whose H0 is near the end of the prior: to
-    leave them out would pull the combined value from the edge, so they stay in it.
-    """
-    if miss > limits["outside"]:
-        return predictive.CONFLICT
-    return predictive.EDGE if miss > limits["edge"] else None
-
-
-def prior_miss(
-    ln_d_dt: NDArray, z_lens: NDArray, z_source: NDArray, prior: Mapping[str, Any]
-) -> NDArray:
-    """Tension with the prior: by how many of its errors a distance misses all that H0 allows.
-
-    Positive outside the prior, whatever Omega_m; above 1 the central 68 % lie outside.
-
-    Parameters
-    ----------
-    ln_d_dt : array, shape (3, n)
-        Lower end, median and upper end of the central 68 %, under the wider prior of the training.
-    z_lens, z_source : array, shape (n,)
-    prior : mapping
-        Of the answer.
-    """
-    low, middle, high = ln_d_dt
-    slowest, fastest = np.log(ends(prior["h0"]))
-    reference = _ln_reference(z_lens, z_source, prior["omega_m"])
-    too_large = (middle - (reference.max(axis=0) - slowest)) / (middle - low)
-    too_small = (reference.min(axis=0) - fastest - middle) / (high - middle)
-    return np.maximum(too_large, too_small)
-
-
-def _ln_reference(z_lens: NDArray, z_source: NDArray, omega_m: Sequence[Any]) -> NDArray:
-    """Return ln(D_dt H0) at equally probable values of Omega_m, along the first axis."""
-    nodes = inverse_cdf(list(omega_m), (np.arange(OMEGA_M_NODES) + 0.5) / OMEGA_M_NODES)
-    *_, d_dt = distances(
-        z_lens, z_source, REFERENCE, np.expand_dims(nodes, [*range(1, 1 + np.ndim(z_lens))])
-    )
-    return np.log(REFERENCE * d_dt)
-
-
 def accuracy(
-    samples: Sequence[NDArray],
+    samples: Sequence[NDArray | Draws],
     systems: Mapping[str, NDArray],
     trained: Mapping[str, Any],
     prior: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Score the H0 of single mocks against the true one, by number of images and in all.
 
-    ``bias`` and ``robust_scatter`` are of ln H0.
+    ``bias`` and ``robust_scatter`` are of ln H0. ``A``, ``P`` and ``chi2`` are accuracy, precision
+    and goodness of the challenge (Ding et al. 2021, MNRAS 503, 1096): means of the error and of the
+    claimed error, over the truth, and of the square of their ratio. ``A_error`` is the error of the
+    mean by the scatter of the systems.
     """
-    error, rank = [], []
-    for i, ln_d_dt in enumerate(samples):
+    error, rank, quantiles = [], [], []
+    for i, sample in enumerate(samples):
         one = {name: column[[i]] for name, column in systems.items()}
-        ratio, cumulative = hubble_posterior([ln_d_dt], one, trained, prior, over_truth=True)
-        error.append(np.log(np.interp(0.5, cumulative, ratio)))
+        ratio, cumulative = hubble_posterior([sample], one, trained, prior, over_truth=True)
+        quantiles.append(np.interp(np.array(ONE_SIGMA_PERCENTILES) / 100, cumulative, ratio))
+        error.append(np.log(quantiles[-1][1]))
         rank.append(np.interp(1.0, ratio, cumulative))
-    error, rank = np.array(error), np.array(rank)
+    error, rank, (low, middle, high) = np.array(error), np.array(rank), np.array(quantiles).T
+    claimed = (high - low) / 2
     groups = {"all": np.ones(len(samples), bool)}
     groups |= {f"{k}_images": systems["n_images"] == k for k in np.unique(systems["n_images"])}
     return {
         name: {
             "systems": int(members.sum()),
+            "A": round(float(np.mean(middle[members] - 1)), 4),
+            "A_error": round(float(np.std(middle[members]) / np.sqrt(members.sum())), 4),
+            "P": round(float(np.mean(claimed[members])), 4),
+            "chi2": round(float(np.mean(((middle - 1) / claimed)[members] ** 2)), 4),
             "bias": round(calibration.bias(error[members]), 4),
             "robust_scatter": round(calibration.robust_scatter(error[members]), 4),
             "coverage68": round(calibration.coverage(rank[members], ONE_SIGMA), 4),
@@ -416,34 +447,53 @@ def accuracy(
     }
 
 
-def _row(
+TEXTS = ("name", "verdict", "complex", "modes", "beyond")
+COLUMNS = (
+    "name",
+    "n_images",
+    "verdict",
+    "complex",
+    *UNITS,
+    "difference_sigma",
+    "p_value",
+    "power",
+    "pareto_k",
+    "ess",
+    "modes",
+    "beyond",
+)
+
+
+def _facts(system: Mapping[str, NDArray]) -> dict[str, Any]:
+    """Return what is known of one system (columns of one row) without any inference."""
+    one = {column: values[0] for column, values in system.items()}
+    row = {
+        "name": str(one["name"]),
+        "n_images": int(one["n_images"]),
+        "complex": str(one["complex_reason"]),
+        "verdict": verdicts.NOT_JUDGED,
+    }
+    if one["d_dt_known"]:
+        row |= {f"d_dt_published{end}": one[f"d_dt{end}"] for end in ("", "_minus", "_plus")}
+    if is_mock(system)[0]:
+        row["h0_true"] = one["h0"]
+    return row
+
+
+def _distance(
+    quantiles: NDArray,
     system: Mapping[str, NDArray],
-    posterior: Posterior | None,
+    draws: Draws,
     trained: Mapping[str, Any],
     prior: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Describe one system (columns of one row), without what the test of the family says."""
+    """Describe distance and H0 of one system, from the quantiles of its ln D_dt and its draws."""
     one = {column: values[0] for column, values in system.items()}
-    known, mock = bool(one["d_dt_known"]), bool(is_mock(system)[0])
-    row = {
-        "name": one["name"],
-        "n_images": int(one["n_images"]),
-        "complex": one["complex_reason"],
-        "d_dt_published": one["d_dt"] if known else None,
-        "d_dt_published_minus": one["d_dt_minus"] if known else None,
-        "d_dt_published_plus": one["d_dt_plus"] if known else None,
-        "h0_true": one["h0"] if mock else None,
-    }
-    if posterior is None:
-        empty = ("d_dt", "h0", "d_dt_low68", "d_dt_high68", "h0_low68", "h0_high68", "prior_miss")
-        checks = ("difference_sigma", "source_scatter", "delay_misfit", "predictive_p_value")
-        return row | dict.fromkeys((*empty, *checks))
-    quantiles = np.percentile(posterior.ln_d_dt, ONE_SIGMA_PERCENTILES)
     low, middle, high = quantiles
-    h0 = list(combine([posterior.ln_d_dt], system, trained, prior).values())
-    h0_low, h0_middle, h0_high = np.array(h0) * (one["h0"] if mock else 1)
+    h0 = list(combine([draws], system, trained, prior).values())
+    h0_low, h0_middle, h0_high = np.array(h0) * (one["h0"] if is_mock(system)[0] else 1)
     miss = prior_miss(quantiles[:, None], system["z_lens"], system["z_source"], prior)
-    row |= {
+    row = {
         "d_dt": np.exp(middle),
         "d_dt_low68": np.exp(low),
         "d_dt_high68": np.exp(high),
@@ -451,12 +501,8 @@ def _row(
         "h0_low68": h0_low,
         "h0_high68": h0_high,
         "prior_miss": float(miss[0]),
-        "difference_sigma": None,
-        "source_scatter": posterior.source_scatter,
-        "delay_misfit": posterior.delay_misfit,
-        "predictive_p_value": posterior.p_value,
     }
-    if known:
+    if one["d_dt_known"]:
         difference = middle - np.log(one["d_dt"])
         ours = middle - low if difference > 0 else high - middle
         theirs = one["d_dt_plus"] if difference > 0 else one["d_dt_minus"]
@@ -464,14 +510,27 @@ def _row(
     return row
 
 
-def _cell(judged: Mapping[str, Any], name: str, column: str) -> Any:
-    """Return what the test of the family says of a system, or None."""
-    value = judged[name][column] if name in judged else None
-    return None if value is None or np.ma.is_masked(value) else value
+def _shape(draws: Mapping[str, NDArray]) -> dict[str, float]:
+    """Return the medians of the shape of one lens."""
+    return {
+        "slope": np.median(draws["slope"]),
+        "one_minus_q": np.median(np.hypot(draws["ellipticity_1"], draws["ellipticity_2"])),
+        "shear": np.median(np.hypot(draws["gamma1"], draws["gamma2"])),
+    }
 
 
-def _column(values: list) -> NDArray:
+def _modes(modes: Mapping[str, NDArray]) -> str:
+    """Describe the modes of one posterior, where there are several."""
+    if len(modes["mode"]) < 2:
+        return ""
+    return "; ".join(
+        f"{100 * weight:.0f} % at {d_dt:.0f} Mpc, slope {slope:.2f}"
+        for weight, d_dt, slope in zip(modes["weight"], modes["d_dt"], modes["slope"], strict=True)
+    )
+
+
+def _column(values: list, text: bool) -> NDArray:
     """Turn a list of cells into a column: None becomes NaN, or empty in a column of text."""
-    if any(isinstance(v, str) for v in values):
+    if text:
         return np.array([v or "" for v in values])
     return np.array([np.nan if v is None else v for v in values])

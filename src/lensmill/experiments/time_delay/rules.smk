@@ -12,17 +12,30 @@ TRAINED = {name: FAMILY["prior"][name] for name in ("h0", "omega_m")}
 PRIOR = {"h0": HUBBLE["h0"], "omega_m": TRAINED["omega_m"]}
 
 
-rule calibrate_family:
-    """Measure on mocks how well the training family fits its own members, and others."""
+OBSERVATION = config["experiments"]["time_delay"]["observations"][HUBBLE["observation"]]
+MOCKS = HUBBLE["mocks"]
+MOCK_POSTERIORS = expand(
+    "results/time_delay/posteriors/{family}/{images}.{part}.h5",
+    family=HUBBLE["family"],
+    images=[2, 4],
+    part=range(-(-MOCKS["systems"] // MOCKS["part"])),
+)
+
+
+rule sample_mocks:
+    """Sample the exact posteriors of test systems of the family."""
     input:
-        mocks=f"results/time_delay/data/{HUBBLE['family']}/dataset.h5",
-        checks=f"results/time_delay/data/{HUBBLE['family']}/checks.json",
+        dataset=f"results/time_delay/data/{HUBBLE['family']}/dataset.h5",
+        split=f"results/time_delay/data/{HUBBLE['family']}/split.h5",
     output:
-        "results/time_delay/hubble/family.json",
+        f"results/time_delay/posteriors/{HUBBLE['family']}/{{images}}.{{part}}.h5",
     log:
-        "results/time_delay/logs/calibrate_family.log",
+        f"results/time_delay/logs/sample_mocks/{HUBBLE['family']}.{{images}}.{{part}}.log",
     benchmark:
-        "results/time_delay/benchmarks/calibrate_family.tsv"
+        f"results/time_delay/benchmarks/sample_mocks/{HUBBLE['family']}.{{images}}.{{part}}.tsv"
+    wildcard_constraints:
+        images="[24]",
+        part=r"\d+",
     conda:
         ROOT / "envs/simulate.yaml"
     resources:
@@ -30,35 +43,25 @@ rule calibrate_family:
         runtime=HUBBLE["resources"]["runtime"],
     params:
         prior=FAMILY["prior"],
-        h0=HUBBLE["h0"],
-        observation=config["experiments"]["time_delay"]["observations"][
-            HUBBLE["observation"]
-        ],
-        settings={key: HUBBLE[key] for key in ("mocks", "starts", "false_alarm_rate")},
+        observation=OBSERVATION,
+        settings=MOCKS,
         seed=config["seed"],
-        code=code("experiments/time_delay/predictive.py"),
+        code=code("experiments/time_delay/exact.py"),
     script:
-        "scripts/calibrate_family.py"
+        "scripts/sample_mocks.py"
 
 
-rule judge_family:
-    """Decide which real systems no member of the training family reproduces."""
+rule sample_population:
+    """Sample the exact posteriors of real systems."""
     input:
         dataset="results/time_delay/data/{population}/dataset.h5",
         checks="results/time_delay/data/{population}/checks.json",
-        calibration="results/time_delay/hubble/family.json",
     output:
-        table=report(
-            "results/time_delay/hubble/{population}/family.ecsv",
-            caption="report/family.rst",
-            category="time_delay",
-            subcategory="real systems",
-            labels={"table": "family", "population": "{population}"},
-        ),
+        "results/time_delay/posteriors/{population}/posteriors.h5",
     log:
-        "results/time_delay/logs/judge_family/{population}.log",
+        "results/time_delay/logs/sample_population/{population}.log",
     benchmark:
-        "results/time_delay/benchmarks/judge_family/{population}.tsv"
+        "results/time_delay/benchmarks/sample_population/{population}.tsv"
     wildcard_constraints:
         population=one_of(HUBBLE["populations"]),
     conda:
@@ -68,28 +71,46 @@ rule judge_family:
         runtime=HUBBLE["resources"]["runtime"],
     params:
         prior=FAMILY["prior"],
-        h0=HUBBLE["h0"],
-        starts=HUBBLE["starts"],
-        code=code("experiments/time_delay/predictive.py"),
+        settings=HUBBLE["posteriors"],
+        seed=config["seed"],
+        code=code("experiments/time_delay/exact.py"),
     script:
-        "scripts/judge_family.py"
+        "scripts/sample_population.py"
+
+
+rule calibrate_family:
+    """Set the tests of the family on its mocks, and measure what they do."""
+    input:
+        posteriors=MOCK_POSTERIORS,
+        dataset=f"results/time_delay/data/{HUBBLE['family']}/dataset.h5",
+        checks=f"results/time_delay/data/{HUBBLE['family']}/checks.json",
+        split=f"results/time_delay/data/{HUBBLE['family']}/split.h5",
+    output:
+        "results/time_delay/hubble/family.json",
+    log:
+        "results/time_delay/logs/calibrate_family.log",
+    conda:
+        ROOT / "envs/simulate.yaml"
+    params:
+        prior=PRIOR,
+        observation=OBSERVATION,
+        false_alarm_rate=HUBBLE["false_alarm_rate"],
+        seed=config["seed"],
+        code=code("experiments/time_delay/verdicts.py"),
+    script:
+        "scripts/calibrate_family.py"
 
 
 rule infer_hubble:
-    """Put predicted distances beside published ones; H0 of every system and combined."""
+    """Put exact, predicted and published distances side by side; H0 of each and combined."""
     input:
         dataset="results/time_delay/data/{population}/dataset.h5",
-        family="results/time_delay/hubble/{population}/family.ecsv",
+        posteriors="results/time_delay/posteriors/{population}/posteriors.h5",
+        family="results/time_delay/hubble/family.json",
         predictions=lambda wildcards: expand(
             "results/time_delay/scores/{network}/{population}/predictions.h5",
             network=HUBBLE["networks"],
             population=wildcards.population,
-        ),
-        mocks=f"results/time_delay/data/{HUBBLE['family']}/dataset.h5",
-        mock_predictions=expand(
-            "results/time_delay/scores/{network}/{family}/predictions.h5",
-            network=HUBBLE["networks"],
-            family=HUBBLE["family"],
         ),
     output:
         table=report(
@@ -109,7 +130,6 @@ rule infer_hubble:
     params:
         trained=TRAINED,
         prior=PRIOR,
-        false_alarm_rate=HUBBLE["false_alarm_rate"],
         code=code("experiments/time_delay/hubble.py"),
     script:
         "scripts/infer_hubble.py"
@@ -126,8 +146,12 @@ rule calibrate_hubble:
             "results/time_delay/networks/{network}/training.json",
             network=HUBBLE["networks"],
         ),
-        mocks=rules.infer_hubble.input.mocks,
-        mock_predictions=rules.infer_hubble.input.mock_predictions,
+        mocks=f"results/time_delay/data/{HUBBLE['family']}/dataset.h5",
+        mock_predictions=expand(
+            "results/time_delay/scores/{network}/{family}/predictions.h5",
+            network=HUBBLE["networks"],
+            family=HUBBLE["family"],
+        ),
     output:
         "results/time_delay/hubble/universes.json",
     log:

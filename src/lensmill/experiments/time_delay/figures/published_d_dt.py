@@ -1,15 +1,14 @@
-"""Time-delay distances of real lensed quasars: predicted, fitted and published.
+"""Time-delay distances of real lensed quasars: computed, predicted and published.
 
-Left, with 68 % intervals: circles are the networks trained on the survey population; filled if the
+Left, with 68 % intervals: circles are exact posteriors under the prior of the family; filled if the
 family of lenses reproduces the system, half filled if the test could hardly have failed it (doubles
 above all), open and red if it must not be used: no member of the family reproduces positions and
-delays, or the Hubble constant is far outside its prior. Diamonds: classical fit of the
-same family, without a prior on the Hubble constant. Squares: published distances, from models of
-the lens with far more data. Right: probability of the classical fit; arrows: below 1e-6. A dagger
-marks systems known to be more complex than one galaxy with shear. The errors include those of
-positions and delays and the spread of slope, shape, shear and external convergence in the training
-population; they do not include the mass-sheet degeneracy, companions or what is known of the line
-of sight.
+delays, or the Hubble constant is far outside its prior. Diamonds: the networks, which learned to
+approximate the same posteriors. Squares: published distances, from models of the lens with far more
+data. Right: p-value of residuals and shape of the lens over the posterior; arrows: below 1e-6. A
+dagger marks systems known to be more complex than one galaxy with shear. The errors include those
+of positions and delays and the spread of slope, shape, shear and external convergence in the prior;
+they do not include the mass-sheet degeneracy, companions or what is known of the line of sight.
 """
 
 import matplotlib.pyplot as plt
@@ -59,7 +58,7 @@ def plot(systems: list[str]) -> Figure:
     ticks = [t for t in (200, 500, 1000, 2000, 5000, 10000, 20000, 50000) if low <= t <= high]
     left.set_xticks(ticks, [str(tick) for tick in ticks])
     left.xaxis.set_minor_locator(plt.NullLocator())
-    right.set(xscale="log", xlabel="probability of the fit", xlim=(SMALLEST / 3, 2))
+    right.set(xscale="log", xlabel="p-value", xlim=(SMALLEST / 3, 2))
     right.set_xticks([1e-6, 1e-4, 1e-2, 1])
     for axis in (left, right):
         axis.tick_params(axis="y", length=0)
@@ -69,25 +68,24 @@ def plot(systems: list[str]) -> Figure:
 
 
 def _limits(table):
-    """Return a range that holds the intervals of all predictions, and the usual distances."""
+    """Return a range that holds all intervals, and the usual distances."""
     low = np.nanmin(np.ma.filled(np.ma.asarray(table["d_dt_low68"]), np.nan))
     high = np.nanmax(np.ma.filled(np.ma.asarray(table["d_dt_high68"]), np.nan))
     return min(500, 0.8 * low), max(22000, 1.2 * high)
 
 
 def _distances(axis, row, system):
-    """Draw the predicted, the fitted and the published distance of one system."""
+    """Draw the exact, the predicted and the published distance of one system."""
     verdict = str(system["verdict"]).split(" ")[0]
     if not np.ma.is_masked(system["d_dt"]):
         ends = float(system["d_dt_low68"]), float(system["d_dt_high68"])
         style = _style(verdict)
         axis.plot(ends, [row - 0.22] * 2, color=style["color"], lw=1.0)
         axis.plot(float(system["d_dt"]), row - 0.22, "o", **style)
-    if not np.ma.is_masked(system["fit_d_dt"]):
-        fit, width = float(system["fit_d_dt"]), float(system["fit_error"])
-        ends = fit * np.exp([-width, width])
+    if not np.ma.is_masked(system["network_d_dt"]):
+        ends = [float(system[f"network_d_dt_{end}"]) for end in ("low68", "high68")]
         axis.plot(ends, [row + 0.04] * 2, color=plotting.GREY, lw=0.7)
-        axis.plot(fit, row + 0.04, "D", color=plotting.GREY, ms=2.4)
+        axis.plot(float(system["network_d_dt"]), row + 0.04, "D", color=plotting.GREY, ms=2.4)
     if not np.ma.is_masked(system["d_dt_published"]):
         value = float(system["d_dt_published"])
         ends = value - system["d_dt_published_minus"], value + system["d_dt_published_plus"]
@@ -104,14 +102,14 @@ def _style(verdict):
 
 def _legend():
     texts = {
-        "inside": "network: family reproduces it",
+        "inside": "exact: family reproduces it",
         "cannot": "not testable",
         "outside": "outside: do not use",
     }
     handles = [Line2D([], [], marker="o", label=t, **_style(v)) for v, t in texts.items()]
     return [
         *handles,
-        Line2D([], [], marker="D", color=plotting.GREY, ms=2.6, lw=0.7, label="classical fit"),
+        Line2D([], [], marker="D", color=plotting.GREY, ms=2.6, lw=0.7, label="network"),
         Line2D([], [], marker="s", color=plotting.BLACK, ms=3.2, lw=0.9, label="published"),
         Line2D([], [], marker="<", color=plotting.BLACK, ls="", ms=4, mfc="none", label=SMALLER),
         Line2D([], [], marker=r"$\dagger$", color="k", ls="", ms=6, mew=0, label="complex lens"),

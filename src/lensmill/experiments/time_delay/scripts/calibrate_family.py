@@ -1,16 +1,17 @@
-"""Rule calibrate_family: mocks in, thresholds of the test of the family out."""
+"""Rule calibrate_family: posteriors of mocks in, thresholds of the tests of the family out."""
 
-from lensmill.experiments.time_delay import predictive
+from lensmill.experiments.time_delay import verdicts
 from lensmill.pipeline import intact, logs
 
 logs.start(snakemake.log[0])
 intact.verify(snakemake.input)
-predictive.calibrate_family(
-    snakemake.input.mocks,
+verdicts.calibrate_family(
+    snakemake.input.posteriors,
+    snakemake.input.dataset,
+    snakemake.input.split,
     snakemake.output[0],
     prior=snakemake.params.prior,
-    h0=snakemake.params.h0,
     observation=snakemake.params.observation,
-    settings=snakemake.params.settings,
+    false_alarm_rate=snakemake.params.false_alarm_rate,
     seed=snakemake.params.seed,
 )
