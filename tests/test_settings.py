@@ -106,6 +106,34 @@ def test_the_inverse_undoes_the_distribution(prior):
     assert priors.cdf(prior, priors.inverse_cdf(prior, u)) == pytest.approx(u, abs=1e-12)
 
 
+@pytest.mark.parametrize("prior", PRIORS, ids=lambda p: p[0])
+def test_the_density_is_the_slope_of_the_distribution(prior):
+    x = priors.inverse_cdf(prior, np.linspace(0.001, 0.999, 99))
+    step = 1e-5 * np.abs(x)
+    slope = (priors.cdf(prior, x + step) - priors.cdf(prior, x - step)) / (2 * step)
+    assert np.exp(priors.log_density(prior, x)) == pytest.approx(slope, rel=1e-6)
+
+
+@pytest.mark.parametrize("prior", PRIORS, ids=lambda p: p[0])
+def test_beyond_its_support_a_prior_has_no_density_and_at_its_ends_it_has(prior):
+    low, high = priors.inverse_cdf(prior, [0.0, 1.0])
+    assert (priors.log_density(prior, [low - 1, low - 1e-9, high + 1e-9]) == -np.inf).all()
+    if prior[0].startswith(("truncated", "uniform")):
+        assert np.isfinite(priors.log_density(prior, [low, high])).all()
+
+
+def test_a_fixed_parameter_has_all_its_probability_at_one_value():
+    assert priors.log_density(["fixed", 0.3], [0.3, 0.30001]).tolist() == [0.0, -np.inf]
+
+
+def test_the_density_is_right_where_the_mean_lies_far_outside_the_limits():
+    # within 8 ... 9 sigma above the mean nearly exponential; the integral must stay 1
+    for prior in (["truncated_normal", 0, 1, 8, 9], ["truncated_normal", 0, 1, -9, -8]):
+        x = np.linspace(*prior[3:], 100_001)
+        integral = np.trapezoid(np.exp(priors.log_density(prior, x)), x)
+        assert integral == pytest.approx(1, rel=1e-6)
+
+
 def test_a_lognormal_has_its_median_and_its_scatter_in_dex():
     one_sigma = priors.inverse_cdf(["lognormal", 0.05, 0.2], [0.5, 0.8413447460685429])
     assert one_sigma == pytest.approx([0.05, 0.05 * 10**0.2])

@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
 
+LN_SQRT_2PI = 0.5 * np.log(2 * np.pi)
+
 
 def inverse_cdf(prior: list, u: ArrayLike, above: ArrayLike | None = None) -> NDArray:
     """Inverse cumulative distribution: turn uniform numbers into draws from a prior.
@@ -91,6 +93,51 @@ def _truncated_normal_cdf(
 ) -> NDArray:
     bottom, top = ndtr((low - mean) / sd), ndtr((high - mean) / sd)
     return np.clip((ndtr((x - mean) / sd) - bottom) / (top - bottom), 0, 1)
+
+
+def log_density(prior: list, x: ArrayLike) -> NDArray:
+    """Logarithm of the probability density of a prior at ``x``, per unit of ``x``.
+
+    The ends belong to the support; -inf beyond them. What is fixed has all its probability at one
+    value: 0 there (ln 1, not per unit of anything), -inf elsewhere.
+
+    Parameters
+    ----------
+    prior : list
+        Kind and parameters, as in the table above.
+    x : array
+        Values in the unit of the prior.
+    """
+    x = np.asarray(x, float)
+    kind, *p = prior
+    match kind:
+        case "fixed":
+            return np.where(x == p[0], 0.0, -np.inf)
+        case "uniform":
+            return np.where((x >= p[0]) & (x <= p[1]), -np.log(p[1] - p[0]), -np.inf)
+        case "log_uniform":
+            inside = (x >= p[0]) & (x <= p[1])
+            return np.where(inside, -np.log(np.where(inside, x, 1) * np.log(p[1] / p[0])), -np.inf)
+        case "normal" | "truncated_normal":
+            return _truncated_normal_log_density(x, *p)
+        case "lognormal" | "truncated_lognormal":
+            positive = np.where(x > 0, x, np.finfo(float).tiny)
+            per_dex = _truncated_normal_log_density(
+                np.log10(positive), np.log10(p[0]), p[1], *np.log10(p[2:])
+            )
+            return np.where(x > 0, per_dex - np.log(positive * np.log(10)), -np.inf)
+    raise ValueError(f"{kind!r} is not a kind of prior; see lensmill.pipeline.priors")
+
+
+def _truncated_normal_log_density(
+    x: NDArray, mean: float, sd: float, low: float = -np.inf, high: float = np.inf
+) -> NDArray:
+    bottom, top = (low - mean) / sd, (high - mean) / sd
+    if bottom > 0:  # in the upper tail the difference of the two below has no digits left
+        bottom, top = -top, -bottom
+    inside = np.log(ndtr(top) - ndtr(bottom))
+    density = -0.5 * ((x - mean) / sd) ** 2 - np.log(sd) - LN_SQRT_2PI - inside
+    return np.where((x >= low) & (x <= high), density, -np.inf)
 
 
 def folded(prior: list, angle: ArrayLike) -> NDArray | None:
