@@ -20,10 +20,11 @@ but that D_dt = d / lambda (Falco, Gorenstein & Shapiro 1985): lambda < 1 means 
 power law says. If lambda is normal in the population, the integral over it is done by hand:
 sigma^2 -> sigma^2 + (D scatter)^2, d compared with lambda D.
 
-Sums over draws are noisy. What moves the posterior is the noise of *differences* of ln L over its
-bulk (Essick & Farr 2022, arXiv:2204.00461; Heinzel & Vitale 2025, arXiv:2509.07221), the variance
-of ln L itself is larger (Talbot & Golomb 2023, MNRAS 526, 3495); both are given, the first is
-limited.
+Sums over draws are noisy. What matters is not the variance of ln L itself (Talbot & Golomb 2023,
+MNRAS 526, 3495), which is given, but that of its differences over the posterior (Essick & Farr
+2022, arXiv:2204.00461; Heinzel & Vitale 2025, arXiv:2509.07221): to first order it moves the mean
+of a hyperparameter by its covariance with the error of ln L. That shift, in units of the
+posterior's width, is limited.
 """
 
 from collections.abc import Callable, Mapping
@@ -45,18 +46,19 @@ LOGARITHMIC = ("lognormal", "truncated_lognormal", "log_uniform")
 COSMOLOGY = ("h0", "omega_m", "lambda_mean", "lambda_scatter")
 NO_SHEET = {"lambda_mean": ["fixed", 1.0], "lambda_scatter": ["fixed", 0.0]}
 
-# Refusals. The noise is the expected squared shift of the posterior in units of its width, summed
-# over its directions: 0.1 is a third of a standard deviation in the worst of them.
-MAX_NOISE = 0.1
+# Refusals. A shift of 0.25 standard deviations makes the true error 3 % larger than the one given.
+MAX_SHIFT = 0.25
 MIN_EFFECTIVE = 5.0  # draws that the answer of one system rests on
 MIN_SELECTED = 4.0  # effective draws of the selection per system; Farr 2019, RNAAS 3, 66
 
-ROUND = 600  # draws of a round that the proposal learns from
+ROUND = 1000  # draws of a round that the proposal learns from
 ROUNDS = 12
+LEARN = 40  # effective draws per dimension that it learns from; weights are flattened until then
 DRAWS = 3000  # of the answer
-ENOUGH = 0.25  # effective part of a round, above which it need learn no more
+ENOUGH = 0.2  # effective part of the draws that is needed
+MARGIN_K = 0.5  # Pareto k of a round, below which the proposal need learn no more
 TAIL = 6.0  # degrees of freedom of the proposal
-NOISE_DRAWS = 150  # of the posterior, over which noise is measured
+POSTERIOR = 200  # of its draws, where the posterior is summed over: noise, prior of one system
 UNITS = 7.9  # standard normal units; beyond, uniform numbers in float64 are 0 or 1
 GRID = 2000  # points of a distance
 BLOCK = 4096  # draws at a time: they stay in the cache for all hyperparameters
@@ -101,8 +103,9 @@ class Answer(NamedTuple):
     effective: float  # effective number of draws
     draws_used: NDArray  # (n,) effective draws of each system, over the posterior
     selection_used: float  # the same of the selection; inf without one
-    noise: float  # expected squared shift of the posterior by finite draws [its widths^2]
-    variance: float  # of ln L itself, mean over the posterior
+    shift: dict[str, float]  # by finite draws, of each free hyperparameter [standard deviation]
+    variance: float  # of ln L by finite draws, mean over the posterior
+    contribution: NDArray  # (n,) of each system to the largest shift, squared
 
 
 class _Prepared(NamedTuple):
@@ -258,22 +261,37 @@ def _marginals(first, y, constant, u, v, mean, inverse_sd, d, variance):
 
 
 @kernel
-def _mean_weights(first, y, constant, u, v, mean, inverse_sd, d, variance, ln_scale):
-    """Sum over hyperparameters of exp(ln term - ln_scale), for every draw: shape (rows,)."""
+def _responses(first, y, constant, u, v, mean, inverse_sd, d, variance, ln_sum, x):
+    """Sum over draws of the square of their share times x, averaged over m: shape (n, columns)."""
     m, n = d.shape
-    total = np.zeros(constant.size)
-    space, more = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+    columns = x.shape[1]
+    total = np.zeros((n, columns))
+    space, more, spare = (
+        np.empty(BLOCK, np.float32),
+        np.empty(BLOCK, np.float32),
+        np.empty(BLOCK, np.float32),
+    )
+    integers = spare.view(np.int32)
+    response = np.empty((columns, BLOCK))
     for i in range(n):
         for a in range(first[i], first[i + 1], BLOCK):
             b = min(a + BLOCK, first[i + 1])
             out, factor = space[: b - a], more[: b - a]
+            response[:] = 0.0
             for j in range(m):
                 _fill(
                     out, factor, (a, b), y, constant, u, v, mean[j], inverse_sd[j], d[j, i],
                     variance[j, i],
                 )  # fmt: skip
+                _exponential(out, np.float32(ln_sum[j, i]), spare[: b - a], integers[: b - a])
+                for column in range(columns):
+                    row = response[column]
+                    weight = x[j, column] / m
+                    for s in range(b - a):
+                        row[s] += weight * out[s] * factor[s]
+            for column in range(columns):
                 for s in range(b - a):
-                    total[a + s] += np.exp(out[s] - ln_scale[j, i]) * factor[s]
+                    total[i, column] += response[column, s] ** 2
     return total
 
 
@@ -514,35 +532,53 @@ def infer(model: Model, rng: np.random.Generator) -> Answer:
         rests on too few draws, or if their noise would move the posterior.
     """
 
-    def log_target(z: NDArray) -> NDArray:
+    def target(z: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         ln_p, _, ln_alpha, _ = log_likelihood(model, transform(model, z))
         total = ln_p.sum(axis=1) - ln_p.shape[1] * ln_alpha - 0.5 * (z**2).sum(axis=1)
-        return np.where(np.isfinite(total), total, -np.inf)
+        return np.where(np.isfinite(total), total, -np.inf), ln_p, ln_alpha
 
-    proposal = _start(log_target, len(model.free))
+    d = len(model.free)
+    proposal = _start(lambda z: target(z)[0], d)
+    draws = ROUND
     for _ in range(ROUNDS):
-        z = importance.draw(proposal, ROUND, rng)
-        ln_w = log_target(z) - importance.log_density(proposal, z)
-        if importance.effective_size(ln_w) > ENOUGH * ROUND:
+        z = importance.draw(proposal, draws, rng)
+        ln_w, ln_p, ln_alpha = target(z)
+        ln_w -= importance.log_density(proposal, z)
+        k, effective = importance.pareto_k(ln_w), importance.effective_size(ln_w)
+        good = k < importance.GOOD_K and effective > ENOUGH * draws
+        if good and draws == DRAWS:
             break
-        proposal = importance.adapt(proposal, z, ln_w)
-    z = importance.draw(proposal, DRAWS, rng)
-    values = transform(model, z)
-    ln_p, _, ln_alpha, _ = log_likelihood(model, values)
-    ln_w = ln_p.sum(axis=1) - ln_p.shape[1] * ln_alpha - 0.5 * (z**2).sum(axis=1)
-    ln_w -= importance.log_density(proposal, z)
-    k, effective = importance.pareto_k(ln_w), importance.effective_size(ln_w)
-    if not k < importance.GOOD_K:
+        if good and k < MARGIN_K:
+            draws = DRAWS
+        else:
+            proposal = importance.adapt(proposal, z, _flattened(ln_w, LEARN * d))
+    if not good or draws < DRAWS:
         raise ValueError(
-            f"the posterior of {', '.join(model.free)} was not found: the weights of its {DRAWS} "
+            f"the posterior of {', '.join(model.free)} was not found: the weights of its {draws} "
             f"draws have Pareto k = {k:.2f} (below {importance.GOOD_K} is needed) and an effective "
-            f"number of {effective:.0f}; it may have several modes, or rest on too few draws of "
-            "the systems: fix a hyperparameter, or give narrower hyperpriors"
+            f"number of {effective:.0f} ({ENOUGH * draws:.0f} are needed); it may have several "
+            "modes, or rest on too few draws of the systems: fix a hyperparameter, or give "
+            "narrower hyperpriors"
         )
+    values = transform(model, z)
+    weight = np.exp(ln_w - logsumexp(ln_w))
     noise = _noise(model, values, ln_w, rng)
-    answer = Answer(values, np.exp(ln_w - logsumexp(ln_w)), ln_p, ln_alpha, k, effective, *noise)
+    answer = Answer(values, weight, ln_p, ln_alpha, k, effective, *noise)
     _refuse_noise(model, answer)
     return answer
+
+
+def _flattened(ln_w: NDArray, least: float) -> NDArray:
+    """Flatten weights, by a power of them, to an effective number of ``least`` or as they are."""
+    low, high = 0.0, 1.0
+    if importance.effective_size(ln_w) >= least:
+        return ln_w
+    finite = ln_w > -np.inf
+    for _ in range(30):
+        power = (low + high) / 2
+        enough = importance.effective_size(power * ln_w[finite]) >= min(least, finite.sum() / 2)
+        low, high = (power, high) if enough else (low, power)
+    return np.where(finite, low * np.where(finite, ln_w, 0), -np.inf)
 
 
 def _start(log_target: Callable[[NDArray], NDArray], d: int) -> importance.Mixture:
@@ -565,7 +601,7 @@ def _start(log_target: Callable[[NDArray], NDArray], d: int) -> importance.Mixtu
     step = 0.5 * width
     up = found.x + step.T
     down = found.x - step.T
-    pairs = np.array([(i, j) for i in range(d) for j in range(i)]).reshape(-1, 2)
+    pairs = np.stack(np.tril_indices(d, -1), axis=1)
     both = found.x + step.T[pairs[:, 0]] + step.T[pairs[:, 1]]
     values = log_target(np.concatenate([found.x[None], up, down, both]))
     centre, up, down, both = np.split(values, np.cumsum([1, d, d]))
@@ -584,42 +620,41 @@ def _start(log_target: Callable[[NDArray], NDArray], d: int) -> importance.Mixtu
 
 def _noise(
     model: Model, values: Mapping[str, NDArray], ln_w: NDArray, rng: np.random.Generator
-) -> tuple[NDArray, float, float, float]:
-    """Measure how finite draws blur ln L: the last four fields of `Answer`.
+) -> tuple[NDArray, float, dict[str, float], float, NDArray]:
+    """Measure how finite draws blur ln L: the last five fields of `Answer`.
 
-    With the share W_s(L) of draw s in its system's sum, and the mean over the posterior < >: ln p_i
-    has the variance sum W^2 - 1 / S, and its difference from its own mean over the posterior
-    <sum W^2> - sum <W>^2; for the selection n^2 times as much.
+    With the share W_s of draw s in the sum of its system, ln p_i has the variance
+    sum_s W_s^2 - 1 / S, and the mean of a hyperparameter x moves by the variance
+    sum_s cov(W_s, x)^2, the covariance over the posterior; the selection adds n^2 times as much.
     """
-    rows = importance.resample(ln_w, NOISE_DRAWS, rng)
+    rows = importance.resample(ln_w, POSTERIOR, rng)
     some = {name: column[rows] for name, column in values.items()}
     density, _ = _densities(model, some)
-    n = len(model.z_lens)
+    x = np.stack([some[name] for name in model.free], axis=1)
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
 
     def measure(draws: _Prepared, *delay: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         ln_sum, effective = _marginals(*draws, *density, *delay)
-        share = _mean_weights(*draws, *density, *delay, ln_sum) / NOISE_DRAWS
         square = (1 / effective).mean(axis=0)
-        moving = square - np.add.reduceat(share**2, draws.first[:-1])
-        return 1 / square, square - 1 / np.diff(draws.first), np.maximum(moving, 0)
+        moved = _responses(*draws, *density, *delay, ln_sum, x)
+        return 1 / square, square - 1 / np.diff(draws.first), moved
 
-    used, variance, noise = measure(model.systems, *_distances(model, some))
-    if model.selection is None:
-        return used, np.inf, float(noise.sum()), float(variance.sum())
-    nothing = np.zeros((NOISE_DRAWS, 1), np.float32)
-    found, its_variance, its_noise = measure(model.selection, nothing, nothing)
-    return (
-        used,
-        float(found[0]),
-        float(noise.sum() + n**2 * its_noise[0]),
-        float(variance.sum() + n**2 * its_variance[0]),
-    )
+    n = len(model.z_lens)
+    used, each, moved = measure(model.systems, *_distances(model, some))
+    total, variance, found = moved.sum(axis=0), float(each.sum()), np.array([np.inf])
+    if model.selection is not None:
+        nothing = np.zeros((POSTERIOR, 1), np.float32)
+        found, its_variance, its_moved = measure(model.selection, nothing, nothing)
+        total = total + n**2 * its_moved[0]
+        variance += float(n**2 * its_variance[0])
+    shift = dict(zip(model.free, np.sqrt(total).tolist(), strict=True))
+    return used, float(found[0]), shift, variance, moved[:, int(total.argmax())]
 
 
 def _refuse_noise(model: Model, answer: Answer) -> None:
     counts = np.diff(model.systems.first)
     where = ", ".join(
-        f"{name} {quantile(answer, name, 0.5):.4g}" for name in model.free if name not in COSMOLOGY
+        f"{name} {quantile(answer, name, 0.5):.3g}" for name in model.free if name not in COSMOLOGY
     )
     remedy = f"draw more, or under an interim prior nearer to the population found ({where})"
     n = len(counts)
@@ -629,20 +664,23 @@ def _refuse_noise(model: Model, answer: Answer) -> None:
             f"{len(model.selection.constant)}, but {n} systems need "
             f"{MIN_SELECTED * n:.0f} ({MIN_SELECTED:g} each): {remedy}"
         )
-    worst = np.argsort(answer.draws_used)
-    few = worst[answer.draws_used[worst] < MIN_EFFECTIVE]
-    listed = few if len(few) else worst
-    names = ", ".join(f"{i} ({answer.draws_used[i]:.1f} of {counts[i]})" for i in listed[:8])
+
+    def some(systems: NDArray) -> str:
+        names = (f"{i} ({answer.draws_used[i]:.1f} of {counts[i]})" for i in systems[:8])
+        return ", ".join(names) + (", ..." if len(systems) > 8 else "")
+
+    few = np.flatnonzero(answer.draws_used < MIN_EFFECTIVE)
     if len(few):
         raise ValueError(
             f"{len(few)} of {n} systems rest on fewer than {MIN_EFFECTIVE:g} effective draws: "
-            f"{names}{', ...' if len(few) > 8 else ''}; {remedy}, or leave them out"
+            f"{some(few)}; {remedy}, or leave them out"
         )
-    if answer.noise > MAX_NOISE:
+    name = max(answer.shift, key=answer.shift.__getitem__)
+    if answer.shift[name] > MAX_SHIFT:
         raise ValueError(
-            f"finite draws move the posterior by {np.sqrt(answer.noise):.2f} of its width; at most "
-            f"{np.sqrt(MAX_NOISE):.2f} is permitted. Fewest effective draws have the systems "
-            f"{names}; {remedy}"
+            f"finite draws move {name} by {answer.shift[name]:.2f} of its error; at most "
+            f"{MAX_SHIFT:g} is permitted. Most by the systems (effective draws) "
+            f"{some(np.argsort(-answer.contribution)[:8])}; {remedy}"
         )
 
 
@@ -688,23 +726,16 @@ def reweight(
         Sum 1.
     """
     without, _ = leave_out(answer, i)
-    rows = importance.resample(np.log(np.maximum(without, 1e-300)), NOISE_DRAWS, rng)
+    rows = importance.resample(np.log(np.maximum(without, 1e-300)), POSTERIOR, rng)
     some = {name: column[rows] for name, column in answer.values.items()}
-    density, ln_norm = _densities(model, some)
+    (mean, inverse), ln_norm = _densities(model, some)
     own = slice(*model.systems.first[i : i + 2])
     # what the delays say of a draw under the interim prior of the distance is in the draws already
     constant = model.systems.constant[own] + np.asarray(systems.ln_marginal)[own]
-    no_delay = np.zeros(len(constant), np.float32)
-    draws = _Prepared(
-        np.array([0, len(constant)]),
-        np.ascontiguousarray(model.systems.y[:, own]),
-        constant.astype(np.float32),
-        no_delay,
-        no_delay,
-    )
-    nothing = np.zeros((NOISE_DRAWS, 1), np.float32)
-    ln_scale = (answer.ln_alpha[rows] - ln_norm)[:, None]
-    weight = _mean_weights(*draws, *density, nothing, nothing, ln_scale)
+    ln_ratio = constant + (ln_norm - answer.ln_alpha[rows])[:, None]
+    for j, y in enumerate(model.systems.y[:, own]):
+        ln_ratio -= 0.5 * ((y - mean[:, j : j + 1]) * inverse[:, j : j + 1]) ** 2
+    weight = np.exp(ln_ratio - ln_ratio.max()).sum(axis=0)
     return weight / weight.sum()
 
 
