@@ -171,7 +171,7 @@ def test_a_selection_that_prefers_steep_lenses_is_undone():
     selection = population.Selection({"slope": found}, len(g))
     alike = {}
     for name, chosen in (("with", selection), ("without", None)):
-        model = population.prepare(systems, INTERIM, HYPERPRIORS, chosen)
+        model = population.prepare(systems, INTERIM, HYPERPRIORS, [chosen] if chosen else ())
         answer = population.infer(model, np.random.default_rng(1))
         low, middle, high = population.quantile(answer, "slope_mean", [0.16, 0.5, 0.84])
         alike[name] = (middle - 2.0) / ((high - low) / 2)
@@ -179,7 +179,7 @@ def test_a_selection_that_prefers_steep_lenses_is_undone():
     assert alike["without"] > 4
     values = hyperparameters(2.0, 0.1, 70.0)
     _, _, ln_alpha, _ = population.log_likelihood(
-        population.prepare(systems, INTERIM, HYPERPRIORS, selection), values
+        population.prepare(systems, INTERIM, HYPERPRIORS, [selection]), values
     )
     assert np.exp(ln_alpha[0]) == pytest.approx(0.5, rel=0.03)
 
@@ -253,7 +253,7 @@ def test_leaving_a_lens_out_is_never_having_seen_it():
     observed = lenses(8, rng)
     systems = draw(observed, 8000, rng)
     answer = population.infer(population.prepare(systems, INTERIM, FIXED), np.random.default_rng(1))
-    weight, k = population.leave_out(answer, 7)
+    weight, k = population.leave_out(model, answer, 7)
     rest = population.Systems(
         systems.first[:-1],
         {"slope": systems.parameters["slope"][:-8000]},
@@ -306,7 +306,7 @@ def test_a_selection_of_too_few_draws_is_refused():
     rng = np.random.default_rng(14)
     systems = draw(lenses(60, rng), 1000, rng)
     few = population.Selection({"slope": rng.normal(*INTERIM["slope"][1:], 200)}, 400)
-    model = population.prepare(systems, INTERIM, HYPERPRIORS, few)
+    model = population.prepare(systems, INTERIM, HYPERPRIORS, [few])
     with pytest.raises(ValueError, match=r"selection rests on .* 60 systems need 240"):
         population.infer(model, np.random.default_rng(1))
 
