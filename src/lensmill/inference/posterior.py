@@ -227,8 +227,8 @@ def _lenses(
     return p, ln
 
 
-PAIR_DRAWS = 20000  # of a round
-PAIR_ROUNDS = 60
+PAIR_DRAWS = 5000  # of the first round; each further one has as many as all before it
+PAIR_ROUNDS = 8
 TABLE = 4096  # points of the densities along the line of shear and strength
 OFF_LINE = 0.15  # of the separation: how far off the line of the images an unseen lens may be
 
@@ -245,8 +245,8 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
     timed = bool(data.delay_measured[1]) and data.delay_error[1] > 0
     parts: list = []
     calls = 0
-    for _ in range(PAIR_ROUNDS):
-        n = PAIR_DRAWS
+    for i in range(PAIR_ROUNDS):
+        n = PAIR_DRAWS * 2 ** max(i - 1, 0)
         p, ln = _pair_shapes(target, n, rng)
         images = data.position + data.position_error[:, None] * rng.standard_normal((n, 2, 2))
         lens, magnification = np.empty((n, 5)), np.empty((n, 2))
