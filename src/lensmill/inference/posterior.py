@@ -146,7 +146,7 @@ def _free(target: Posterior) -> NDArray:
 
 def _along(found: Modes, free: NDArray) -> Mixture:
     """Mixture of Student distributions along the paths; weights by Laplace's approximation."""
-    factor = np.linalg.cholesky(found.covariance[:, free[:, None], free]) * INFLATION
+    factor = found.factor[:, free[:, None], free] * INFLATION  # D_dt, not among them, is last
     ln = -found.chi2 / 2 + np.log(np.einsum("mii->mi", factor)).sum(axis=1)
     weight = 0.8 * np.exp(ln - logsumexp(ln)) + 0.2 / len(ln)
     return Mixture(weight, found.mean[:, free], factor, DOF)
@@ -177,8 +177,7 @@ def _about(
     soft[[E1, E2, SLOPE, G1, G2]] = 1 / error
     if not target.data.lens_known:
         soft[[LENS_X, LENS_Y]] = 1 / (error * scale**2)
-    covariance = np.linalg.inv(curvature + np.diag(soft))[:, free[:, None], free]
-    factor = np.linalg.cholesky(covariance) * INFLATION
+    factor = finder.factors(curvature + np.diag(soft))[:, free[:, None], free] * INFLATION
     start = np.concatenate([np.full(len(rows), 0.9 / len(rows)), 0.1 * broad.weight])
     mixture = Mixture(
         start,
