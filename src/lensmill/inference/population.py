@@ -51,13 +51,14 @@ MAX_SHIFT = 0.25
 MIN_EFFECTIVE = 5.0  # draws that the answer of one system rests on
 MIN_SELECTED = 4.0  # effective draws of the selection per system; Farr 2019, RNAAS 3, 66
 
-ROUND = 1000  # draws of a round that the proposal learns from
+ROUND = 2000  # draws of a round that the proposal learns from
 ROUNDS = 12
 LEARN = 40  # effective draws per dimension that it learns from; weights are flattened until then
-DRAWS = 3000  # of the answer
-ENOUGH = 0.2  # effective part of the draws that is needed
-MARGIN_K = 0.5  # Pareto k of a round, below which the proposal need learn no more
-TAIL = 6.0  # degrees of freedom of the proposal
+ENOUGH = 0.35  # effective part of a round, and
+MARGIN_K = 0.4  # its Pareto k, at which the proposal need learn no more
+DRAWS = 4000  # of the answer
+EFFECTIVE = 400.0  # of which it must rest on as many
+TAIL = 4.0  # degrees of freedom of the proposal
 POSTERIOR = 200  # of its draws, where the posterior is summed over: noise, prior of one system
 UNITS = 7.9  # standard normal units; beyond, uniform numbers in float64 are 0 or 1
 GRID = 2000  # points of a distance
@@ -556,24 +557,24 @@ def infer(model: Model, rng: np.random.Generator) -> Answer:
 
     d = len(model.free)
     proposal = _start(lambda z: target(z)[0], d)
-    draws = ROUND
     for _ in range(ROUNDS):
-        z = importance.draw(proposal, draws, rng)
-        ln_w, ln_p, ln_alpha = target(z)
-        ln_w -= importance.log_density(proposal, z)
-        k, effective = importance.pareto_k(ln_w), importance.effective_size(ln_w)
-        good = k < importance.GOOD_K and effective > ENOUGH * draws
-        if good and draws == DRAWS:
+        z = importance.draw(proposal, ROUND, rng)
+        ln_w = target(z)[0] - importance.log_density(proposal, z)
+        if (
+            importance.effective_size(ln_w) > ENOUGH * ROUND
+            and importance.pareto_k(ln_w) < MARGIN_K
+        ):
             break
-        if good and k < MARGIN_K:
-            draws = DRAWS
-        else:
-            proposal = importance.adapt(proposal, z, _flattened(ln_w, LEARN * d))
-    if not good or draws < DRAWS:
+        proposal = importance.adapt(proposal, z, _flattened(ln_w, LEARN * d))
+    z = importance.draw(proposal, DRAWS, rng)
+    ln_w, ln_p, ln_alpha = target(z)
+    ln_w -= importance.log_density(proposal, z)
+    k, effective = importance.pareto_k(ln_w), importance.effective_size(ln_w)
+    if not (k < importance.GOOD_K and effective > EFFECTIVE):
         raise ValueError(
-            f"the posterior of {', '.join(model.free)} was not found: the weights of its {draws} "
+            f"the posterior of {', '.join(model.free)} was not found: the weights of its {DRAWS} "
             f"draws have Pareto k = {k:.2f} (below {importance.GOOD_K} is needed) and an effective "
-            f"number of {effective:.0f} ({ENOUGH * draws:.0f} are needed); it may have several "
+            f"number of {effective:.0f} (above {EFFECTIVE:.0f} is needed); it may have several "
             "modes, or rest on too few draws of the systems: fix a hyperparameter, or give "
             "narrower hyperpriors"
         )
