@@ -30,6 +30,7 @@ STEEPEST, SHALLOWEST = 2.49, 1.51
 SPACING = 0.04  # of the slopes of a path
 DEPTH = 40.0  # chi^2 above the best at which a mode or the end of a path is given up
 TOUCHING = 16.0  # the same, below which two paths are parts of one mode
+HELD = 0.05  # how far shape and slope may move on the way to a ridge
 SAME = 4.0  # squared distance in errors below which two fits are one
 
 
@@ -247,6 +248,29 @@ def _merge(mode: NDArray, mean: NDArray, curvature: NDArray) -> NDArray:
     for i, j in np.argwhere(np.minimum(distance, distance.T) < TOUCHING):
         mode[mode == max(mode[i], mode[j])] = min(mode[i], mode[j])
     return mode
+
+
+@kernel
+def _project(points, soft, centre, width, chi2, *data):
+    """Move every point to where the data want it, and hold its soft coordinates."""
+    middle, narrow = centre.copy(), width.copy()
+    for s in range(points.shape[0]):
+        for j in range(N):
+            if soft[j] > 0.0 and width[j] > 0.0:
+                middle[j], narrow[j] = points[s, j], soft[j]
+        chi2[s], _ = fit(points[s], middle, narrow, *data)
+
+
+def project(target: Posterior, points: NDArray) -> NDArray:
+    """Points (n, 11) moved onto the ridge of the posterior beside them; those that reach it."""
+    data = target.data
+    centre, width = _weak_prior(target)
+    soft = np.zeros(N)
+    soft[[E1, E2, SLOPE, G1, G2]] = HELD
+    arrays = data.position, data.position_error, data.delay, data.delay_error, data.delay_measured
+    points, chi2 = points.copy(), np.empty(len(points))
+    _project(points, soft, centre, width, chi2, *arrays)
+    return points[chi2 < chi2.min() + DEPTH]
 
 
 def curvature(target: Posterior, points: NDArray) -> tuple[NDArray, float]:
