@@ -22,9 +22,10 @@ from .importance import (
     GOOD_K,
     Mixture,
     Pool,
+    densities,
     draw,
     effective_size,
-    log_components,
+    learn_weights,
     pareto_k,
     resample,
 )
@@ -125,11 +126,12 @@ def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> D
             break
         d_dt = np.concatenate([lens[1] for lens in lenses])
         about = _about(pool, ln_weight, size, d_dt, found, free, target, rng)
-        mixture = _learn(_joined(about, cover), pool, ln_weight)
+        best = np.argsort(-ln_weight)[:DRAWS]
+        mixture = learn_weights(_joined(about, cover), pool.x[best], ln_weight[best], KEPT)
     if not np.isfinite(ln_weight).any():
         raise NoLens(f"none of {len(ln_weight)} lenses near the best fit makes the images")
     columns = [np.concatenate(column) for column in zip(*lenses, strict=True)]
-    mode = found.mode[log_components(broad, pool.x).argmax(axis=0)]
+    mode = found.mode[(broad.weight[:, None] * densities(broad, pool.x)).argmax(axis=0)]
     evidence = float(logsumexp(ln_weight) - np.log(len(ln_weight)))
     return Draws(columns[0], ln_weight, *columns[1:], mode, evidence, k, size, calls)
 
@@ -201,18 +203,6 @@ def _joined(first: Mixture, second: Mixture) -> Mixture:
     weight = np.concatenate([(1 - SECOND) * first.weight, SECOND * second.weight])
     parts = zip(first[1:3], second[1:3], strict=True)
     return Mixture(weight, *(np.concatenate(pair) for pair in parts), DOF)
-
-
-def _learn(mixture: Mixture, pool: Pool, ln_weight: NDArray) -> Mixture:
-    """Give the components the weights that the best draws want; all of them keep some."""
-    start = mixture.weight
-    best = np.argsort(-ln_weight)[:DRAWS]
-    w = np.exp(ln_weight[best] - logsumexp(ln_weight[best]))
-    for _ in range(3):
-        parts = log_components(mixture, pool.x[best])
-        share = np.exp(parts - logsumexp(parts, axis=0)) @ w
-        mixture = mixture._replace(weight=(1 - KEPT) * share / share.sum() + KEPT * start)
-    return mixture
 
 
 def _lenses(
