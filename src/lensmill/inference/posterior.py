@@ -163,7 +163,7 @@ def _cover(target: Posterior, found: Modes, free: NDArray, rng: np.random.Genera
     # where no lens fits, the linear maps of the fits are off by as much as the misfit
     misfit = np.sqrt(max(found.chi2.min() / max(target.n_data, 1), 1.0))
     local = _local(target, points, free)
-    return _joined(local._replace(factor=local.factor * misfit), _along(found, free))
+    return local._replace(factor=local.factor * misfit)
 
 
 def _about(
