@@ -23,6 +23,10 @@ from lensmill.pipeline import store
 from lensmill.pipeline.streams import generator
 
 SHAPES = ("slope", "one_minus_q", "shear", "kappa_ext")
+# Area of the disc within the source's distance from the lens, over that of the prior's disc: uniform
+# under it. Samples prefer sources near the middle (magnification bias, or whoever made the mocks),
+# and a steeper lens needs a source farther out, so that a wrong prior of the source is a wrong H0.
+SOURCE = "source_area"
 # The universe that mocks of different universes are moved to: their ratio of H0 to the true one.
 REFERENCE = 70.0  # [km / (Mpc s)]
 OMEGA_M = 0.3
@@ -67,7 +71,7 @@ def infer_population(
     """
     systems = store.read(dataset, "systems")
     judged = verdicts.read_table(table)
-    draws = read(posteriors)
+    draws = read(posteriors, disc(prior))
     usable = [
         i for i in draws if judged[str(systems["name"][i])]["verdict"] not in verdicts.UNUSABLE
     ]
@@ -75,8 +79,8 @@ def infer_population(
     if any(systems["complex"][i] for i in usable):
         chosen["usable_without_complex"] = [i for i in usable if not systems["complex"][i]]
     mock = bool(hubble.is_mock(systems)[usable].all()) if usable else False
-    interim = {name: prior[name] for name in SHAPES}
-    selections = select(mocks, sorted({int(systems["n_images"][i]) for i in usable}))
+    interim = {name: prior[name] for name in SHAPES} | {SOURCE: ["uniform", 0.0, 1.0]}
+    selections = select(mocks, sorted({int(systems["n_images"][i]) for i in usable}), disc(prior))
     content: dict[str, Any] = {
         "hyperpriors": dict(hyperpriors),
         "over_truth": mock,
@@ -115,14 +119,30 @@ def infer_population(
         file.write(json.dumps(content, indent=2).encode())
 
 
-def read(posteriors: str) -> dict[int, dict[str, NDArray]]:
-    """Read draws of exact posteriors: shape and distance, by row of the population."""
+def disc(prior: Mapping[str, Any]) -> float:
+    """Radius of the disc that the prior's sources are uniform in [theta_E]."""
+    kind, size = prior["source"]
+    if kind != "disc":
+        raise ValueError(
+            f"source: {prior['source']}: the population of sources is known of `disc` only; give "
+            "hubble.family such a prior"
+        )
+    return float(size)
+
+
+def read(posteriors: str, radius: float) -> dict[int, dict[str, NDArray]]:
+    """Read draws of exact posteriors: shape, source and distance, by row of the population.
+
+    ``radius`` is that of the prior's disc of sources [theta_E].
+    """
     systems = store.read(posteriors, "systems", ["index", "first_draw", "n_draws"])
     columns = store.read(posteriors, "draws") if systems["n_draws"].any() else {}
     if columns:
         columns["one_minus_q"] = np.hypot(columns["ellipticity_1"], columns["ellipticity_2"])
         columns["shear"] = np.hypot(columns["gamma1"], columns["gamma2"])
-    names = (*SHAPES, "d_dt", "d_dt_error", "ln_marginal")
+        x, y = (columns[f"source_{c}"] - columns[f"lens_{c}"] for c in "xy")
+        columns[SOURCE] = (x**2 + y**2) / (radius * columns["theta_e"]) ** 2
+    names = (*SHAPES, SOURCE, "d_dt", "d_dt_error", "ln_marginal")
     return {
         i: {name: columns[name][first : first + n] for name in names}
         for i, first, n in zip(*(systems[c].tolist() for c in systems), strict=True)
@@ -145,7 +165,9 @@ def gather(
     kinds = np.unique(systems["n_images"])
     return population.Systems(
         first=np.cumsum([0, *(len(one["slope"]) for one in draws)]),
-        parameters={name: np.concatenate([one[name] for one in draws]) for name in SHAPES},
+        parameters={
+            name: np.concatenate([one[name] for one in draws]) for name in (*SHAPES, SOURCE)
+        },
         ln_marginal=np.concatenate([one["ln_marginal"] for one in draws]),
         z_lens=systems["z_lens"],
         z_source=systems["z_source"],
@@ -154,15 +176,21 @@ def gather(
     )
 
 
-def select(mocks: str, images: Sequence[int]) -> dict[int, population.Selection]:
-    """Return the lenses of the family's prior that made so many images, by number of images."""
+def select(mocks: str, images: Sequence[int], radius: float) -> dict[int, population.Selection]:
+    """Return the lenses of the prior that made so many images, by number of images."""
     names = ["q", "slope", "gamma1", "gamma2", "kappa_ext", "n_images", "status"]
+    names += ["theta_e", "source_x", "source_y", "lens_x", "lens_y"]
     systems = store.read(mocks, "systems", names)
     shape = {
         "slope": systems["slope"],
         "one_minus_q": 1 - systems["q"],
         "shear": np.hypot(systems["gamma1"], systems["gamma2"]),
         "kappa_ext": systems["kappa_ext"],
+        SOURCE: (
+            (systems["source_x"] - systems["lens_x"]) ** 2
+            + (systems["source_y"] - systems["lens_y"]) ** 2
+        )
+        / (radius * systems["theta_e"]) ** 2,
     }
     good = systems["status"] <= observe.LAST_GOOD_STATUS
     return {
