@@ -3,7 +3,9 @@
 Only literals and the standard library: this is read in every job (../README.md).
 """
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from lensmill.experiments.time_delay.families import FAMILIES as FAMILIES
 from lensmill.pipeline.settings import population, reach
@@ -17,6 +19,12 @@ def check(settings: Mapping, where: str) -> None:
             refuse_source_before_lens(prior, f"{where}.populations.{name}")
     check_images(settings)
     check_hubble(settings)
+
+
+def name_of_lens(table: str) -> str:
+    """Return what the results for a user's table are called: after the file, fit for a folder."""
+    name = Path(table).name.removesuffix(".gz")
+    return re.sub(r"[^\w.+-]", "_", Path(name).stem).lstrip(".") or "_"
 
 
 def check_settings(settings: Mapping, population: str) -> dict:
