@@ -15,7 +15,7 @@ from lensmill.pipeline.priors import inverse_cdf
 
 INTERIM = {"slope": ["normal", 2.08, 0.16]}
 HYPERPRIORS = {
-    "slope_mean": ["normal", 2.05, 0.06],
+    "slope_mean": ["normal", 2.0, 0.08],
     "slope_scatter": ["truncated_lognormal", 0.08, 0.1, 0.03, 0.16],
     "h0": ["uniform", 50.0, 100.0],
     "omega_m": ["fixed", 0.3],
@@ -129,11 +129,11 @@ def test_the_posterior_of_h0_is_that_of_a_grid():
 
 def test_a_population_that_moved_is_found_and_h0_with_it():
     rng = np.random.default_rng(4)
-    systems = draw(lenses(100, rng, (1.95, 0.1)), 600, rng)
+    systems = draw(lenses(100, rng, (1.88, 0.1)), 600, rng)
     answer = population.infer(
         population.prepare(systems, INTERIM, HYPERPRIORS), np.random.default_rng(1)
     )
-    for name, truth in (("slope_mean", 1.95), ("slope_scatter", 0.1), ("h0", 70.0)):
+    for name, truth in (("slope_mean", 1.88), ("slope_scatter", 0.1), ("h0", 70.0)):
         low, middle, high = population.quantile(answer, name, [0.16, 0.5, 0.84])
         assert abs(middle - truth) < 3 * (high - low) / 2, name
     assert (high - low) / 2 < 1.2
@@ -147,12 +147,12 @@ def test_a_population_that_moved_is_found_and_h0_with_it():
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(5)
-    sets, hits = 60, {"slope_mean": 0, "slope_scatter": 0, "h0": 0}
+    sets, hits = 40, {"slope_mean": 0, "slope_scatter": 0, "h0": 0}
     for _ in range(sets):
         truth = {name: float(inverse_cdf(HYPERPRIORS[name], rng.random())) for name in hits}
         slope = truth["slope_mean"], truth["slope_scatter"]
         observed = lenses(10, rng, slope, truth["h0"])
-        model = population.prepare(draw(observed, 1000, rng), INTERIM, HYPERPRIORS)
+        model = population.prepare(draw(observed, 800, rng), INTERIM, HYPERPRIORS)
         answer = population.infer(model, rng)
         for name in hits:
             low, high = population.quantile(answer, name, [0.16, 0.84])
@@ -171,7 +171,7 @@ def test_a_selection_that_prefers_steep_lenses_is_undone():
     selection = population.Selection({"slope": found}, len(g))
     alike = {}
     for name, chosen in (("with", selection), ("without", None)):
-        model = population.prepare(systems, INTERIM, HYPERPRIORS, chosen)
+        model = population.prepare(systems, INTERIM, HYPERPRIORS, [chosen] if chosen else ())
         answer = population.infer(model, np.random.default_rng(1))
         low, middle, high = population.quantile(answer, "slope_mean", [0.16, 0.5, 0.84])
         alike[name] = (middle - 2.0) / ((high - low) / 2)
@@ -179,7 +179,7 @@ def test_a_selection_that_prefers_steep_lenses_is_undone():
     assert alike["without"] > 4
     values = hyperparameters(2.0, 0.1, 70.0)
     _, _, ln_alpha, _ = population.log_likelihood(
-        population.prepare(systems, INTERIM, HYPERPRIORS, selection), values
+        population.prepare(systems, INTERIM, HYPERPRIORS, [selection]), values
     )
     assert np.exp(ln_alpha[0]) == pytest.approx(0.5, rel=0.03)
 
@@ -253,7 +253,7 @@ def test_leaving_a_lens_out_is_never_having_seen_it():
     observed = lenses(8, rng)
     systems = draw(observed, 8000, rng)
     answer = population.infer(population.prepare(systems, INTERIM, FIXED), np.random.default_rng(1))
-    weight, k = population.leave_out(answer, 7)
+    weight, k = population.leave_out(model, answer, 7)
     rest = population.Systems(
         systems.first[:-1],
         {"slope": systems.parameters["slope"][:-8000]},
@@ -306,7 +306,7 @@ def test_a_selection_of_too_few_draws_is_refused():
     rng = np.random.default_rng(14)
     systems = draw(lenses(60, rng), 1000, rng)
     few = population.Selection({"slope": rng.normal(*INTERIM["slope"][1:], 200)}, 400)
-    model = population.prepare(systems, INTERIM, HYPERPRIORS, few)
+    model = population.prepare(systems, INTERIM, HYPERPRIORS, [few])
     with pytest.raises(ValueError, match=r"selection rests on .* 60 systems need 240"):
         population.infer(model, np.random.default_rng(1))
 

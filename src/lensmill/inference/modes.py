@@ -37,7 +37,7 @@ class Modes(NamedTuple):
     """Fits that together follow the posterior; the last axis as the constants above."""
 
     mean: NDArray  # (m, 11)
-    covariance: NDArray  # (m, 11, 11)
+    factor: NDArray  # (m, 11, 11), lower Cholesky factors of the covariances
     chi2: NDArray  # (m,), with the weak priors of the fit
     mode: NDArray  # (m,) number of the mode that a fit belongs to; 0 is the best
 
@@ -221,8 +221,20 @@ def find_modes(target: Posterior) -> Modes:
                 nodes.append((number, chi2, start, curvature))
     mean = np.array([node[2] for node in nodes])
     held = np.diag((width == 0).astype(float))
-    covariance = np.array([np.linalg.inv(node[3] + held + TINY * np.eye(N)) for node in nodes])
-    return Modes(mean, covariance, np.array([n[1] for n in nodes]), np.array([n[0] for n in nodes]))
+    factor = factors(np.array([node[3] for node in nodes]) + held + TINY * np.eye(N))
+    return Modes(mean, factor, np.array([n[1] for n in nodes]), np.array([n[0] for n in nodes]))
+
+
+def factors(curvature: NDArray) -> NDArray:
+    """Lower Cholesky factors of the inverses of curvatures (m, d, d).
+
+    Not by way of the inverse: that of a ridge a million times longer than wide need not be positive
+    definite in the last digits. A leading block is the factor of those coordinates alone.
+    """
+    size = np.sqrt(np.einsum("mii->mi", curvature))
+    scaled = curvature / (size[:, :, None] * size[:, None])
+    upper = np.linalg.cholesky(scaled[:, ::-1, ::-1])[:, ::-1, ::-1]  # times its transpose: scaled
+    return np.tril(np.linalg.inv(upper).swapaxes(1, 2)) / size[:, :, None]
 
 
 def _merge(mode: NDArray, mean: NDArray, curvature: NDArray) -> NDArray:

@@ -27,7 +27,7 @@ of a hyperparameter by its covariance with the error of ln L. That shift, in uni
 posterior's width, is limited.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -51,13 +51,14 @@ MAX_SHIFT = 0.25
 MIN_EFFECTIVE = 5.0  # draws that the answer of one system rests on
 MIN_SELECTED = 4.0  # effective draws of the selection per system; Farr 2019, RNAAS 3, 66
 
-ROUND = 1000  # draws of a round that the proposal learns from
+ROUND = 2000  # draws of a round that the proposal learns from
 ROUNDS = 12
 LEARN = 40  # effective draws per dimension that it learns from; weights are flattened until then
-DRAWS = 3000  # of the answer
-ENOUGH = 0.2  # effective part of the draws that is needed
-MARGIN_K = 0.5  # Pareto k of a round, below which the proposal need learn no more
-TAIL = 6.0  # degrees of freedom of the proposal
+ENOUGH = 0.35  # effective part of a round, and
+MARGIN_K = 0.4  # its Pareto k, at which the proposal need learn no more
+DRAWS = 4000  # of the answer
+EFFECTIVE = 400.0  # of which it must rest on as many
+TAIL = 4.0  # degrees of freedom of the proposal
 POSTERIOR = 200  # of its draws, where the posterior is summed over: noise, prior of one system
 UNITS = 7.9  # standard normal units; beyond, uniform numbers in float64 are 0 or 1
 GRID = 2000  # points of a distance
@@ -83,10 +84,14 @@ class Systems(NamedTuple):
     z_lens: NDArray  # (n,)
     z_source: NDArray  # (n,)
     ln_weight: NDArray | None = None  # (rows,) of a draw, where they are not equally probable
+    group: NDArray | None = None  # (n,) which selection a system passed; None: all the first
 
 
 class Selection(NamedTuple):
-    """Lenses drawn from the interim prior: those that would have been in the sample."""
+    """Lenses drawn from the interim prior: those that would have been in the sample.
+
+    One for each kind of sample (quads, doubles), whose numbers say nothing of the population.
+    """
 
     parameters: Mapping[str, NDArray]  # (found,)
     drawn: int  # the others included
@@ -98,11 +103,11 @@ class Answer(NamedTuple):
     values: dict[str, NDArray]  # (m,) draws of each hyperparameter, fixed ones too
     weight: NDArray  # (m,) sum 1
     ln_p: NDArray  # (m, n) marginal likelihood of each system
-    ln_alpha: NDArray  # (m,) part of the population that is selected; 0 without a selection
+    ln_alpha: NDArray  # (m, groups) part of the population that is selected; 0 without a selection
     k: float  # Pareto shape of the weights
     effective: float  # effective number of draws
     draws_used: NDArray  # (n,) effective draws of each system, over the posterior
-    selection_used: float  # the same of the selection; inf without one
+    selection_used: NDArray  # (groups,) the same of the selections; inf without one
     shift: dict[str, float]  # by finite draws, of each free hyperparameter [standard deviation]
     variance: float  # of ln L by finite draws, mean over the posterior
     contribution: NDArray  # (n,) of each system to the largest shift, squared
@@ -129,8 +134,9 @@ class Model(NamedTuple):
     z_lens: NDArray
     z_source: NDArray
     systems: _Prepared
-    selection: _Prepared | None
-    drawn: int
+    selection: _Prepared | None  # one group after the other
+    drawn: NDArray  # (groups,)
+    group: NDArray  # (n,)
 
 
 # --- kernels: ln of a sum of exponentials for many draws and hyperparameters
@@ -302,7 +308,7 @@ def prepare(
     systems: Systems,
     interim: Mapping[str, list],
     hyperpriors: Mapping[str, list],
-    selection: Selection | None = None,
+    selections: Sequence[Selection] = (),
 ) -> Model:
     """Make the model of a population of the interim prior's kind, moved and widened.
 
@@ -320,8 +326,9 @@ def prepare(
         Prior of each hyperparameter: those above, ``h0`` [km / (Mpc s)], ``omega_m``, and for an
         internal mass sheet ``lambda_mean``, ``lambda_scatter`` (1 and 0 if left out).
         ``[fixed, x]`` leaves one out.
-    selection : Selection, optional
-        Draws from the interim prior; without it the sample is that of the whole population.
+    selections : sequence of Selection
+        Draws from the interim prior, one for each group of systems; without any the sample is that
+        of the whole population.
 
     Raises
     ------
@@ -350,19 +357,28 @@ def prepare(
         [_coordinate(inverse_cdf(interim[p], [0.0, 1.0]), interim[p]) for p in parameters]
     )
     _refuse_draws(systems)
-    injected = None
-    if selection is not None:
-        found = len(next(iter(selection.parameters.values())))
-        if not 0 < found <= selection.drawn:
-            raise ValueError(
-                f"the selection has {found} lenses found of {selection.drawn} drawn; at least one "
-                "and at most all can be"
-            )
-        nothing = np.zeros(found)
-        rows = np.array([0, found])
-        injected = _prepare(
-            rows, selection.parameters, nothing, nothing, nothing, interim, "selection"
+    n = len(systems.z_lens)
+    group = np.zeros(n, int) if systems.group is None else np.asarray(systems.group, int)
+    if group.min() < 0 or group.max() >= max(len(selections), 1):
+        raise ValueError(
+            f"groups of systems run from {group.min()} to {group.max()}, but there are "
+            f"{len(selections)} selections, counted from 0"
         )
+    injected = None
+    if selections:
+        found = [len(next(iter(one.parameters.values()))) for one in selections]
+        for number, one in zip(found, selections, strict=True):
+            if not 0 < number <= one.drawn:
+                raise ValueError(
+                    f"the selection has {number} lenses found of {one.drawn} drawn; at least one "
+                    "and at most all can be"
+                )
+        together = {
+            name: np.concatenate([one.parameters[name] for one in selections]) for name in interim
+        }
+        nothing = np.zeros(sum(found))
+        rows = np.cumsum([0, *found])
+        injected = _prepare(rows, together, nothing, nothing, nothing, interim, "selection")
     constant = -np.asarray(systems.ln_marginal, float)
     weight = np.zeros_like(constant) if systems.ln_weight is None else systems.ln_weight
     counts = np.diff(systems.first)
@@ -387,7 +403,8 @@ def prepare(
             "draws",
         ),
         injected,
-        selection.drawn if selection is not None else 0,
+        np.array([one.drawn for one in selections] or [1]),
+        group,
     )
 
 
@@ -469,19 +486,20 @@ def log_likelihood(
         Of each system, before selection.
     effective : array, shape (m, n)
         Effective number of its draws.
-    ln_alpha, effective_selection : array, shape (m,)
+    ln_alpha, effective_selection : array, shape (m, groups)
         Part of the population that is selected, and effective draws behind it; 0 and inf without
-        a selection. ln L is ``ln_p.sum(axis=1) - n * ln_alpha``.
+        a selection. ln L is ``(ln_p - ln_alpha[:, group]).sum(axis=1)``.
     """
     density, ln_norm = _densities(model, values)
     ln_p, effective = _marginals(*model.systems, *density, *_distances(model, values))
     ln_p += ln_norm[:, None]
     m = len(ln_norm)
+    groups = len(model.drawn)
     if model.selection is None:
-        return ln_p, effective, np.zeros(m), np.full(m, np.inf)
-    nothing = np.zeros((m, 1), np.float32)
+        return ln_p, effective, np.zeros((m, groups)), np.full((m, groups), np.inf)
+    nothing = np.zeros((m, groups), np.float32)
     ln_sum, used = _marginals(*model.selection, *density, nothing, nothing)
-    return ln_p, effective, ln_sum[:, 0] + ln_norm - np.log(model.drawn), used[:, 0]
+    return ln_p, effective, ln_sum + ln_norm[:, None] - np.log(model.drawn), used
 
 
 def _densities(
@@ -534,29 +552,29 @@ def infer(model: Model, rng: np.random.Generator) -> Answer:
 
     def target(z: NDArray) -> tuple[NDArray, NDArray, NDArray]:
         ln_p, _, ln_alpha, _ = log_likelihood(model, transform(model, z))
-        total = ln_p.sum(axis=1) - ln_p.shape[1] * ln_alpha - 0.5 * (z**2).sum(axis=1)
+        total = (ln_p - ln_alpha[:, model.group]).sum(axis=1) - 0.5 * (z**2).sum(axis=1)
         return np.where(np.isfinite(total), total, -np.inf), ln_p, ln_alpha
 
     d = len(model.free)
     proposal = _start(lambda z: target(z)[0], d)
-    draws = ROUND
     for _ in range(ROUNDS):
-        z = importance.draw(proposal, draws, rng)
-        ln_w, ln_p, ln_alpha = target(z)
-        ln_w -= importance.log_density(proposal, z)
-        k, effective = importance.pareto_k(ln_w), importance.effective_size(ln_w)
-        good = k < importance.GOOD_K and effective > ENOUGH * draws
-        if good and draws == DRAWS:
+        z = importance.draw(proposal, ROUND, rng)
+        ln_w = target(z)[0] - importance.log_density(proposal, z)
+        if (
+            importance.effective_size(ln_w) > ENOUGH * ROUND
+            and importance.pareto_k(ln_w) < MARGIN_K
+        ):
             break
-        if good and k < MARGIN_K:
-            draws = DRAWS
-        else:
-            proposal = importance.adapt(proposal, z, _flattened(ln_w, LEARN * d))
-    if not good or draws < DRAWS:
+        proposal = importance.adapt(proposal, z, _flattened(ln_w, LEARN * d))
+    z = importance.draw(proposal, DRAWS, rng)
+    ln_w, ln_p, ln_alpha = target(z)
+    ln_w -= importance.log_density(proposal, z)
+    k, effective = importance.pareto_k(ln_w), importance.effective_size(ln_w)
+    if not (k < importance.GOOD_K and effective > EFFECTIVE):
         raise ValueError(
-            f"the posterior of {', '.join(model.free)} was not found: the weights of its {draws} "
+            f"the posterior of {', '.join(model.free)} was not found: the weights of its {DRAWS} "
             f"draws have Pareto k = {k:.2f} (below {importance.GOOD_K} is needed) and an effective "
-            f"number of {effective:.0f} ({ENOUGH * draws:.0f} are needed); it may have several "
+            f"number of {effective:.0f} (above {EFFECTIVE:.0f} is needed); it may have several "
             "modes, or rest on too few draws of the systems: fix a hyperparameter, or give "
             "narrower hyperpriors"
         )
@@ -620,7 +638,7 @@ def _start(log_target: Callable[[NDArray], NDArray], d: int) -> importance.Mixtu
 
 def _noise(
     model: Model, values: Mapping[str, NDArray], ln_w: NDArray, rng: np.random.Generator
-) -> tuple[NDArray, float, dict[str, float], float, NDArray]:
+) -> tuple[NDArray, NDArray, dict[str, float], float, NDArray]:
     """Measure how finite draws blur ln L: the last five fields of `Answer`.
 
     With the share W_s of draw s in the sum of its system, ln p_i has the variance
@@ -639,16 +657,17 @@ def _noise(
         moved = _responses(*draws, *density, *delay, ln_sum, x)
         return 1 / square, square - 1 / np.diff(draws.first), moved
 
-    n = len(model.z_lens)
     used, each, moved = measure(model.systems, *_distances(model, some))
-    total, variance, found = moved.sum(axis=0), float(each.sum()), np.array([np.inf])
+    total, variance = moved.sum(axis=0), float(each.sum())
+    found = np.full(len(model.drawn), np.inf)
     if model.selection is not None:
-        nothing = np.zeros((POSTERIOR, 1), np.float32)
+        nothing = np.zeros((POSTERIOR, len(model.drawn)), np.float32)
         found, its_variance, its_moved = measure(model.selection, nothing, nothing)
-        total = total + n**2 * its_moved[0]
-        variance += float(n**2 * its_variance[0])
+        counts = np.bincount(model.group, minlength=len(found)) ** 2
+        total = total + counts @ its_moved
+        variance += float(counts @ its_variance)
     shift = dict(zip(model.free, np.sqrt(total).tolist(), strict=True))
-    return used, float(found[0]), shift, variance, moved[:, int(total.argmax())]
+    return used, found, shift, variance, moved[:, int(total.argmax())]
 
 
 def _refuse_noise(model: Model, answer: Answer) -> None:
@@ -658,11 +677,12 @@ def _refuse_noise(model: Model, answer: Answer) -> None:
     )
     remedy = f"draw more, or under an interim prior nearer to the population found ({where})"
     n = len(counts)
-    if n * MIN_SELECTED > answer.selection_used:
+    members = np.bincount(model.group, minlength=len(model.drawn))
+    for group in np.flatnonzero(members * MIN_SELECTED > answer.selection_used):
         raise ValueError(
-            f"the selection rests on {answer.selection_used:.0f} effective draws of "
-            f"{len(model.selection.constant)}, but {n} systems need "
-            f"{MIN_SELECTED * n:.0f} ({MIN_SELECTED:g} each): {remedy}"
+            f"selection {group} rests on {answer.selection_used[group]:.0f} effective draws, but "
+            f"its {members[group]} systems need {MIN_SELECTED * members[group]:.0f} "
+            f"({MIN_SELECTED:g} each): {remedy}"
         )
 
     def some(systems: NDArray) -> str:
@@ -699,7 +719,7 @@ def weighted_quantile(x: NDArray, weight: NDArray, q: ArrayLike) -> NDArray:
     return np.interp(q, (below - 0.5 * weight[order]) / below[-1], x[order])
 
 
-def leave_out(answer: Answer, i: int) -> tuple[NDArray, float]:
+def leave_out(model: Model, answer: Answer, i: int) -> tuple[NDArray, float]:
     """Weights of the draws of the population as it is known without system ``i``.
 
     Returns
@@ -709,7 +729,8 @@ def leave_out(answer: Answer, i: int) -> tuple[NDArray, float]:
     k : float
         Pareto shape; above `importance.GOOD_K` the system says too much to be left out afterwards.
     """
-    ln_w = np.log(np.maximum(answer.weight, 1e-300)) - answer.ln_p[:, i] + answer.ln_alpha
+    ln_w = np.log(np.maximum(answer.weight, 1e-300)) - answer.ln_p[:, i]
+    ln_w += answer.ln_alpha[:, model.group[i]]
     return np.exp(ln_w - logsumexp(ln_w)), importance.pareto_k(ln_w)
 
 
@@ -725,14 +746,14 @@ def reweight(
     array, shape (draws of the system,)
         Sum 1.
     """
-    without, _ = leave_out(answer, i)
+    without, _ = leave_out(model, answer, i)
     rows = importance.resample(np.log(np.maximum(without, 1e-300)), POSTERIOR, rng)
     some = {name: column[rows] for name, column in answer.values.items()}
     (mean, inverse), ln_norm = _densities(model, some)
     own = slice(*model.systems.first[i : i + 2])
     # what the delays say of a draw under the interim prior of the distance is in the draws already
     constant = model.systems.constant[own] + np.asarray(systems.ln_marginal)[own]
-    ln_ratio = constant + (ln_norm - answer.ln_alpha[rows])[:, None]
+    ln_ratio = constant + (ln_norm - answer.ln_alpha[rows, model.group[i]])[:, None]
     for j, y in enumerate(model.systems.y[:, own]):
         ln_ratio -= 0.5 * ((y - mean[:, j : j + 1]) * inverse[:, j : j + 1]) ** 2
     weight = np.exp(ln_ratio - ln_ratio.max()).sum(axis=0)

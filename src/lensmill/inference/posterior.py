@@ -146,7 +146,7 @@ def _free(target: Posterior) -> NDArray:
 
 def _along(found: Modes, free: NDArray) -> Mixture:
     """Mixture of Student distributions along the paths; weights by Laplace's approximation."""
-    factor = np.linalg.cholesky(found.covariance[:, free[:, None], free]) * INFLATION
+    factor = found.factor[:, free[:, None], free] * INFLATION  # D_dt, not among them, is last
     ln = -found.chi2 / 2 + np.log(np.einsum("mii->mi", factor)).sum(axis=1)
     weight = 0.8 * np.exp(ln - logsumexp(ln)) + 0.2 / len(ln)
     return Mixture(weight, found.mean[:, free], factor, DOF)
@@ -177,8 +177,7 @@ def _about(
     soft[[E1, E2, SLOPE, G1, G2]] = 1 / error
     if not target.data.lens_known:
         soft[[LENS_X, LENS_Y]] = 1 / (error * scale**2)
-    covariance = np.linalg.inv(curvature + np.diag(soft))[:, free[:, None], free]
-    factor = np.linalg.cholesky(covariance) * INFLATION
+    factor = finder.factors(curvature + np.diag(soft))[:, free[:, None], free] * INFLATION
     start = np.concatenate([np.full(len(rows), 0.9 / len(rows)), 0.1 * broad.weight])
     mixture = Mixture(
         start,
@@ -227,8 +226,8 @@ def _lenses(
     return p, ln
 
 
-PAIR_DRAWS = 20000  # of a round
-PAIR_ROUNDS = 60
+PAIR_DRAWS = 5000  # of the first round; each further one has as many as all before it
+PAIR_ROUNDS = 8
 TABLE = 4096  # points of the densities along the line of shear and strength
 OFF_LINE = 0.15  # of the separation: how far off the line of the images an unseen lens may be
 
@@ -245,8 +244,8 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
     timed = bool(data.delay_measured[1]) and data.delay_error[1] > 0
     parts: list = []
     calls = 0
-    for _ in range(PAIR_ROUNDS):
-        n = PAIR_DRAWS
+    for i in range(PAIR_ROUNDS):
+        n = PAIR_DRAWS * 2 ** max(i - 1, 0)
         p, ln = _pair_shapes(target, n, rng)
         images = data.position + data.position_error[:, None] * rng.standard_normal((n, 2, 2))
         lens, magnification = np.empty((n, 5)), np.empty((n, 2))

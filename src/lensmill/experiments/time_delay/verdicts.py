@@ -233,6 +233,11 @@ def ln_reference(z_lens: NDArray, z_source: NDArray, omega_m: Sequence[Any]) -> 
     return np.log(REFERENCE * d_dt)
 
 
+def read_table(path: str) -> dict[str, Any]:
+    """Read a table of systems, its rows by name."""
+    return {str(row["name"]): row for row in Table.read(path, format="ascii.ecsv")}
+
+
 def write_table(
     path: str, columns: Mapping[str, Any], units: Mapping[str, str], notes: Mapping[str, str]
 ) -> None:
