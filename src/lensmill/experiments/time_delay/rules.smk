@@ -4,7 +4,7 @@ Reads:  results/time_delay/data/, results/time_delay/scores/
 Writes: results/time_delay/hubble/{population}/, results/time_delay/lens/{lens}/
 """
 
-from lensmill.experiments.time_delay.settings import name_of_lens
+from lensmill.experiments.time_delay.settings import name_of_lens, own_table
 
 HUBBLE = config["experiments"]["time_delay"]["hubble"]
 
@@ -137,27 +137,6 @@ rule infer_hubble:
         "scripts/infer_hubble.py"
 
 
-def own_table(wildcards):
-    """Return the table of a user's own lenses; refuse one with mistakes before the first job."""
-    from lensmill.experiments.time_delay import ingest
-
-    if OWN is None:
-        raise WorkflowError(
-            "experiments.time_delay.lens names no table; say `make lens CSV=my_lens.csv` "
-            "(docs/own_lens.md), or name one in a --configfile"
-        )
-    path = user_file(str(Path(OWN).expanduser()))
-    try:
-        ingest.read(path)
-    except OSError as error:
-        raise WorkflowError(
-            f"{OWN!r} cannot be read from {Path.cwd()}: {error.strerror}; correct the path"
-        ) from None
-    except ValueError as error:
-        raise WorkflowError(str(error)) from None
-    return path
-
-
 OWN = config["experiments"]["time_delay"].get("lens")
 OWN_RESULTS = f"results/time_delay/lens/{name_of_lens(OWN or 'none')}"
 
@@ -165,7 +144,7 @@ OWN_RESULTS = f"results/time_delay/lens/{name_of_lens(OWN or 'none')}"
 rule infer_lens:
     """Infer the posteriors of a user's own lenses, and judge them."""
     input:
-        table=own_table,
+        table=lambda wildcards: own_table(OWN, user_file),
         calibration="results/time_delay/hubble/family.json",
     output:
         posterior=f"{OWN_RESULTS}/posterior.h5",
