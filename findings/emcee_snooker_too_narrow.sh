@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# emcee 3.1.6: DESnookerMove samples a distribution that is too narrow, and the mix of moves that is recommended with it.
+# emcee 3.1.6: DESnookerMove samples a distribution that is too narrow, and so does a mix of moves with it.
 #
 # A snooker step along the line through another walker is accepted with the factor (|q - z| / |x - z|)^(d - 1)
 # (ter Braak & Vrugt 2008). The proposal in de_snooker.py divides the vector by the square root of its length, so that it
 # is no unit vector, and takes half the exponent. No diagnostic shows it: chains mix, acceptance is normal, errors come
-# out too small, the more so the more dimensions. The documentation recommends 80 % DEMove and 20 % DESnookerMove for
-# distributions that are hard to sample. Seen, standard deviation of a standard normal, 60 walkers:
+# out too small, the more so the more dimensions. 80 % DEMove and 20 % DESnookerMove is a mix that many analyses use.
+# Seen, standard deviation of a standard normal, 60 walkers:
 #
 #                                  2 dimensions   10 dimensions
 #   StretchMove (default)              1.00            1.00

@@ -43,14 +43,44 @@ def draw(mixture: Mixture, n: int, rng: np.random.Generator) -> NDArray:
 
 
 @kernel
-def _distances(x, mean, inverse):
-    """Squared Mahalanobis distances of points to components, shape (m, n).
+def _distances(block, size, mean, inverse, z, total):
+    """Squared Mahalanobis distances of a block of points (d, size) to one component."""
+    d = mean.size
+    total[:size] = 0.0
+    for a in range(d):
+        z[:size] = 0.0
+        for b in range(a + 1):
+            w, centre = inverse[a, b], mean[b]
+            for i in range(size):
+                z[i] += w * (block[b, i] - centre)
+        for i in range(size):
+            total[i] += z[i] * z[i]
+
+
+@kernel
+def _student(total, size, dof, d):
+    """Turn squared distances into densities of a Student distribution, but for the constant.
+
+    The power (dof + d) / 2 is a multiple of a half: products and a root do it.
+    """
+    whole, odd = (int(dof) + d) // 2, (int(dof) + d) % 2
+    for i in range(size):
+        y = 1.0 / (1.0 + total[i] / dof)
+        p = np.sqrt(y) if odd else 1.0
+        for _ in range(whole):
+            p *= y
+        total[i] = p
+
+
+@kernel
+def _densities(x, mean, inverse, constant, dof, each):
+    """Density of the sum of components at points (n, d); of each, (m, n), where there is room.
 
     Points go through in blocks, so that the innermost loops run over neighbours in memory.
     """
     n, d = x.shape
     m = mean.shape[0]
-    out = np.empty((m, n))
+    out = np.zeros(n)
     block = np.empty((d, BLOCK))
     z, total = np.empty(BLOCK), np.empty(BLOCK)
     for start in range(0, n, BLOCK):
@@ -59,39 +89,61 @@ def _distances(x, mean, inverse):
             for a in range(d):
                 block[a, i] = x[start + i, a]
         for j in range(m):
-            total[:size] = 0.0
-            for a in range(d):
-                z[:size] = 0.0
-                for b in range(a + 1):
-                    w, centre = inverse[j, a, b], mean[j, b]
-                    for i in range(size):
-                        z[i] += w * (block[b, i] - centre)
+            _distances(block, size, mean[j], inverse[j], z, total)
+            _student(total, size, dof, d)
+            for i in range(size):
+                out[start + i] += constant[j] * total[i]
+            if each.size:
                 for i in range(size):
-                    total[i] += z[i] * z[i]
-            out[j, start : start + size] = total[:size]
+                    each[j, start + i] = total[i]
     return out
 
 
-def _squared_distances(mixture: Mixture, x: NDArray) -> NDArray:
-    return _distances(np.ascontiguousarray(x), mixture.mean, np.linalg.inv(mixture.factor))
-
-
-def log_components(mixture: Mixture, x: NDArray) -> NDArray:
-    """Logarithm of weight times density of each component at each point, shape (m, n)."""
+def _constants(mixture: Mixture) -> tuple[NDArray, float]:
+    """Factors of the components, without their weights, and the logarithm of their unit."""
     d, dof = mixture.mean.shape[1], mixture.dof
-    distance = _squared_distances(mixture, x)
     ln_det = np.log(np.einsum("mii->mi", mixture.factor)).sum(axis=1)
-    constant = gammaln((dof + d) / 2) - gammaln(dof / 2) - d / 2 * np.log(dof * np.pi)
-    with np.errstate(divide="ignore"):  # a component without weight
-        ln_weight = np.log(mixture.weight)
-    return (ln_weight + constant - ln_det)[:, None] - (dof + d) / 2 * np.log1p(distance / dof)
+    unit = gammaln((dof + d) / 2) - gammaln(dof / 2) - d / 2 * np.log(dof * np.pi) - ln_det.min()
+    return np.exp(ln_det.min() - ln_det), unit
+
+
+def densities(mixture: Mixture, x: NDArray) -> NDArray:
+    """Densities of the components, without their weights, in one common unit: shape (m, n)."""
+    constant, _ = _constants(mixture)
+    each = np.empty((len(mixture.weight), len(x)))
+    inverse = np.linalg.inv(mixture.factor)
+    _densities(np.ascontiguousarray(x), mixture.mean, inverse, constant, mixture.dof, each)
+    return constant[:, None] * each
 
 
 def log_density(mixture: Mixture, x: NDArray) -> NDArray:
     """Logarithm of the density of a mixture at points (n, d), shape (n,)."""
-    parts = log_components(mixture, x)
-    best = parts.max(axis=0)
-    return best + np.log(np.exp(parts - best).sum(axis=0))
+    constant, unit = _constants(mixture)
+    inverse = np.linalg.inv(mixture.factor)
+    total = _densities(
+        np.ascontiguousarray(x),
+        *(mixture.mean, inverse, mixture.weight * constant, mixture.dof, np.empty((0, 0))),
+    )
+    return np.log(np.maximum(total, TINY)) + unit
+
+
+def learn_weights(
+    mixture: Mixture, x: NDArray, ln_w: NDArray, kept: float, steps: int = 3
+) -> Mixture:
+    """Give the components the weights that weighted draws want, by expectation-maximisation.
+
+    Parameters
+    ----------
+    kept : float
+        Part of the weight that stays as it was: what the draws do not know of is not given up.
+    """
+    each = densities(mixture, x)
+    w = np.exp(ln_w - logsumexp(ln_w))
+    weight = mixture.weight
+    for _ in range(steps):
+        share = weight * (each @ (w / np.maximum(weight @ each, TINY)))
+        weight = (1 - kept) * share / share.sum() + kept * mixture.weight
+    return mixture._replace(weight=weight)
 
 
 class Pool:
@@ -150,19 +202,19 @@ def adapt(
     x, w = x[use], np.exp(ln_w[use] - logsumexp(ln_w))
     start = mixture.weight / mixture.weight.sum()
     for _ in range(steps):
-        parts = log_components(mixture, x)
-        share = np.exp(parts - logsumexp(parts, axis=0)) * w
-        distance = _squared_distances(mixture, x)
+        each = mixture.weight[:, None] * densities(mixture, x)
+        share = each / np.maximum(each.sum(axis=0), TINY) * w
         weight = share.sum(axis=1)
         effective = weight**2 / np.maximum((share**2).sum(axis=1), TINY)
-        # the latent scale of a Student distribution: far draws say less of its shape
-        scaled = share * (mixture.dof + d) / (mixture.dof + distance)
         mean, factor = mixture.mean.copy(), mixture.factor.copy()
         for j in np.flatnonzero(effective > 2):
+            z = np.linalg.solve(factor[j], (x - mean[j]).T)
+            # the latent scale of a Student distribution: far draws say less of its shape
+            scaled = share[j] * (mixture.dof + d) / (mixture.dof + (z**2).sum(axis=0))
             own = effective[j] / (effective[j] + 2 * d)
-            centre = scaled[j] @ x / scaled[j].sum()
+            centre = scaled @ x / scaled.sum()
             offset = x - centre
-            covariance = (scaled[j, :, None] * offset).T @ offset / weight[j]
+            covariance = (scaled[:, None] * offset).T @ offset / weight[j]
             old = factor[j] @ factor[j].T
             factor[j] = np.linalg.cholesky(own * covariance + (1 - own) * old)
             mean[j] = own * centre + (1 - own) * mean[j]

@@ -28,8 +28,11 @@ STARTS = 12
 TINY = 1e-10  # where nothing is known the covariance must still exist
 STEEPEST, SHALLOWEST = 2.49, 1.51
 SPACING = 0.04  # of the slopes of a path
+CELL = 0.1  # of ellipticities
+FAR = 25.0  # chi^2 above the best at which the ellipticities end
 DEPTH = 40.0  # chi^2 above the best at which a mode or the end of a path is given up
 TOUCHING = 16.0  # the same, below which two paths are parts of one mode
+HELD = 0.05  # how far shape and slope may move on the way to a ridge
 SAME = 4.0  # squared distance in errors below which two fits are one
 
 
@@ -219,10 +222,43 @@ def find_modes(target: Posterior) -> Modes:
                     break  # beyond what counts, or on the path of a better mode
                 trail.append(start)
                 nodes.append((number, chi2, start, curvature))
+    if width[E1] > 0:
+        nodes += _over_ellipticities(tops, centre, width, arrays)
     mean = np.array([node[2] for node in nodes])
     held = np.diag((width == 0).astype(float))
     factor = factors(np.array([node[3] for node in nodes]) + held + TINY * np.eye(N))
     return Modes(mean, factor, np.array([n[1] for n in nodes]), np.array([n[0] for n in nodes]))
+
+
+def _over_ellipticities(tops: list, centre: NDArray, width: NDArray, arrays: tuple) -> list:
+    """Follow each mode over a grid of ellipticities, from cell to cell.
+
+    Ellipticity and shear stand for each other, so the ridge is a sheet where the errors are large
+    or the galaxy was not seen; along the slope alone its far ends are missed.
+    """
+    narrow, middle = width.copy(), centre.copy()
+    narrow[[E1, E2]] = CELL / 2
+    nodes = []
+    best = tops[0][0]
+    for number, (_, top, _) in enumerate(tops):
+        first = tuple(np.round(top[[E1, E2]] / CELL).astype(int))
+        found = {first: top}
+        front = [first]
+        while front:
+            cell = front.pop(0)
+            for step in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+                new = cell[0] + step[0], cell[1] + step[1]
+                if new in found or CELL * np.hypot(*new) > 0.9:
+                    continue
+                start = found[cell].copy()
+                start[[E1, E2]] = middle[[E1, E2]] = CELL * np.array(new)
+                found[new] = start
+                chi2, curvature = fit(start, middle, narrow, *arrays)
+                chi2 += ((start[[E1, E2]] / width[[E1, E2]]) ** 2).sum()
+                if chi2 < best + FAR:
+                    front.append(new)
+                    nodes.append((number, chi2, start, curvature))
+    return nodes
 
 
 def factors(curvature: NDArray) -> NDArray:
@@ -247,6 +283,29 @@ def _merge(mode: NDArray, mean: NDArray, curvature: NDArray) -> NDArray:
     for i, j in np.argwhere(np.minimum(distance, distance.T) < TOUCHING):
         mode[mode == max(mode[i], mode[j])] = min(mode[i], mode[j])
     return mode
+
+
+@kernel
+def _project(points, soft, centre, width, chi2, *data):
+    """Move every point to where the data want it, and hold its soft coordinates."""
+    middle, narrow = centre.copy(), width.copy()
+    for s in range(points.shape[0]):
+        for j in range(N):
+            if soft[j] > 0.0 and width[j] > 0.0:
+                middle[j], narrow[j] = points[s, j], soft[j]
+        chi2[s], _ = fit(points[s], middle, narrow, *data)
+
+
+def project(target: Posterior, points: NDArray) -> NDArray:
+    """Points (n, 11) moved onto the ridge of the posterior beside them; those that reach it."""
+    data = target.data
+    centre, width = _weak_prior(target)
+    soft = np.zeros(N)
+    soft[[E1, E2, SLOPE, G1, G2]] = HELD
+    arrays = data.position, data.position_error, data.delay, data.delay_error, data.delay_measured
+    points, chi2 = points.copy(), np.empty(len(points))
+    _project(points, soft, centre, width, chi2, *arrays)
+    return points[chi2 < chi2.min() + DEPTH]
 
 
 def curvature(target: Posterior, points: NDArray) -> tuple[NDArray, float]:

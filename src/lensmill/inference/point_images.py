@@ -122,7 +122,8 @@ class Posterior:
     Raises
     ------
     ValueError
-        If a prior has directions that are not all alike, or no range of H0.
+        If a number is not finite or an error of a position is not above 0; if a prior has
+        directions that are not all alike, or no range of H0.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Posterior:
         z_source: float,
         stars: Stars | None = None,
     ):
+        _refuse_data(data)
         self.data, self.prior, self.stars = data, prior, stars
         self.k = len(data.delay)
         for angle, size in (("phi", "one_minus_q"), ("shear_angle", "shear")):
@@ -268,6 +270,31 @@ class Posterior:
             for column, values in zip(likelihood, self.log_likelihood(p[rows]), strict=True):
                 column[rows] = values
         return ln + likelihood.ln, likelihood
+
+
+def _refuse_data(data: PointImages) -> None:
+    rows = len(data.delay)
+    for name in ("position", "position_error", "delay", "delay_error", "flux", "flux_error"):
+        values = np.reshape(getattr(data, name), (rows, -1))
+        if (wrong := ~np.isfinite(values).all(axis=1)).any():
+            i = int(wrong.argmax())
+            raise ValueError(
+                f"{name} of row {i} is {values[i]}, but must be finite; what was not measured "
+                "is 0, and so is its error"
+            )
+    if (wrong := data.position_error <= 0).any():
+        i = int(wrong.argmax())
+        raise ValueError(
+            f"position_error of row {i} is {data.position_error[i]:g} arcsec, but must be above 0: "
+            "exact positions have no posterior here; give them an error well below all others"
+        )
+    if data.lens_known and not (
+        np.isfinite(data.lens_position).all() and 0 < data.lens_error < np.inf
+    ):
+        raise ValueError(
+            f"the lens is at {data.lens_position} +- {data.lens_error:g} arcsec: the place must be "
+            "finite and its error above 0; an exact one takes an error well below all others"
+        )
 
 
 def _refuse_direction(prior: Mapping[str, Any], angle: str, size: str) -> None:

@@ -58,6 +58,7 @@ ENOUGH = 0.35  # effective part of a round, and
 MARGIN_K = 0.4  # its Pareto k, at which the proposal need learn no more
 DRAWS = 4000  # of the answer
 EFFECTIVE = 400.0  # of which it must rest on as many
+TRIES = 4  # that the proposal learns from as well, if they are not good enough
 TAIL = 4.0  # degrees of freedom of the proposal
 POSTERIOR = 200  # of its draws, where the posterior is summed over: noise, prior of one system
 UNITS = 7.9  # standard normal units; beyond, uniform numbers in float64 are 0 or 1
@@ -566,11 +567,15 @@ def infer(model: Model, rng: np.random.Generator) -> Answer:
         ):
             break
         proposal = importance.adapt(proposal, z, _flattened(ln_w, LEARN * d))
-    z = importance.draw(proposal, DRAWS, rng)
-    ln_w, ln_p, ln_alpha = target(z)
-    ln_w -= importance.log_density(proposal, z)
-    k, effective = importance.pareto_k(ln_w), importance.effective_size(ln_w)
-    if not (k < importance.GOOD_K and effective > EFFECTIVE):
+    for _ in range(TRIES):
+        z = importance.draw(proposal, DRAWS, rng)
+        ln_w, ln_p, ln_alpha = target(z)
+        ln_w -= importance.log_density(proposal, z)
+        k, effective = importance.pareto_k(ln_w), importance.effective_size(ln_w)
+        if k < importance.GOOD_K and effective > EFFECTIVE:
+            break
+        proposal = importance.adapt(proposal, z, _flattened(ln_w, LEARN * d))
+    else:
         raise ValueError(
             f"the posterior of {', '.join(model.free)} was not found: the weights of its {DRAWS} "
             f"draws have Pareto k = {k:.2f} (below {importance.GOOD_K} is needed) and an effective "

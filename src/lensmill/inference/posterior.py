@@ -22,10 +22,10 @@ from .importance import (
     GOOD_K,
     Mixture,
     Pool,
-    adapt,
+    densities,
     draw,
     effective_size,
-    log_components,
+    learn_weights,
     pareto_k,
     resample,
 )
@@ -48,10 +48,14 @@ from .point_images import Posterior
 ESS = 2000.0  # effective draws asked for
 DOF = 4.0  # of the Student distributions
 INFLATION = 1.2  # of their scale: a proposal must be wider than its target
-FIRST, LATER = 2000, 4000  # draws of the first round and of each further one
-ROUNDS = 12
-LEARNT = 400.0  # effective draws from which on the mixture is improved instead of made anew
-LOCAL = 80  # components about draws; twice as many while draws are few
+DRAWS = 4000  # of a round
+ROUNDS = 14
+LOCAL = 120  # components about draws
+COVER = 400  # components all along the ridges
+BEYOND = 2.0  # times the errors of the fits, as far as the cover reaches
+FEW = 50.0  # effective draws
+SECOND = 0.25  # part of the second mixture of two
+KEPT = 0.3  # part of the weight that components keep whatever the draws say
 
 
 class NoLens(ValueError):
@@ -102,15 +106,12 @@ def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> D
     found = finder.find_modes(target)
     free = _free(target)
     broad = _along(found, free)
-    # where no lens fits, the linear maps of the fits are off by as much as the misfit
-    misfit = found.chi2.min() / max(target.n_data, 1)
-    broad = broad._replace(factor=broad.factor * np.sqrt(max(misfit, 1.0)))
-    mixture = broad
+    mixture = cover = _cover(target, found, free, rng)
     pool = Pool(len(free))
     lenses: list = []
     calls = 0
-    for i in range(ROUNDS):
-        x = draw(mixture, FIRST if i == 0 else LATER, rng)
+    for _ in range(ROUNDS):
+        x = draw(mixture, DRAWS, rng)
         p, ln_jacobian = _lenses(x, found.mean[0], free, target, rng)
         ln_prior = target.log_prior(p) + ln_jacobian
         ln, likelihood = target.evaluate(p, ln_prior)
@@ -123,16 +124,14 @@ def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> D
         size, k = effective_size(ln_weight), pareto_k(ln_weight)
         if size >= ess and k < GOOD_K:
             break
-        if i == 0 or size < LEARNT:
-            d_dt = np.concatenate([lens[1] for lens in lenses])
-            mixture = _about(pool, ln_weight, size, d_dt, broad, found, free, target, rng)
-        else:
-            best = np.argsort(-ln_weight)[:LATER]
-            mixture = _prune(adapt(mixture, pool.x[best], ln_weight[best], steps=2))
+        d_dt = np.concatenate([lens[1] for lens in lenses])
+        about = _about(pool, ln_weight, size, d_dt, found, free, target, rng)
+        best = np.argsort(-ln_weight)[:DRAWS]
+        mixture = learn_weights(_joined(about, cover), pool.x[best], ln_weight[best], KEPT)
     if not np.isfinite(ln_weight).any():
         raise NoLens(f"none of {len(ln_weight)} lenses near the best fit makes the images")
     columns = [np.concatenate(column) for column in zip(*lenses, strict=True)]
-    mode = found.mode[log_components(broad, pool.x).argmax(axis=0)]
+    mode = found.mode[(broad.weight[:, None] * densities(broad, pool.x)).argmax(axis=0)]
     evidence = float(logsumexp(ln_weight) - np.log(len(ln_weight)))
     return Draws(columns[0], ln_weight, *columns[1:], mode, evidence, k, size, calls)
 
@@ -152,53 +151,58 @@ def _along(found: Modes, free: NDArray) -> Mixture:
     return Mixture(weight, found.mean[:, free], factor, DOF)
 
 
+def _cover(target: Posterior, found: Modes, free: NDArray, rng: np.random.Generator) -> Mixture:
+    """Mixture all along the ridges and beyond their ends, however improbable a part of them seems.
+
+    What no component covers is not missed by any weight, so this one is part of every round.
+    """
+    m = len(found.mean)
+    node = np.arange(COVER) % m
+    steps = np.einsum("nij,nj->ni", found.factor[node], rng.standard_normal((COVER, finder.N)))
+    points = finder.project(target, found.mean[node] + BEYOND * steps)
+    # where no lens fits, the linear maps of the fits are off by as much as the misfit
+    misfit = np.sqrt(max(found.chi2.min() / max(target.n_data, 1), 1.0))
+    local = _local(target, points, free)
+    return local._replace(factor=local.factor * misfit)
+
+
 def _about(
     pool: Pool,
     ln_weight: NDArray,
     size: float,
     d_dt: NDArray,
-    broad: Mixture,
     found: Modes,
     free: NDArray,
     target: Posterior,
     rng: np.random.Generator,
 ) -> Mixture:
-    """Mixture about draws of the posterior, each as wide as the curvature there is constant."""
-    few = size < LEARNT / 4
+    """Mixture about draws of the posterior."""
     # with hardly any effective draw the weights are flattened, lest all components be one
-    rows = np.unique(resample(ln_weight / (1 + (size < 50)), LOCAL * (1 + few), rng))
+    rows = np.unique(resample(ln_weight / (1 + (size < FEW)), LOCAL, rng))
     c = np.tile(found.mean[0], (len(rows), 1))
     c[:, free] = pool.x[rows]
     c[:, LN_D_DT] = np.log(np.where(d_dt[rows] > 0, d_dt[rows], np.exp(c[:, LN_D_DT])))
-    curvature, scale = finder.curvature(target, c)
+    return _local(target, c, free)
+
+
+def _local(target: Posterior, points: NDArray, free: NDArray) -> Mixture:
+    """Mixture about points (n, 11), each component as wide as the curvature there is constant."""
+    curvature, scale = finder.curvature(target, points)
     # A step h in shape or slope bends the images by some h^2 of the Einstein radius.
     error = target.data.position_error.mean() / scale
-    soft = np.zeros(c.shape[1])
+    soft = np.zeros(finder.N)
     soft[[E1, E2, SLOPE, G1, G2]] = 1 / error
     if not target.data.lens_known:
         soft[[LENS_X, LENS_Y]] = 1 / (error * scale**2)
     factor = finder.factors(curvature + np.diag(soft))[:, free[:, None], free] * INFLATION
-    start = np.concatenate([np.full(len(rows), 0.9 / len(rows)), 0.1 * broad.weight])
-    mixture = Mixture(
-        start,
-        np.concatenate([c[:, free], broad.mean]),
-        np.concatenate([factor, broad.factor]),
-        DOF,
-    )
-    best = np.argsort(-ln_weight)[:LATER]
-    w = np.exp(ln_weight[best] - logsumexp(ln_weight[best]))
-    for _ in range(3):
-        parts = log_components(mixture, pool.x[best])
-        share = np.exp(parts - logsumexp(parts, axis=0)) @ w
-        mixture = mixture._replace(weight=0.9 * share / share.sum() + 0.1 * start)
-    return mixture
+    return Mixture(np.full(len(points), 1 / len(points)), points[:, free], factor, DOF)
 
 
-def _prune(mixture: Mixture) -> Mixture:
-    """Leave out components that would hardly be drawn from."""
-    keep = mixture.weight > 0.1 / len(mixture.weight)
-    weight = mixture.weight[keep] / mixture.weight[keep].sum()
-    return Mixture(weight, mixture.mean[keep], mixture.factor[keep], mixture.dof)
+def _joined(first: Mixture, second: Mixture) -> Mixture:
+    """Two mixtures as one, the second with a small part of the weight."""
+    weight = np.concatenate([(1 - SECOND) * first.weight, SECOND * second.weight])
+    parts = zip(first[1:3], second[1:3], strict=True)
+    return Mixture(weight, *(np.concatenate(pair) for pair in parts), DOF)
 
 
 def _lenses(
