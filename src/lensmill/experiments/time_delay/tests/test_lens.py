@@ -116,6 +116,12 @@ def test_a_table_without_a_system_that_can_be_judged_says_so(infer):
     assert "two or four images" in text.lower()
 
 
+def test_two_images_that_every_lens_makes_further_ones_of_are_no_double(infer):
+    rows, _, _ = infer(f"{HEADER}\n{DOUBLE.replace('-0.7,0.05', '1.1,0.6')}")
+    assert list(rows["verdict"]) == [verdicts.OUTSIDE]
+    assert "none" in rows["sampling"][0]
+
+
 def test_a_table_is_refused_with_all_its_mistakes(infer):
     reversed_order = QUAD.replace("6.3,1.0", "36.3,1.0")
     swapped = DOUBLE.replace("0.5,2.0,", "2.0,0.5,", 1)
