@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A package of the user's own must not shadow a locked one.
 export PYTHONNOUSERSITE := 1
 
-.PHONY: run dry-run figures report env test test-all lint format docs measured lock clean help
+.PHONY: run dry-run lens figures report env test test-all lint format docs measured lock clean help
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole workflow with the settings of config.yaml
@@ -30,6 +30,13 @@ run: $(VENV)/run.stamp  ## the whole workflow with the settings of config.yaml
 
 dry-run: $(VENV)/run.stamp  ## what `make run` would do
 	$(BIN)/snakemake --cores $(CORES) --dry-run
+
+# A table of the user's may have blanks and quotes in its name: for YAML a quote is doubled.
+lens: $(VENV)/run.stamp  ## the posterior of your own lens: make lens CSV=my_lens.csv
+	@test -n "$(CSV)" || { echo "Which lens? make lens CSV=my_lens.csv (docs/own_lens.md)" >&2; exit 1; }
+	$(UNLOCK)
+	@$(BIN)/snakemake --cores $(CORES) --quiet host reason progress \
+		--config "experiments={time_delay: {lens: '$(subst ','',$(CSV))'}}" -- lens
 
 # Whatever code was edited since: a figure shows the results that are there.
 figures: $(VENV)/run.stamp  ## all figures again, from saved results (made if they are missing)

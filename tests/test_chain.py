@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from astropy.table import Table
+from snakemake.cli import parse_config
 from snakemake.utils import update_config
 
 from lensmill import experiments
@@ -142,6 +144,87 @@ def test_every_published_system_has_a_row_and_a_verdict(run):
     published = store.read(run / RESULTS / "data/published/dataset.h5", "systems", ["name"])
     assert sorted(systems["name"]) == sorted(published["name"])
     assert all(systems["verdict"])
+
+
+OWN = """\
+name,z_lens,z_source,lens_x,lens_y,lens_error,x,y,position_error,delay,delay_error
+J0001+0001,0.45,1.80,0.0,0.0,0.01,-0.526,1.004,0.003,,
+J0001+0001,,,,,,1.010,-0.518,0.003,,
+J0001+0001,,,,,,0.812,0.642,0.003,6.3,1.0
+J0001+0001,,,,,,-0.621,-0.619,0.003,18.7,0.9
+"""
+DOUBLE = """\
+a double,0.5,2.0,0.0,0.0,0.02,1.3,0.1,0.005,,
+a double,,,,,,-0.7,0.05,0.005,40.0,2.0
+"""
+
+
+def own_lens(folder, table, *arguments):
+    """Ask for the posteriors of the systems in a user's table, as `make lens` does."""
+    chosen = f"experiments={{time_delay: {{lens: '{table}'}}}}"
+    return snakemake(folder, "time_delay", "--config", chosen, *arguments, "--", "lens")
+
+
+def jobs(done):
+    return re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Ask about a lens of one's own in an empty folder, as a newcomer does: folder and answer."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "my lens.csv").write_text(OWN)
+    return folder, own_lens(folder, "my lens.csv")
+
+
+def test_a_lens_of_ones_own_needs_mocks_and_no_network(own):
+    folder, done = own
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not any("network" in job for job in jobs(done))
+    assert {"simulate_shard", "sample_mocks", "calibrate_family"} < set(jobs(done))
+    assert "J0001+0001, 4 images: " in done.stdout
+    assert len(Table.read(folder / RESULTS / "lens/my_lens/lens.ecsv")) == 1
+
+
+def test_a_further_lens_is_one_job(own):
+    folder, _ = own
+    (folder / "two.csv").write_text(OWN + DOUBLE)
+    done = own_lens(folder, "two.csv")
+    assert jobs(done) == ["infer_lens", "lens"], done.stderr[-3000:]
+    for name in ("J0001+0001, 4", "a double, 2"):
+        assert f"{name} images: " in done.stdout
+    medians = []
+    for name in ("my_lens", "two"):  # a system has the same draws whatever else its table holds
+        systems = store.read(folder / RESULTS / "lens" / name / "posterior.h5", "systems")
+        medians.append(systems["d_dt_median"][list(systems["name"]).index("J0001+0001")])
+    assert medians[0] == medians[1]
+
+    again = own_lens(folder, "my lens.csv")
+    assert jobs(again) == ["lens"]
+    assert "J0001+0001, 4 images: " in again.stdout
+
+
+def test_a_table_with_mistakes_is_refused_before_the_first_job(tmp_path):
+    bad = OWN.replace("0.45,1.80", "1.80,0.45").replace("6.3,", "nan,")
+    (tmp_path / "bad.csv").write_text(bad)
+    done = own_lens(tmp_path, "bad.csv")
+    assert done.returncode != 0
+    assert jobs(done) == []
+    said = done.stdout + done.stderr
+    assert "bad.csv refused, 2 problems" in said
+    assert "are they swapped?" in said
+    assert "'nothing.csv' cannot be read" in own_lens(tmp_path, "nothing.csv").stderr
+
+
+def test_make_hands_on_any_name_of_a_table():
+    command = ["make", "--dry-run", "lens", "CSV=it's a lens.csv"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout
+    given = re.search(r'--config "(experiments=.*)" -- lens', said)[1]
+    assert parse_config([given]) == {"experiments": {"time_delay": {"lens": "it's a lens.csv"}}}
+    nothing = subprocess.run(
+        ["make", "--dry-run", "lens"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert 'test -n ""' in nothing.stdout
 
 
 def test_jobs_leave_logs_and_run_times(run):

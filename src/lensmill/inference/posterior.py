@@ -285,6 +285,8 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
     counts = np.bincount(resample(ln_weight, int(4 * ess), rng), minlength=len(ln_weight))
     rows = np.flatnonzero(counts)
     seen = target.count_images(columns[0][rows]) == 2
+    if not seen.any():
+        raise NoLens(f"all of {len(rows)} lenses that fit the two images make further ones")
     calls = len(rows)
     share = counts[rows][seen].sum() / counts.sum()
     evidence = float(logsumexp(ln_weight) - np.log(len(ln_weight)) + np.log(share))

@@ -39,6 +39,7 @@ QUANTILES = {"low95": 2.275, "low68": 15.865, "median": 50.0, "high68": 84.135, 
 UNITS = {
     "systems": {
         "index": "",
+        "name": "",
         "n_images": "",
         "pareto_k": "",
         "ess": "",
@@ -111,11 +112,15 @@ def sample_population(
         ``ess`` to reach and ``draws`` to store.
     seed : int
     """
+    names = np.asarray(store.read(dataset, "systems", ["name"])["name"], object)
     parts = []
     for k in TESTED:
         observed, _ = observe.from_ingested(dataset, k)
         optional = _optional(dataset, observed)
-        parts.append(sample_systems(observed, prior, settings, seed, f"posterior/{k}", optional))
+        part = sample_systems(observed, prior, settings, seed, f"posterior/{k}", optional)
+        if part["systems"]:
+            part["systems"]["name"] = names[observed.index]
+        parts.append(part)
     _write(output, parts, prior, settings)
 
 
@@ -382,7 +387,8 @@ def _write(
     settings: Mapping[str, Any],
 ) -> None:
     """Write tables of systems with different numbers of images, one behind the other."""
-    parts = [part for part in parts if part["systems"]]
+    nothing = {table: {name: np.zeros(0) for name in columns} for table, columns in UNITS.items()}
+    parts = [part for part in parts if part["systems"]] or [nothing]
     before = 0
     for part in parts:
         part["systems"]["first_draw"] = part["systems"]["first_draw"] + before

@@ -159,15 +159,26 @@ def ingest(
     ValueError
         If anything is wrong with the table: one sentence per fault, all of them at once.
     """
-    try:
-        table = text_tables.read(source)
-    except ValueError as error:
-        raise ValueError(_refusal(str(source), [str(error)])) from error
-    tables = parse(table, str(source))
+    tables = read(source)
     facts = {"population": population, "experiment": experiment} | provenance.source(Path(source))
     store.write(output, tables, UNITS, provenance.attributes({"columns": list(COLUMNS)}, **facts))
     counts = len(tables["systems"]["index"]), len(tables["images"]["system"])
     log.info("%s: %d systems with %d images ingested", source, *counts)
+
+
+def read(source: str | Path) -> store.Tables:
+    """Check a table of lensed quasars; the tables ``systems`` and ``images`` of it.
+
+    Raises
+    ------
+    ValueError
+        If anything is wrong with it: one sentence per fault, all of them at once.
+    """
+    try:
+        table = text_tables.read(source)
+    except ValueError as error:
+        raise ValueError(_refusal(str(source), [str(error)])) from error
+    return parse(table, str(source))
 
 
 def parse(table: text_tables.Table, where: str = "table") -> store.Tables:

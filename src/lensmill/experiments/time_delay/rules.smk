@@ -1,8 +1,10 @@
 """From real systems to the Hubble constant: steps only the time-delay experiment has.
 
 Reads:  results/time_delay/data/, results/time_delay/scores/
-Writes: results/time_delay/hubble/{population}/
+Writes: results/time_delay/hubble/{population}/, results/time_delay/lens/{lens}/
 """
+
+from lensmill.experiments.time_delay.settings import name_of_lens, own_table
 
 HUBBLE = config["experiments"]["time_delay"]["hubble"]
 
@@ -133,6 +135,53 @@ rule infer_hubble:
         code=code("experiments/time_delay/hubble.py"),
     script:
         "scripts/infer_hubble.py"
+
+
+OWN = config["experiments"]["time_delay"].get("lens")
+OWN_RESULTS = f"results/time_delay/lens/{name_of_lens(OWN or 'none')}"
+
+
+rule infer_lens:
+    """Infer the posteriors of a user's own lenses, and judge them."""
+    input:
+        table=lambda wildcards: own_table(OWN, user_file),
+        calibration="results/time_delay/hubble/family.json",
+    output:
+        posterior=f"{OWN_RESULTS}/posterior.h5",
+        table=f"{OWN_RESULTS}/lens.ecsv",
+        text=f"{OWN_RESULTS}/lens.txt",
+        figures=directory(f"{OWN_RESULTS}/corner"),
+    log:
+        f"results/time_delay/logs/infer_lens/{Path(OWN_RESULTS).name}.log",
+    conda:
+        ROOT / "envs/simulate.yaml"
+    resources:
+        mem_mb=HUBBLE["resources"]["mem_mb"],
+        runtime=HUBBLE["resources"]["runtime"],
+    params:
+        prior=FAMILY["prior"],
+        h0=HUBBLE["h0"],
+        settings=HUBBLE["posteriors"],
+        seed=config["seed"],
+        code=code("experiments/time_delay/lens.py"),
+    script:
+        "scripts/infer_lens.py"
+
+
+localrules:
+    lens,
+
+
+rule lens:
+    """The posterior of one's own lenses: `make lens CSV=my_lens.csv`; says what was found."""
+    input:
+        rules.infer_lens.output.text,
+    log:
+        "results/time_delay/logs/lens.log",
+    conda:
+        ROOT / "envs/simulate.yaml"
+    shell:
+        "cat {input} 2> {log}"
 
 
 rule calibrate_hubble:

@@ -3,7 +3,9 @@
 Only literals and the standard library: this is read in every job (../README.md).
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from lensmill.experiments.time_delay.families import FAMILIES as FAMILIES
 from lensmill.pipeline.settings import population, reach
@@ -17,6 +19,37 @@ def check(settings: Mapping, where: str) -> None:
             refuse_source_before_lens(prior, f"{where}.populations.{name}")
     check_images(settings)
     check_hubble(settings)
+
+
+def own_table(given: str | None, find: Callable[[str], str]) -> str:
+    """Return the path of a user's table of lenses, which is read before the first job runs.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or with all that is wrong with it.
+    """
+    from lensmill.experiments.time_delay import ingest  # astropy takes a while; only here
+
+    if given is None:
+        raise ValueError(
+            "experiments.time_delay.lens names no table; say `make lens CSV=my_lens.csv` "
+            "(docs/own_lens.md), or name one in a --configfile"
+        )
+    path = find(str(Path(given).expanduser()))
+    try:
+        ingest.read(path)
+    except OSError as error:
+        raise ValueError(
+            f"{given!r} cannot be read from {Path.cwd()}: {error.strerror}; correct the path"
+        ) from error
+    return path
+
+
+def name_of_lens(table: str) -> str:
+    """Return what the results for a user's table are called: after the file, fit for a folder."""
+    name = Path(table).name.removesuffix(".gz")
+    return re.sub(r"[^\w.+-]", "_", Path(name).stem).lstrip(".") or "_"
 
 
 def check_settings(settings: Mapping, population: str) -> dict:
