@@ -1,9 +1,14 @@
 """Real systems answer for their own population: H0 of many without the prior of one.
 
-The exact posteriors, drawn under the prior of the family, are weighted to a population whose mean
-and scatter of slope, ellipticity, shear and sheet have hyperpriors from published lenses; H0 is
-inferred with them (`inference.population`). Doubles and quads are selected each for itself: that a
-lens makes four images says something of its ellipticity, how many of each were observed does not.
+The exact posteriors, drawn under a wide prior, are weighted to a population whose mean and scatter
+of slope, ellipticity, shear and sheet have hyperpriors from published lenses; H0 is inferred with
+them (`inference.population`).
+
+The population is that of the lenses in the sample, whatever made them enter it; what is assumed of
+the selection is only that the source of a lens with four images lies anywhere within its caustic
+with equal probability (and between disc and caustic for two). So a draw counts by the inverse of
+that area. It matters: slope, ellipticity, shear and source can be scaled together without a trace
+in the images, hence a prior on the sizes of sources is one on the slope, and on H0.
 """
 
 import json
@@ -14,22 +19,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmill.experiments.time_delay import hubble, observe, verdicts
+from lensmill.experiments.time_delay import hubble, verdicts
 from lensmill.experiments.time_delay.hubble import Draws
 from lensmill.inference import population
 from lensmill.learning.calibration import ONE_SIGMA_PERCENTILES
+from lensmill.lensing.caustics import areas
 from lensmill.lensing.distances import distances
 from lensmill.pipeline import store
 from lensmill.pipeline.streams import generator
 
 SHAPES = ("slope", "one_minus_q", "shear", "kappa_ext")
-# Area of the disc within the source's distance from the lens, over that of the prior's disc: uniform
-# under it. Samples prefer sources near the middle (magnification bias, or whoever made the mocks),
-# and a steeper lens needs a source farther out, so that a wrong prior of the source is a wrong H0.
-SOURCE = "source_area"
 # The universe that mocks of different universes are moved to: their ratio of H0 to the true one.
 REFERENCE = 70.0  # [km / (Mpc s)]
 OMEGA_M = 0.3
+LEAST_AREA = 1e-6  # [theta_E^2]; no draw may count without limit
 QUANTILES = {
     "low95": 0.02275,
     "low68": 0.15865,
@@ -43,30 +46,28 @@ def infer_population(
     dataset: str,
     posteriors: str,
     table: str,
-    mocks: str,
     output: str,
     prior: Mapping[str, Any],
-    trained: Mapping[str, Any],
     answer_prior: Mapping[str, Any],
     hyperpriors: Mapping[str, list],
     seed: int,
 ) -> None:
-    """Infer population and H0 of the usable systems of a population, with and without complex ones.
+    """Infer population and H0 of the usable quads of a population, and of doubles with them.
 
     Parameters
     ----------
     dataset, posteriors, table : path
         The ingested population, its exact posteriors, and its verdicts (``systems.ecsv``).
-    mocks : path
-        Data set of the family: what is selected of its prior.
     output : path
-        Written (JSON).
+        Written (JSON): for quads, quads that are not complex, and all usable systems: H0, the
+        hyperparameters, H0 of each system with the others' population as its prior, and where the
+        truth is known the accuracy. A set of less than two has names only.
     prior : mapping
-        Of the family, under which the posteriors were drawn.
-    trained, answer_prior : mapping
-        Priors of ``h0`` and ``omega_m``: of the family, and of the answer.
+        Under which the posteriors were drawn.
+    answer_prior : mapping
+        Of ``h0`` and ``omega_m``.
     hyperpriors : mapping
-        Of mean (median) and scatter of each of ``SHAPES``; H0 and Omega_m have those of the answer.
+        Of mean (median) and scatter of each of ``SHAPES``.
     seed : int
     """
     systems = store.read(dataset, "systems")
@@ -75,48 +76,61 @@ def infer_population(
     usable = [
         i for i in draws if judged[str(systems["name"][i])]["verdict"] not in verdicts.UNUSABLE
     ]
-    chosen = {"usable": usable}
-    if any(systems["complex"][i] for i in usable):
-        chosen["usable_without_complex"] = [i for i in usable if not systems["complex"][i]]
-    mock = bool(hubble.is_mock(systems)[usable].all()) if usable else False
-    interim = {name: prior[name] for name in SHAPES} | {SOURCE: ["uniform", 0.0, 1.0]}
-    selections = select(mocks, sorted({int(systems["n_images"][i]) for i in usable}), disc(prior))
+    quads = [i for i in usable if systems["n_images"][i] == 4]
+    chosen = {
+        "quads": quads,
+        "quads_without_complex": [i for i in quads if not systems["complex"][i]],
+        "quads_and_doubles": usable,
+    }
     content: dict[str, Any] = {
         "hyperpriors": dict(hyperpriors),
-        "over_truth": mock,
         "prior": dict(answer_prior),
         "combined": {},
     }
     for name, rows in chosen.items():
-        if len(rows) < 2:
-            content["combined"][name] = {"systems": [str(systems["name"][i]) for i in rows]}
-            continue
         some = {c: v[rows] for c, v in systems.items()}
-        together = gather([draws[i] for i in rows], some, mock)
-        priors = {**hyperpriors, **cosmology(answer_prior, mock)}
-        model = population.prepare(together, interim, priors, list(selections.values()))
-        rng = generator(seed, "time_delay", f"population/{name}", len(rows))
-        answer = population.infer(model, rng)
-        found = summarise(answer, mock)
-        weighted = [
-            Draws(
-                *(draws[i][c] for c in ("d_dt", "d_dt_error", "ln_marginal")),
-                population.reweight(model, together, answer, j, rng),
-            )
-            for j, i in enumerate(rows)
-        ]
-        found["systems"] = [str(n) for n in some["name"]]
-        found["h0_of_each"] = {
-            str(some["name"][j]): hubble.combine(
-                [one], {c: v[[j]] for c, v in some.items()}, trained, answer_prior
-            )
-            for j, one in enumerate(weighted)
-        }
-        if mock:
-            found["accuracy"] = hubble.accuracy(weighted, some, trained, answer_prior)
+        found: dict[str, Any] = {"systems": [str(n) for n in some["name"]]}
+        if len(rows) > 1:
+            rng = generator(seed, "time_delay", f"population/{name}", len(rows))
+            mine = [draws[i] for i in rows]
+            found |= infer(mine, some, prior, answer_prior, hyperpriors, rng)
         content["combined"][name] = found
     with store.whole(Path(output)) as file:
         file.write(json.dumps(content, indent=2).encode())
+
+
+def infer(
+    draws: Sequence[Mapping[str, NDArray]],
+    systems: Mapping[str, NDArray],
+    prior: Mapping[str, Any],
+    answer_prior: Mapping[str, Any],
+    hyperpriors: Mapping[str, list],
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Infer population and H0 of some systems; of mocks the ratio of H0 to the true one."""
+    mock = bool(hubble.is_mock(systems).all())
+    together = gather(draws, systems, mock)
+    interim = {name: prior[name] for name in SHAPES}
+    priors = {**hyperpriors, **cosmology(answer_prior, mock)}
+    model = population.prepare(together, interim, priors)
+    answer = population.infer(model, rng)
+    weighted = [
+        Draws(
+            *(one[c] for c in ("d_dt", "d_dt_error", "ln_marginal")),
+            population.reweight(model, together, answer, j, rng),
+        )
+        for j, one in enumerate(draws)
+    ]
+    found = summarise(answer, mock)
+    found["h0_of_each"] = {
+        str(systems["name"][j]): hubble.combine(
+            [one], {c: v[[j]] for c, v in systems.items()}, prior, answer_prior
+        )
+        for j, one in enumerate(weighted)
+    }
+    if mock:
+        found["accuracy"] = hubble.accuracy(weighted, systems, prior, answer_prior)
+    return found
 
 
 def disc(prior: Mapping[str, Any]) -> float:
@@ -124,30 +138,34 @@ def disc(prior: Mapping[str, Any]) -> float:
     kind, size = prior["source"]
     if kind != "disc":
         raise ValueError(
-            f"source: {prior['source']}: the population of sources is known of `disc` only; give "
-            "hubble.family such a prior"
+            f"source: {prior['source']}: the area that sources come from is known of `disc` only; "
+            "give hubble.family such a prior"
         )
     return float(size)
 
 
 def read(posteriors: str, radius: float) -> dict[int, dict[str, NDArray]]:
-    """Read draws of exact posteriors: shape, source and distance, by row of the population.
+    """Read draws of exact posteriors: shape, distance and weight, by row of the population.
 
     ``radius`` is that of the prior's disc of sources [theta_E].
     """
-    systems = store.read(posteriors, "systems", ["index", "first_draw", "n_draws"])
+    systems = store.read(posteriors, "systems", ["index", "n_images", "first_draw", "n_draws"])
     columns = store.read(posteriors, "draws") if systems["n_draws"].any() else {}
-    if columns:
-        columns["one_minus_q"] = np.hypot(columns["ellipticity_1"], columns["ellipticity_2"])
-        columns["shear"] = np.hypot(columns["gamma1"], columns["gamma2"])
-        x, y = (columns[f"source_{c}"] - columns[f"lens_{c}"] for c in "xy")
-        columns[SOURCE] = (x**2 + y**2) / (radius * columns["theta_e"]) ** 2
-    names = (*SHAPES, SOURCE, "d_dt", "d_dt_error", "ln_marginal")
-    return {
-        i: {name: columns[name][first : first + n] for name in names}
-        for i, first, n in zip(*(systems[c].tolist() for c in systems), strict=True)
-        if n
-    }
+    found = {}
+    for i, k, first, n in zip(*(systems[c].tolist() for c in systems), strict=True):
+        if not n:
+            continue
+        one = {name: column[first : first + n] for name, column in columns.items()}
+        e1, e2 = one["ellipticity_1"], one["ellipticity_2"]
+        one["one_minus_q"], one["shear"] = np.hypot(e1, e2), np.hypot(one["gamma1"], one["gamma2"])
+        lens = [one["theta_e"], 1 - one["one_minus_q"], np.arctan2(e2, e1) / 2]
+        lens += [one[name] for name in ("slope", "gamma1", "gamma2", "kappa_ext")]
+        caustic, cut = np.array(areas(*lens)) / one["theta_e"] ** 2
+        area = caustic if k == 4 else np.minimum(cut, np.pi * radius**2) - caustic
+        # ASSUME: naked cusps, whose caustic is not all within the cut, are not told apart
+        one["ln_weight"] = -np.log(np.maximum(area, LEAST_AREA))
+        found[i] = one
+    return found
 
 
 def gather(
@@ -162,44 +180,17 @@ def gather(
         name: np.concatenate([one[name] * s for one, s in zip(draws, scale, strict=True)])
         for name in ("d_dt", "d_dt_error")
     }
-    kinds = np.unique(systems["n_images"])
     return population.Systems(
         first=np.cumsum([0, *(len(one["slope"]) for one in draws)]),
-        parameters={
-            name: np.concatenate([one[name] for one in draws]) for name in (*SHAPES, SOURCE)
-        },
-        ln_marginal=np.concatenate([one["ln_marginal"] for one in draws]),
+        parameters={name: np.concatenate([one[name] for one in draws]) for name in SHAPES},
         z_lens=systems["z_lens"],
         z_source=systems["z_source"],
-        group=np.searchsorted(kinds, systems["n_images"]),
+        **{
+            name: np.concatenate([one[name] for one in draws])
+            for name in ("ln_marginal", "ln_weight")
+        },
         **columns,
     )
-
-
-def select(mocks: str, images: Sequence[int], radius: float) -> dict[int, population.Selection]:
-    """Return the lenses of the prior that made so many images, by number of images."""
-    names = ["q", "slope", "gamma1", "gamma2", "kappa_ext", "n_images", "status"]
-    names += ["theta_e", "source_x", "source_y", "lens_x", "lens_y"]
-    systems = store.read(mocks, "systems", names)
-    shape = {
-        "slope": systems["slope"],
-        "one_minus_q": 1 - systems["q"],
-        "shear": np.hypot(systems["gamma1"], systems["gamma2"]),
-        "kappa_ext": systems["kappa_ext"],
-        SOURCE: (
-            (systems["source_x"] - systems["lens_x"]) ** 2
-            + (systems["source_y"] - systems["lens_y"]) ** 2
-        )
-        / (radius * systems["theta_e"]) ** 2,
-    }
-    good = systems["status"] <= observe.LAST_GOOD_STATUS
-    return {
-        k: population.Selection(
-            {name: column[good & (systems["n_images"] == k)] for name, column in shape.items()},
-            len(good),
-        )
-        for k in images
-    }
 
 
 def cosmology(prior: Mapping[str, Any], mock: bool) -> dict[str, list]:
@@ -229,5 +220,4 @@ def summarise(answer: population.Answer, mock: bool) -> dict[str, Any]:
         "ess": answer.effective,
         "noise_of_draws": answer.shift,
         "least_draws_used": float(answer.draws_used.min()),
-        "selection_used": answer.selection_used.tolist(),
     }

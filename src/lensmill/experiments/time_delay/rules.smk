@@ -53,26 +53,34 @@ rule sample_mocks:
         "scripts/sample_mocks.py"
 
 
+# Under the prior of the family; and under a wide one, whose draws can be weighted to a population.
+PRIORS = {
+    "family": FAMILY["prior"],
+    "wide": FAMILY["prior"] | HUBBLE["population"]["interim"],
+}
+
+
 rule sample_population:
     """Sample the exact posteriors of real systems."""
     input:
         dataset="results/time_delay/data/{population}/dataset.h5",
         checks="results/time_delay/data/{population}/checks.json",
     output:
-        "results/time_delay/posteriors/{population}/posteriors.h5",
+        "results/time_delay/posteriors/{population}/{prior}.h5",
     log:
-        "results/time_delay/logs/sample_population/{population}.log",
+        "results/time_delay/logs/sample_population/{population}.{prior}.log",
     benchmark:
-        "results/time_delay/benchmarks/sample_population/{population}.tsv"
+        "results/time_delay/benchmarks/sample_population/{population}.{prior}.tsv"
     wildcard_constraints:
         population=one_of(HUBBLE["populations"]),
+        prior=one_of(PRIORS),
     conda:
         ROOT / "envs/simulate.yaml"
     resources:
         mem_mb=HUBBLE["resources"]["mem_mb"],
         runtime=HUBBLE["resources"]["runtime"],
     params:
-        prior=FAMILY["prior"],
+        prior=lambda wildcards: PRIORS[wildcards.prior],
         settings=HUBBLE["posteriors"],
         seed=config["seed"],
         code=code("experiments/time_delay/exact.py"),
@@ -107,7 +115,7 @@ rule infer_hubble:
     """Put exact, predicted and published distances side by side; H0 of each and combined."""
     input:
         dataset="results/time_delay/data/{population}/dataset.h5",
-        posteriors="results/time_delay/posteriors/{population}/posteriors.h5",
+        posteriors="results/time_delay/posteriors/{population}/family.h5",
         family="results/time_delay/hubble/family.json",
         predictions=lambda wildcards: expand(
             "results/time_delay/scores/{network}/{population}/predictions.h5",
@@ -182,6 +190,61 @@ rule lens:
         ROOT / "envs/simulate.yaml"
     shell:
         "cat {input} 2> {log}"
+
+
+rule infer_population:
+    """Let real systems answer for their own population, and for H0 with it."""
+    input:
+        dataset="results/time_delay/data/{population}/dataset.h5",
+        posteriors="results/time_delay/posteriors/{population}/wide.h5",
+        table="results/time_delay/hubble/{population}/systems.ecsv",
+    output:
+        "results/time_delay/hubble/{population}/population.json",
+    log:
+        "results/time_delay/logs/infer_population/{population}.log",
+    benchmark:
+        "results/time_delay/benchmarks/infer_population/{population}.tsv"
+    wildcard_constraints:
+        population=one_of(HUBBLE["populations"]),
+    conda:
+        ROOT / "envs/simulate.yaml"
+    resources:
+        mem_mb=HUBBLE["resources"]["mem_mb"],
+        runtime=HUBBLE["resources"]["runtime"],
+    params:
+        prior=PRIORS["wide"],
+        answer_prior=PRIOR,
+        hyperpriors=HUBBLE["population"]["hyperpriors"],
+        seed=config["seed"],
+        code=code("experiments/time_delay/populations.py"),
+    script:
+        "scripts/infer_population.py"
+
+
+rule check_posteriors:
+    """Test exact posteriors against the truth of mocks, and networks against them."""
+    input:
+        posteriors=MOCK_POSTERIORS,
+        dataset=f"results/time_delay/data/{HUBBLE['family']}/dataset.h5",
+        split=f"results/time_delay/data/{HUBBLE['family']}/split.h5",
+        predictions=expand(
+            "results/time_delay/scores/{network}/{family}/predictions.h5",
+            network=HUBBLE["networks"],
+            family=HUBBLE["family"],
+        ),
+    output:
+        summary="results/time_delay/posteriors/exact.json",
+        table="results/time_delay/posteriors/exact.ecsv",
+    log:
+        "results/time_delay/logs/check_posteriors.log",
+    conda:
+        ROOT / "envs/simulate.yaml"
+    params:
+        observation=OBSERVATION,
+        seed=config["seed"],
+        code=code("experiments/time_delay/exact_checks.py"),
+    script:
+        "scripts/check_posteriors.py"
 
 
 rule calibrate_hubble:
