@@ -1,9 +1,10 @@
 """Lenses that are found are unlike all lenses, and the population is that of all."""
 
 import numpy as np
+import pytest
 
 from lensmill import experiments
-from lensmill.experiments.time_delay import populations, simulate
+from lensmill.experiments.time_delay import hubble, populations, simulate
 from lensmill.lensing.distances import distances
 from lensmill.pipeline.priors import log_density
 from lensmill.pipeline.streams import uniforms
@@ -51,7 +52,7 @@ def quads(n, prior):
     return systems
 
 
-def draw_posteriors(systems, rng, size=2000):
+def draw_posteriors(systems, rng, size=1500):
     """Draw slopes without the delays, and the distances that these give: as 1 / (slope - 1)."""
     draws = []
     grid = np.linspace(1.551, 2.489, 2000)
@@ -108,3 +109,15 @@ def test_a_population_unlike_the_prior_is_found_and_h0_with_it(monkeypatch):
         middle, error = (low + high) / 2, (high - low) / 2
         assert error < most
         assert abs(middle - truth) < 2.5 * error, name
+
+
+def test_draws_that_ask_for_a_negative_distance_count_as_much_as_their_delays_allow():
+    rng = np.random.default_rng(1)
+    error = rng.uniform(1500.0, 2500.0, 1000)
+    d = rng.normal(3000.0, 2500.0, 1000)
+    assert (d < 0).any()
+    grid, found = hubble.exact_log_likelihood(hubble.Draws(d, error, np.zeros(1000)))
+    distance = np.array([1000.0, 3000.0, 6000.0])
+    expected = np.log(np.exp(-0.5 * ((distance[:, None] - d) / error) ** 2).mean(axis=1))
+    values = np.interp(np.log(distance), grid, found)
+    assert values - values[1] == pytest.approx(expected - expected[1], abs=0.02)
