@@ -15,7 +15,6 @@ moved ones are drawn, and kept in ``--moved-mocks``.
 """
 
 import argparse
-import functools
 import json
 import os
 import time
@@ -50,6 +49,7 @@ MOVED = FAMILY | {
 }
 ESS, DRAWS = 1000.0, 4000  # of each posterior of a moved lens
 MOVED_DRAWN = 20_000  # lenses, of which one in ten has four images
+FOUND = 2000  # lenses drawn for the selection, for each quad
 LEAST_AREA = 1e-6  # [theta_E^2]; no draw may count without limit
 
 # Bars: a mean may be off by so many standard errors and so much more; moved: by so much in all.
@@ -109,12 +109,13 @@ class Pool:
         self.systems |= {name: np.ones(len(rows), int) for name in ("h0_known", "d_dt_known")}
         self.systems |= {name: np.zeros(len(rows)) for name in ("d_dt_minus", "d_dt_plus")}
 
-    @functools.cached_property
-    def selection(self) -> population.Selection:
-        """Lenses with four images among those drawn from the interim prior."""
-        return populations.select(self.interim, 1)[4]
-
-    def h0(self, members: slice, kind: str, rng: np.random.Generator) -> tuple[list[float], float]:
+    def h0(
+        self,
+        members: slice,
+        kind: str,
+        selection: population.Selection | None,
+        rng: np.random.Generator,
+    ) -> tuple[list[float], float]:
         """Infer H0 over truth of a set: ends of the central 68 % and median, and noise of draws."""
         draws = self.draws[members]
         systems = {name: column[members] for name, column in self.systems.items()}
@@ -128,12 +129,11 @@ class Pool:
         interim = {name: self.interim[name] for name in populations.SHAPES}
         priors = HUBBLE["population"]["hyperpriors"] | populations.cosmology(answer_prior, True)
         gathered = populations.gather(draws, systems, True)
-        selections = [self.selection]
         if kind == "sample":
-            selections = []
             weight = np.concatenate([inverse_area(one) for one in draws])
             gathered = gathered._replace(ln_weight=weight)
-        model = population.prepare(gathered, interim, priors, selections)
+        found_among = [selection] if selection else []
+        model = population.prepare(gathered, interim, priors, found_among)
         answer = population.sample(model, rng)
         found = populations.summarise(answer, True)
         h0 = [found[f"h0{end}_over_truth"] for end in ("_low68", "", "_high68")]
@@ -186,11 +186,15 @@ def draw_moved(folder: Path, n: int) -> tuple[str, list[str]]:
 def measure(pool: Pool, size: int, kind: str, moved: bool) -> dict:
     """Infer H0 of disjoint sets of one size; how far off, how wide, how often right."""
     begun = time.process_time()
+    selection = None
+    if kind == "all lenses":
+        drawn = max(populations.SELECTION, FOUND * size)
+        selection = populations.select(pool.interim, 1, drawn)[4]
     found, noise = [], []
     sets = len(pool.draws) // size
     for j in range(sets):
         rng = generator(1, "time_delay", f"population/{kind}/{size}", j)
-        h0, shift = pool.h0(slice(j * size, (j + 1) * size), kind, rng)
+        h0, shift = pool.h0(slice(j * size, (j + 1) * size), kind, selection, rng)
         found.append(h0)
         noise.append(shift)
     row = {"quads": size, "sets": sets, "kind": kind, "noise_of_draws": float(np.mean(noise))}

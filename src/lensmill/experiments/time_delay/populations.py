@@ -35,7 +35,7 @@ SHAPES = ("slope", "one_minus_q", "shear", "kappa_ext")
 # The universe that mocks of different universes are moved to: their ratio of H0 to the true one.
 REFERENCE = 70.0  # [km / (Mpc s)]
 OMEGA_M = 0.3
-SELECTION = 400_000  # lenses drawn to find out which of them are found
+SELECTION = 400_000  # lenses drawn to find out which of them are found: enough for 50 systems
 BATCH = 20_000
 QUANTILES = {
     "low95": 0.02275,
@@ -140,10 +140,15 @@ def infer(
     return found
 
 
-def select(prior: Mapping[str, Any], seed: int) -> dict[int, population.Selection]:
-    """Draw lenses from a prior: the shapes of those with two and with four images."""
+def select(
+    prior: Mapping[str, Any], seed: int, drawn: int = SELECTION
+) -> dict[int, population.Selection]:
+    """Draw lenses from a prior: the shapes of those with two and with four images.
+
+    ``drawn`` is a multiple of ``BATCH``; the noise of their number grows as that of the systems.
+    """
     kept: dict[int, list[dict[str, NDArray]]] = {k: [] for k in TESTED}
-    for first in range(0, SELECTION, BATCH):
+    for first in range(0, drawn, BATCH):
         u = uniforms(seed, "time_delay", "population/selection", first, BATCH, simulate.WIDTH)
         systems = simulate.draw(first, u, {"family": "epl_shear", "prior": prior})["systems"]
         shapes = {
@@ -158,7 +163,7 @@ def select(prior: Mapping[str, Any], seed: int) -> dict[int, population.Selectio
             parts.append({name: column[found] for name, column in shapes.items()})
     return {
         k: population.Selection(
-            {name: np.concatenate([one[name] for one in parts]) for name in SHAPES}, SELECTION
+            {name: np.concatenate([one[name] for one in parts]) for name in SHAPES}, drawn
         )
         for k, parts in kept.items()
     }

@@ -22,9 +22,8 @@ ROUND = STUDY["priors"]["survey"] | {  # no naked cusps, no images that are lost
 }
 
 
-def test_lenses_have_four_images_as_often_as_the_areas_of_their_caustics_say(monkeypatch):
-    monkeypatch.setattr(populations, "SELECTION", 60_000)
-    found = populations.select(ROUND, 1)[4]
+def test_lenses_have_four_images_as_often_as_the_areas_of_their_caustics_say():
+    found = populations.select(ROUND, 1, 60_000)[4]
     u = uniforms(2, "time_delay", "other", 0, 40_000, simulate.WIDTH)
     lenses = simulate.draw(0, u, {"family": "epl_shear", "prior": ROUND})["systems"]
     part = lenses["area_caustic"] / (np.pi * (ROUND["source"][1] * lenses["theta_e"]) ** 2)
@@ -76,8 +75,7 @@ def draw_posteriors(systems, rng, size=1500):
     return draws
 
 
-def test_a_population_unlike_the_prior_is_found_and_h0_with_it(monkeypatch):
-    monkeypatch.setattr(populations, "SELECTION", 120_000)
+def test_a_population_unlike_the_prior_is_found_and_h0_with_it():
     moved = STUDY["priors"]["survey"] | {
         "slope": ["truncated_normal", 1.95, 0.1, 1.55, 2.49],
         "one_minus_q": ["truncated_normal", 0.2, 0.1, 0.0, 0.9],
@@ -91,7 +89,7 @@ def test_a_population_unlike_the_prior_is_found_and_h0_with_it(monkeypatch):
         draw_posteriors(systems, rng),
         *(
             systems,
-            populations.select(WIDE, 1),
+            populations.select(WIDE, 1, 120_000),
             WIDE,
             answer,
             POPULATION["hyperpriors"] | fixed,
