@@ -258,7 +258,7 @@ def _lenses(
 
 
 PAIR_DRAWS = 5000  # of the first round; each further one has as many as all before it
-PAIR_ROUNDS = 8
+PAIR_ROUNDS = 7
 TABLE = 4096  # points of the densities along the line of shear and strength
 OFF_LINE = 0.15  # of the separation: how far off the line of the images an unseen lens may be
 
