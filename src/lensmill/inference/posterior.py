@@ -259,6 +259,7 @@ def _lenses(
 
 PAIR_DRAWS = 5000  # of the first round; each further one has as many as all before it
 PAIR_ROUNDS = 7
+LEAST_SHARE = 0.05  # of the lenses without further images, that more draws make up for
 TABLE = 4096  # points of the densities along the line of shear and strength
 OFF_LINE = 0.15  # of the separation: how far off the line of the images an unseen lens may be
 
@@ -271,10 +272,11 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
             "shear a range"
         )
     tables = [_table(prior["einstein_radius"]), _table(prior["shear"])]
-    kind, size = prior["source"]
+    kind, radius = prior["source"]
     timed = bool(data.delay_measured[1]) and data.delay_error[1] > 0
     parts: list = []
-    calls = 0
+    calls, share = 0, 1.0
+    enough = 2 * ess  # of the weights, before the further images are counted
     for i in range(PAIR_ROUNDS):
         n = PAIR_DRAWS * 2 ** max(i - 1, 0)
         p, ln = _pair_shapes(target, n, rng)
@@ -284,7 +286,7 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
         pairs.complete(
             *(p[:, 1:4].copy(), p[:, 6].copy(), images, p[:, 7:9].copy(), rng.random((n, 2))),
             *(*tables[0], prior["einstein_radius_is"] == "b", *tables[1]),
-            *(pairs.DISC if kind == "disc" else pairs.IMAGE_IN_DISC, float(size)),
+            *(pairs.DISC if kind == "disc" else pairs.IMAGE_IN_DISC, float(radius)),
             *(float(prior["min_magnification"]), float(data.delay[1])),
             *(float(data.delay_error[1]) if timed else 0.0, *target.distance),
             *(lens, completed, d_dt, d_dt_error, ln_marginal, magnification, chi2),
@@ -301,23 +303,28 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
         ln_weight = np.concatenate([part[1] for part in parts])
         if not np.isfinite(ln_weight).any():
             continue
-        # the test for further images, below, costs some
-        if effective_size(ln_weight) > 2 * ess and pareto_k(ln_weight) < GOOD_K:
+        size, k = effective_size(ln_weight), pareto_k(ln_weight)
+        if i + 1 < PAIR_ROUNDS and (size <= enough or k >= GOOD_K):
+            continue
+        # Most lenses make no further image: which do, is asked of those only that carry weight,
+        # and not before there may be enough of them, since it costs some.
+        asked = int(4 * ess / max(share, LEAST_SHARE))
+        counts = np.bincount(resample(ln_weight, asked, rng), minlength=len(ln_weight))
+        rows = np.flatnonzero(counts)
+        seen = target.count_images(np.concatenate([part[0] for part in parts])[rows]) == 2
+        calls += len(rows)
+        if not seen.any():
+            raise NoLens(f"all of {len(rows)} lenses that fit the two images make further ones")
+        share = counts[rows][seen].sum() / counts.sum()
+        enough = ess / share
+        if min(size, asked) >= enough:
             break
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     ln_weight = columns.pop(1)
     if not np.isfinite(ln_weight).any():
         raise NoLens(f"none of {len(ln_weight)} lenses of the prior makes the two images")
-    # Few lenses make further images: which, is asked of those only that carry weight.
-    counts = np.bincount(resample(ln_weight, int(4 * ess), rng), minlength=len(ln_weight))
-    rows = np.flatnonzero(counts)
-    seen = target.count_images(columns[0][rows]) == 2
-    if not seen.any():
-        raise NoLens(f"all of {len(rows)} lenses that fit the two images make further ones")
-    calls = len(rows)
-    share = counts[rows][seen].sum() / counts.sum()
     evidence = float(logsumexp(ln_weight) - np.log(len(ln_weight)) + np.log(share))
-    k, size = pareto_k(ln_weight), effective_size(ln_weight) * share
+    size *= share
     rows = np.repeat(rows[seen], counts[rows][seen])
     columns = [column[rows] for column in columns]
     mode = np.zeros(len(rows), int)
