@@ -539,7 +539,21 @@ def _distances(model: Model, values: Mapping[str, NDArray]) -> tuple[NDArray, ND
 
 
 def infer(model: Model, rng: np.random.Generator) -> Answer:
-    """Sample the posterior of the hyperparameters.
+    """Sample the posterior of the hyperparameters, and refuse an answer that finite draws made.
+
+    Raises
+    ------
+    ValueError
+        As `sample`; and if a system or the selection rests on too few draws, or if their noise
+        would move the posterior.
+    """
+    answer = sample(model, rng)
+    _refuse_noise(model, answer)
+    return answer
+
+
+def sample(model: Model, rng: np.random.Generator) -> Answer:
+    """Sample the posterior of the hyperparameters, whatever the noise of finite draws.
 
     From the mode and the curvature there, a mixture of Student distributions learns the shape of
     the posterior; the answer are weighted draws from it.
@@ -547,8 +561,7 @@ def infer(model: Model, rng: np.random.Generator) -> Answer:
     Raises
     ------
     ValueError
-        If the weights of the draws have no finite variance (Pareto k), if a system or the selection
-        rests on too few draws, or if their noise would move the posterior.
+        If the weights of the draws have no finite variance (Pareto k).
     """
 
     def target(z: NDArray) -> tuple[NDArray, NDArray, NDArray]:
@@ -586,9 +599,7 @@ def infer(model: Model, rng: np.random.Generator) -> Answer:
     values = transform(model, z)
     weight = np.exp(ln_w - logsumexp(ln_w))
     noise = _noise(model, values, ln_w, rng)
-    answer = Answer(values, weight, ln_p, ln_alpha, k, effective, *noise)
-    _refuse_noise(model, answer)
-    return answer
+    return Answer(values, weight, ln_p, ln_alpha, k, effective, *noise)
 
 
 def _flattened(ln_w: NDArray, least: float) -> NDArray:

@@ -278,7 +278,9 @@ def exact_log_likelihood(draws: Draws) -> tuple[NDArray, NDArray]:
         ln_weight = ln_weight + np.log(np.maximum(draws.weight, TINY))
     used = ln_weight > ln_weight.max() - 30
     d, error, ln_weight = d[used], error[used], ln_weight[used]
-    ends_of = np.maximum(d - TRUNCATE * error, 0.05 * d.min()), d + TRUNCATE * error
+    # delays that are mostly noise may ask for a negative distance
+    floor = 0.05 * (d[d > 0] if (d > 0).any() else error).min()
+    ends_of = np.maximum(d - TRUNCATE * error, floor), d + TRUNCATE * error
     grid = np.linspace(np.log(ends_of[0].min()), np.log(ends_of[1].max()), DISTANCES)
     z = (np.exp(grid)[:, None] - d) / error
     return grid, logsumexp(ln_weight - z**2 / 2, axis=1)
