@@ -12,6 +12,7 @@ in the images, hence a prior on the sizes of sources is one on the slope, and on
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from lensmill.lensing.caustics import areas
 from lensmill.lensing.distances import distances
 from lensmill.pipeline import store
 from lensmill.pipeline.streams import generator
+
+log = logging.getLogger(__name__)
 
 SHAPES = ("slope", "one_minus_q", "shear", "kappa_ext")
 # The universe that mocks of different universes are moved to: their ratio of H0 to the true one.
@@ -61,7 +64,8 @@ def infer_population(
     output : path
         Written (JSON): for quads, quads that are not complex, and all usable systems: H0, the
         hyperparameters, H0 of each system with the others' population as its prior, and where the
-        truth is known the accuracy. A set of less than two has names only.
+        truth is known the accuracy. A set of less than two has names only, and one whose weights
+        collapse says why it is ``refused``.
     prior : mapping
         Under which the posteriors were drawn.
     answer_prior : mapping
@@ -93,7 +97,11 @@ def infer_population(
         if len(rows) > 1:
             rng = generator(seed, "time_delay", f"population/{name}", len(rows))
             mine = [draws[i] for i in rows]
-            found |= infer(mine, some, prior, answer_prior, hyperpriors, rng)
+            try:
+                found |= infer(mine, some, prior, answer_prior, hyperpriors, rng)
+            except ValueError as error:  # no answer is better than one that finite draws made
+                log.warning("%s: no answer: %s", name, error)
+                found["refused"] = str(error)
         content["combined"][name] = found
     with store.whole(Path(output)) as file:
         file.write(json.dumps(content, indent=2).encode())
