@@ -69,6 +69,11 @@ def infer_population(
     hyperpriors : mapping
         Of mean (median) and scatter of each of ``SHAPES``.
     seed : int
+
+    Raises
+    ------
+    ValueError
+        Naming the systems whose population cannot be inferred, and what to do.
     """
     systems = store.read(dataset, "systems")
     judged = verdicts.read_table(table)
@@ -93,7 +98,13 @@ def infer_population(
         if len(rows) > 1:
             rng = generator(seed, "time_delay", f"population/{name}", len(rows))
             mine = [draws[i] for i in rows]
-            found |= infer(mine, some, prior, answer_prior, hyperpriors, rng)
+            try:
+                found |= infer(mine, some, prior, answer_prior, hyperpriors, rng)
+            except ValueError as error:
+                raise ValueError(
+                    f"the population of {name} ({', '.join(found['systems'])}, counted from 0): "
+                    f"{error}"
+                ) from error
         content["combined"][name] = found
     with store.whole(Path(output)) as file:
         file.write(json.dumps(content, indent=2).encode())
