@@ -50,6 +50,8 @@ DOF = 4.0  # of the Student distributions
 INFLATION = 1.2  # of their scale: a proposal must be wider than its target
 DRAWS = 4000  # of a round
 ROUNDS = 14
+NO_FIT = 4.0  # chi^2 per datum, from which on no lens fits, and
+FEW_ROUNDS = 4  # are made
 LOCAL = 120  # components about draws
 COVER = 400  # components all along the ridges
 BEYOND = 2.0  # times the errors of the fits, as far as the cover reaches
@@ -133,11 +135,13 @@ def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> D
     found = finder.find_modes(target)
     free = _free(target)
     broad = _along(found, free)
-    mixture = cover = _cover(target, found, free, rng)
+    misfit = found.chi2.min() / max(target.n_data, 1)
+    mixture = cover = _cover(target, found, free, rng, misfit)
     pool = Pool(len(free))
     lenses: list = []
     calls = 0
-    for _ in range(ROUNDS):
+    # a posterior of lenses none of which fits is not worth more
+    for _ in range(ROUNDS if misfit < NO_FIT else FEW_ROUNDS):
         x = draw(mixture, DRAWS, rng)
         p, ln_jacobian = _lenses(x, found.mean[0], free, target, rng)
         ln_prior = target.log_prior(p) + ln_jacobian
@@ -178,7 +182,9 @@ def _along(found: Modes, free: NDArray) -> Mixture:
     return Mixture(weight, found.mean[:, free], factor, DOF)
 
 
-def _cover(target: Posterior, found: Modes, free: NDArray, rng: np.random.Generator) -> Mixture:
+def _cover(
+    target: Posterior, found: Modes, free: NDArray, rng: np.random.Generator, misfit: float
+) -> Mixture:
     """Mixture all along the ridges and beyond their ends, however improbable a part of them seems.
 
     What no component covers is not missed by any weight, so this one is part of every round.
@@ -188,9 +194,8 @@ def _cover(target: Posterior, found: Modes, free: NDArray, rng: np.random.Genera
     steps = np.einsum("nij,nj->ni", found.factor[node], rng.standard_normal((COVER, finder.N)))
     points = finder.project(target, found.mean[node] + BEYOND * steps)
     # where no lens fits, the linear maps of the fits are off by as much as the misfit
-    misfit = np.sqrt(max(found.chi2.min() / max(target.n_data, 1), 1.0))
     local = _local(target, points, free)
-    return local._replace(factor=local.factor * misfit)
+    return local._replace(factor=local.factor * np.sqrt(max(misfit, 1.0)))
 
 
 def _about(
