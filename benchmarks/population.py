@@ -49,7 +49,7 @@ MOVED = FAMILY | {
 }
 ESS, DRAWS = 1000.0, 4000  # of each posterior of a moved lens
 MOVED_DRAWN = 20_000  # lenses, of which one in ten has four images
-FOUND = 2000  # lenses drawn for the selection, for each quad
+FOUND, FEW = 2000, 200  # lenses drawn for the selection, for each quad of so many at least
 LEAST_AREA = 1e-6  # [theta_E^2]; no draw may count without limit
 
 # Bars: a mean may be off by so many standard errors and so much more; moved: by so much in all.
@@ -188,7 +188,7 @@ def measure(pool: Pool, size: int, kind: str, moved: bool) -> dict:
     begun = time.process_time()
     selection = None
     if kind == "all lenses":
-        drawn = max(populations.SELECTION, FOUND * size)
+        drawn = FOUND * max(size, FEW)
         selection = populations.select(pool.interim, 1, drawn)[4]
     found, noise = [], []
     sets = len(pool.draws) // size

@@ -252,7 +252,8 @@ def test_leaving_a_lens_out_is_never_having_seen_it():
     rng = np.random.default_rng(11)
     observed = lenses(8, rng)
     systems = draw(observed, 8000, rng)
-    answer = population.infer(population.prepare(systems, INTERIM, FIXED), np.random.default_rng(1))
+    model = population.prepare(systems, INTERIM, FIXED)
+    answer = population.infer(model, np.random.default_rng(1))
     weight, k = population.leave_out(model, answer, 7)
     rest = population.Systems(
         systems.first[:-1],

@@ -7,8 +7,8 @@ import pytest
 from scipy.special import logsumexp
 
 from lensmill.inference import posterior
-from lensmill.inference.importance import resample
-from lensmill.inference.modes import LN_D_DT, factors, find_modes
+from lensmill.inference.importance import pareto_k, resample
+from lensmill.inference.modes import LN_D_DT, PASS, SLOPE, N, _merge, factors, find_modes
 from lensmill.inference.point_images import (
     DAYS,
     PARAMETERS,
@@ -323,6 +323,38 @@ def test_the_ridge_of_a_quad_is_followed_to_an_ellipticity_that_few_lenses_have(
     miss = (p - found.mean[:, :LN_D_DT])[..., None]
     z = np.linalg.solve(found.factor[:, :LN_D_DT, :LN_D_DT], miss)[..., 0]
     assert (z**2).sum(axis=1).min() < 30  # squared, in 10 dimensions
+
+
+@pytest.mark.parametrize(
+    ("height", "modes"), [(PASS - 1, [0, 0, 0, 0, 0, 1]), (PASS + 1, [0, 0, 0, 1, 1, 2])]
+)
+def test_modes_with_no_more_than_a_low_pass_between_them_are_one(height, modes):
+    # paths along the slope, 10 errors from fit to fit; the third, far off, touches neither
+    mean = np.zeros((6, N))
+    mean[:, SLOPE] = [0.0, 10.0, 20.0, 21.0, 31.0, 80.0]
+    chi2 = np.array([5.0, 5.0, 6.0 + height, 6.0 + height, 6.0, 7.0])
+    curvature = np.tile(np.eye(N), (6, 1, 1))
+    found = _merge(np.array([0, 0, 0, 1, 1, 2]), chi2, mean, curvature)
+    assert found.tolist() == modes
+
+
+def test_a_double_most_of_whose_lenses_make_further_images_has_all_draws_asked_for():
+    # near the tip of the caustic: a little more ellipticity or shear, and there are four images
+    data = observe(BENT | {"source_x": 0.086, "source_y": 0.027}, 0.005, 1.0, 0.01)
+    target = Posterior(data, POWER_LAW, *REDSHIFTS)
+    found = posterior.sample(target, np.random.default_rng(1), 500.0)
+    assert found.ess >= 500
+    assert len(found.ln_weight) >= 500
+
+
+def test_pareto_k_is_a_number_however_small_the_other_weights():
+    rng = np.random.default_rng(9)
+    ln_w = np.concatenate([np.full(3000, -1e4), -707 - rng.random(1000), -rng.random(3)])
+    with np.errstate(over="raise", invalid="raise"):
+        assert pareto_k(ln_w) == np.inf  # of three weights
+    # the tail of 1 / u^0.6 has shape 0.6
+    k = pareto_k(-0.6 * np.log(rng.random(100_000)))
+    assert k == pytest.approx(0.6, abs=0.15)
 
 
 def test_factors_are_those_of_the_inverse_even_where_that_is_lost_in_rounding():

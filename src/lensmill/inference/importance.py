@@ -222,6 +222,9 @@ def adapt(
     return mixture._replace(weight=(1 - floor) * mixture.weight + floor * start)
 
 
+LEAST_WEIGHT = 1e-300  # of the largest; the inverse of a lesser one overflows
+
+
 def effective_size(ln_w: NDArray) -> float:
     """Effective sample size (sum w)^2 / sum w^2 of weights with these logarithms."""
     w = np.exp(ln_w - ln_w.max())
@@ -238,10 +241,10 @@ def pareto_k(ln_w: NDArray) -> float:
     n = len(ln_w)
     tail = int(np.ceil(min(n / 5, 3 * np.sqrt(n))))
     w = np.sort(np.exp(ln_w - ln_w.max()))
-    x = w[-tail:] - w[-tail - 1]
-    if tail < 5 or x[0] < 0 or np.count_nonzero(x) < 5:
+    x = w[-tail:] - w[-tail - 1] if tail else w[:0]
+    x = x[x > LEAST_WEIGHT]
+    if len(x) < 5:
         return np.inf
-    x = x[x > 0]
     n = len(x)
     m = 30 + int(np.sqrt(n))
     theta = 1 / x[-1] + (1 - np.sqrt(m / (np.arange(m) + 0.5))) / (3 * x[int(n / 4 + 0.5) - 1])

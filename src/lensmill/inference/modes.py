@@ -31,7 +31,8 @@ SPACING = 0.04  # of the slopes of a path
 CELL = 0.1  # of ellipticities
 FAR = 25.0  # chi^2 above the best at which the ellipticities end
 DEPTH = 40.0  # chi^2 above the best at which a mode or the end of a path is given up
-TOUCHING = 16.0  # the same, below which two paths are parts of one mode
+TOUCHING = 16.0  # squared distance in errors below which two paths touch
+PASS = 4.0  # chi^2 from the lesser mode up to where they touch, below which they are one
 HELD = 0.05  # how far shape and slope may move on the way to a ridge
 SAME = 4.0  # squared distance in errors below which two fits are one
 
@@ -224,10 +225,10 @@ def find_modes(target: Posterior) -> Modes:
                 nodes.append((number, chi2, start, curvature))
     if width[E1] > 0:
         nodes += _over_ellipticities(tops, centre, width, arrays)
-    mean = np.array([node[2] for node in nodes])
+    mode, chi2, mean, curvature = (np.array(column) for column in zip(*nodes, strict=True))
     held = np.diag((width == 0).astype(float))
-    factor = factors(np.array([node[3] for node in nodes]) + held + TINY * np.eye(N))
-    return Modes(mean, factor, np.array([n[1] for n in nodes]), np.array([n[0] for n in nodes]))
+    factor = factors(curvature + held + TINY * np.eye(N))
+    return Modes(mean, factor, chi2, _merge(mode, chi2, mean, curvature))
 
 
 def _over_ellipticities(tops: list, centre: NDArray, width: NDArray, arrays: tuple) -> list:
@@ -273,16 +274,23 @@ def factors(curvature: NDArray) -> NDArray:
     return np.tril(np.linalg.inv(upper).swapaxes(1, 2)) / size[:, :, None]
 
 
-def _merge(mode: NDArray, mean: NDArray, curvature: NDArray) -> NDArray:
-    """Give modes whose paths touch the number of the better one."""
-    mode = mode.copy()
+def _merge(mode: NDArray, chi2: NDArray, mean: NDArray, curvature: NDArray) -> NDArray:
+    """Give modes that no pass worth the name parts the number of the better one.
+
+    Fits from different starts end at different places of a flat ridge: one mode, not several.
+    """
+    top = np.array([chi2[mode == number].min() for number in range(mode.max() + 1)])
     offset = (mean[:, None] - mean)[..., :LN_D_DT]
     distance = np.einsum(
         "ija,iab,ijb->ij", offset, curvature[:, :LN_D_DT, :LN_D_DT], offset, optimize=True
     )
-    for i, j in np.argwhere(np.minimum(distance, distance.T) < TOUCHING):
-        mode[mode == max(mode[i], mode[j])] = min(mode[i], mode[j])
-    return mode
+    height = np.maximum(chi2[:, None], chi2) - np.maximum(top[mode][:, None], top[mode])
+    one = (np.minimum(distance, distance.T) < TOUCHING) & (height < PASS)
+    merged = mode.copy()
+    for i, j in np.argwhere(one & (mode[:, None] < mode)):
+        first, second = sorted((merged[i], merged[j]))
+        merged[merged == second] = first
+    return np.unique(merged, return_inverse=True)[1]
 
 
 @kernel

@@ -180,6 +180,37 @@ class Posterior:
         good &= (g < 1 - kappa) & np.isfinite(p).all(axis=1)
         return np.where(good, ln, -np.inf)
 
+    def from_unit(self, u: NDArray) -> NDArray:
+        """Lenses that follow the prior, (n, 11), from the unit cube, (n, 11), for other samplers.
+
+        A centre that was not measured lies within 1.5 mean radii of the images' centroid.
+        """
+        prior, data = self.prior, self.data
+        kind, size = prior["source"]
+        if kind != "disc":
+            raise ValueError(f"source: {prior['source']}: only sources of a disc can be drawn so")
+        names = ("one_minus_q", "slope", "shear", "kappa_ext", "einstein_radius")
+        columns = (inverse_cdf(prior[name], u[:, i]) for i, name in enumerate(names))
+        e, slope, shear, kappa, theta_e = columns
+        if prior["einstein_radius_is"] == "b":
+            theta_e = theta_e / np.sqrt(1 - e)
+        along, across, place = 2 * np.pi * u[:, 5:8].T
+        if data.lens_known:
+            steps = inverse_cdf(["normal", 0.0, 1.0], np.clip(u[:, 9:11], 1e-15, 1 - 1e-15))
+            centre = data.lens_position + data.lens_error * steps
+        else:
+            middle = data.position.mean(axis=0)
+            box = 1.5 * np.hypot(*(data.position - middle).T).mean()
+            centre = middle + box * (2 * u[:, 9:11] - 1)
+        r = size * theta_e * np.sqrt(u[:, 8])
+        return np.column_stack(
+            [
+                *(theta_e, e * np.cos(along), e * np.sin(along), slope),
+                *(shear * np.cos(across), shear * np.sin(across), kappa, centre),
+                *(centre[:, 0] + r * np.cos(place), centre[:, 1] + r * np.sin(place)),
+            ]
+        )
+
     def log_likelihood(self, p: NDArray) -> Likelihood:
         """Likelihood of lenses (n, 11), all of them within the support of the prior."""
         n = len(p)

@@ -50,6 +50,8 @@ DOF = 4.0  # of the Student distributions
 INFLATION = 1.2  # of their scale: a proposal must be wider than its target
 DRAWS = 4000  # of a round
 ROUNDS = 14
+NO_FIT = 4.0  # chi^2 per datum, from which on no lens fits, and
+FEW_ROUNDS = 4  # are made
 LOCAL = 120  # components about draws
 COVER = 400  # components all along the ridges
 BEYOND = 2.0  # times the errors of the fits, as far as the cover reaches
@@ -102,15 +104,44 @@ def sample(target: Posterior, rng: np.random.Generator, ess: float = ESS) -> Dra
     raise ValueError(f"the posterior of {target.k} images is not known here: of two or four it is")
 
 
+def sample_nested(target: Posterior, seed: int, ess: float = ESS) -> Draws:
+    """Draw from the same posterior by nested sampling (`nested`): minutes instead of a second.
+
+    For what importance sampling does badly. One mode, since it tells none apart; evidence but for
+    the area of the box where the lens was not seen.
+
+    Raises
+    ------
+    ValueError
+        If its two runs disagree, or no lens is found.
+    """
+    from .nested import nested_sample
+
+    def log_likelihood(p: NDArray) -> NDArray:
+        ln = target.log_prior(p)  # finite where the solver may be asked
+        return target.evaluate(p, np.where(np.isfinite(ln), 0.0, -np.inf))[0]
+
+    found = nested_sample(target.from_unit, log_likelihood, 11, seed, ess)
+    likelihood = target.evaluate(found.samples)[1]
+    size = effective_size(found.log_weights)
+    return Draws(
+        *(found.samples, found.log_weights, *likelihood[1:4], likelihood.chi2),
+        *(np.zeros(len(found.samples), int), found.log_evidence),
+        *(pareto_k(found.log_weights), size, found.calls),
+    )
+
+
 def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> Draws:
     found = finder.find_modes(target)
     free = _free(target)
     broad = _along(found, free)
-    mixture = cover = _cover(target, found, free, rng)
+    misfit = found.chi2.min() / max(target.n_data, 1)
+    mixture = cover = _cover(target, found, free, rng, misfit)
     pool = Pool(len(free))
     lenses: list = []
     calls = 0
-    for _ in range(ROUNDS):
+    # a posterior of lenses none of which fits is not worth more
+    for _ in range(ROUNDS if misfit < NO_FIT else FEW_ROUNDS):
         x = draw(mixture, DRAWS, rng)
         p, ln_jacobian = _lenses(x, found.mean[0], free, target, rng)
         ln_prior = target.log_prior(p) + ln_jacobian
@@ -151,7 +182,9 @@ def _along(found: Modes, free: NDArray) -> Mixture:
     return Mixture(weight, found.mean[:, free], factor, DOF)
 
 
-def _cover(target: Posterior, found: Modes, free: NDArray, rng: np.random.Generator) -> Mixture:
+def _cover(
+    target: Posterior, found: Modes, free: NDArray, rng: np.random.Generator, misfit: float
+) -> Mixture:
     """Mixture all along the ridges and beyond their ends, however improbable a part of them seems.
 
     What no component covers is not missed by any weight, so this one is part of every round.
@@ -161,9 +194,8 @@ def _cover(target: Posterior, found: Modes, free: NDArray, rng: np.random.Genera
     steps = np.einsum("nij,nj->ni", found.factor[node], rng.standard_normal((COVER, finder.N)))
     points = finder.project(target, found.mean[node] + BEYOND * steps)
     # where no lens fits, the linear maps of the fits are off by as much as the misfit
-    misfit = np.sqrt(max(found.chi2.min() / max(target.n_data, 1), 1.0))
     local = _local(target, points, free)
-    return local._replace(factor=local.factor * misfit)
+    return local._replace(factor=local.factor * np.sqrt(max(misfit, 1.0)))
 
 
 def _about(
@@ -231,7 +263,8 @@ def _lenses(
 
 
 PAIR_DRAWS = 5000  # of the first round; each further one has as many as all before it
-PAIR_ROUNDS = 8
+PAIR_ROUNDS = 7
+LEAST_SHARE = 0.05  # of the lenses without further images, that more draws make up for
 TABLE = 4096  # points of the densities along the line of shear and strength
 OFF_LINE = 0.15  # of the separation: how far off the line of the images an unseen lens may be
 
@@ -244,10 +277,11 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
             "shear a range"
         )
     tables = [_table(prior["einstein_radius"]), _table(prior["shear"])]
-    kind, size = prior["source"]
+    kind, radius = prior["source"]
     timed = bool(data.delay_measured[1]) and data.delay_error[1] > 0
     parts: list = []
-    calls = 0
+    calls, share = 0, 1.0
+    enough = 2 * ess  # of the weights, before the further images are counted
     for i in range(PAIR_ROUNDS):
         n = PAIR_DRAWS * 2 ** max(i - 1, 0)
         p, ln = _pair_shapes(target, n, rng)
@@ -257,7 +291,7 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
         pairs.complete(
             *(p[:, 1:4].copy(), p[:, 6].copy(), images, p[:, 7:9].copy(), rng.random((n, 2))),
             *(*tables[0], prior["einstein_radius_is"] == "b", *tables[1]),
-            *(pairs.DISC if kind == "disc" else pairs.IMAGE_IN_DISC, float(size)),
+            *(pairs.DISC if kind == "disc" else pairs.IMAGE_IN_DISC, float(radius)),
             *(float(prior["min_magnification"]), float(data.delay[1])),
             *(float(data.delay_error[1]) if timed else 0.0, *target.distance),
             *(lens, completed, d_dt, d_dt_error, ln_marginal, magnification, chi2),
@@ -274,23 +308,28 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
         ln_weight = np.concatenate([part[1] for part in parts])
         if not np.isfinite(ln_weight).any():
             continue
-        # the test for further images, below, costs some
-        if effective_size(ln_weight) > 2 * ess and pareto_k(ln_weight) < GOOD_K:
+        size, k = effective_size(ln_weight), pareto_k(ln_weight)
+        if i + 1 < PAIR_ROUNDS and (size <= enough or k >= GOOD_K):
+            continue
+        # Most lenses make no further image: which do, is asked of those only that carry weight,
+        # and not before there may be enough of them, since it costs some.
+        asked = int(4 * ess / max(share, LEAST_SHARE))
+        counts = np.bincount(resample(ln_weight, asked, rng), minlength=len(ln_weight))
+        rows = np.flatnonzero(counts)
+        seen = target.count_images(np.concatenate([part[0] for part in parts])[rows]) == 2
+        calls += len(rows)
+        if not seen.any():
+            raise NoLens(f"all of {len(rows)} lenses that fit the two images make further ones")
+        share = counts[rows][seen].sum() / counts.sum()
+        enough = ess / share
+        if min(size, asked) >= enough:
             break
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     ln_weight = columns.pop(1)
     if not np.isfinite(ln_weight).any():
         raise NoLens(f"none of {len(ln_weight)} lenses of the prior makes the two images")
-    # Few lenses make further images: which, is asked of those only that carry weight.
-    counts = np.bincount(resample(ln_weight, int(4 * ess), rng), minlength=len(ln_weight))
-    rows = np.flatnonzero(counts)
-    seen = target.count_images(columns[0][rows]) == 2
-    if not seen.any():
-        raise NoLens(f"all of {len(rows)} lenses that fit the two images make further ones")
-    calls = len(rows)
-    share = counts[rows][seen].sum() / counts.sum()
     evidence = float(logsumexp(ln_weight) - np.log(len(ln_weight)) + np.log(share))
-    k, size = pareto_k(ln_weight), effective_size(ln_weight) * share
+    size *= share
     rows = np.repeat(rows[seen], counts[rows][seen])
     columns = [column[rows] for column in columns]
     mode = np.zeros(len(rows), int)

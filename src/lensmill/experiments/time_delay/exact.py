@@ -16,7 +16,7 @@ from scipy.stats import chi2 as chi_squared
 from lensmill.experiments.time_delay import observe
 from lensmill.experiments.time_delay.observe import Observed, Truth, select
 from lensmill.inference import posterior
-from lensmill.inference.importance import resample
+from lensmill.inference.importance import GOOD_K, resample
 from lensmill.inference.point_images import (
     PARAMETERS,
     PointImages,
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 SHAPES = ("slope", "one_minus_q", "shear")  # whose prior takes part in the test of the family
 TESTED = (2, 4)  # numbers of images that are sampled
+POOR = 100.0  # effective draws of a real system, below which nested sampling takes over
 DISPLACEMENT = 0.2  # [arcsec] of one image, in random direction: the fault that defines power
 QUANTILES = {"low95": 2.275, "low68": 15.865, "median": 50.0, "high68": 84.135, "high95": 97.725}
 
@@ -287,6 +288,8 @@ def sample_system(
     chosen = target(observed, i, prior, optional)
     try:
         sampled = posterior.sample(chosen, rng, settings["ess"])
+        if settings.get("nested") and (sampled.ess < POOR or sampled.pareto_k > GOOD_K):
+            sampled = _nested(chosen, sampled, rng, settings["ess"], int(observed.index[i]))
     except posterior.NoLens as error:
         log.warning("system %d: %s", observed.index[i], error)
         nothing = {name: np.zeros(0) for name in UNITS["draws"]}
@@ -318,6 +321,19 @@ def sample_system(
         sampled.calls,
         float(weight[counts] @ p / weight.sum()),
     )
+
+
+def _nested(
+    chosen: Posterior, poor: posterior.Draws, rng: np.random.Generator, ess: float, index: int
+) -> posterior.Draws:
+    """Sample once more by nested sampling; the poor draws remain where that fails too."""
+    quality = f"ESS {poor.ess:.0f}, Pareto k {poor.pareto_k:.2f}"
+    log.warning("system %d: %s: nested sampling instead, minutes", index, quality)
+    try:
+        return posterior.sample_nested(chosen, int(rng.integers(2**31)), ess)
+    except ValueError as error:
+        log.warning("system %d keeps its poor draws (%s): %s", index, quality, error)
+        return poor
 
 
 def _unlikeliness(parameters: NDArray, prior: Mapping[str, Any]) -> NDArray:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chisquare, kstest, spearmanr
 
-from lensmill.experiments.time_delay import exact, predictive, simulate
+from lensmill.experiments.time_delay import exact, simulate, verdicts
 from lensmill.experiments.time_delay.observe import Observed, select
 from lensmill.inference.importance import GOOD_K
 from lensmill.learning import calibration
@@ -124,7 +124,7 @@ def check_posteriors(
             found[str(k)] |= _differences(columns)
         rows.append(columns)
     scores.write(output, found)
-    predictive.write_table(table, _stack(rows), UNITS, NOTES)
+    verdicts.write_table(table, _stack(rows), UNITS, NOTES)
 
 
 def _by_images(posteriors: Sequence[str]) -> dict[int, list[str]]:

@@ -15,6 +15,7 @@ caustics are found, so that the shapes of the lenses found are not independent.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,13 @@ from lensmill.lensing.distances import distances
 from lensmill.pipeline import store
 from lensmill.pipeline.streams import generator, uniforms
 
+log = logging.getLogger(__name__)
+
 SHAPES = ("slope", "one_minus_q", "shear", "kappa_ext")
 # The universe that mocks of different universes are moved to: their ratio of H0 to the true one.
 REFERENCE = 70.0  # [km / (Mpc s)]
 OMEGA_M = 0.3
-SELECTION = 400_000  # lenses drawn to find out which of them are found: enough for 50 systems
+SELECTION = 200_000  # lenses drawn to find out which of them are found: enough for 50 systems
 BATCH = 20_000
 QUANTILES = {
     "low95": 0.02275,
@@ -65,7 +68,8 @@ def infer_population(
     output : path
         Written (JSON): for quads, quads that are not complex, and all usable systems: H0, the
         hyperparameters, H0 of each system with the others' population as its prior, and where the
-        truth is known the accuracy. A set of less than two has names only.
+        truth is known the accuracy. A set of less than two has names only, and one whose weights
+        collapse says why it is ``refused``.
     prior : mapping
         Under which the posteriors were drawn.
     answer_prior : mapping
@@ -77,7 +81,7 @@ def infer_population(
     systems = store.read(dataset, "systems")
     judged = verdicts.read_table(table)
     draws = read(posteriors)
-    selections = select(prior, seed)
+    selections = select(prior, seed, SELECTION)
     usable = [
         i for i in draws if judged[str(systems["name"][i])]["verdict"] not in verdicts.UNUSABLE
     ]
@@ -98,7 +102,11 @@ def infer_population(
         if len(rows) > 1:
             rng = generator(seed, "time_delay", f"population/{name}", len(rows))
             mine = [draws[i] for i in rows]
-            found |= infer(mine, some, selections, prior, answer_prior, hyperpriors, rng)
+            try:
+                found |= infer(mine, some, selections, prior, answer_prior, hyperpriors, rng)
+            except ValueError as error:  # no answer is better than one that finite draws made
+                log.warning("%s: no answer: %s", name, error)
+                found["refused"] = str(error)
         content["combined"][name] = found
     with store.whole(Path(output)) as file:
         file.write(json.dumps(content, indent=2).encode())
@@ -140,9 +148,7 @@ def infer(
     return found
 
 
-def select(
-    prior: Mapping[str, Any], seed: int, drawn: int = SELECTION
-) -> dict[int, population.Selection]:
+def select(prior: Mapping[str, Any], seed: int, drawn: int) -> dict[int, population.Selection]:
     """Draw lenses from a prior: the shapes of those with two and with four images.
 
     ``drawn`` is a multiple of ``BATCH``; the noise of their number grows as that of the systems.
@@ -157,6 +163,9 @@ def select(
             "shear": np.hypot(systems["gamma1"], systems["gamma2"]),
             "kappa_ext": systems["kappa_ext"],
         }
+        # what is fixed is so to the last digit, which 1 - q has not
+        held = {name: prior[name][1] for name in SHAPES if prior[name][0] == "fixed"}
+        shapes |= {name: np.full(BATCH, value) for name, value in held.items()}
         sharp = systems["status"] <= observe.LAST_GOOD_STATUS
         for k, parts in kept.items():
             found = sharp & (systems["n_images"] == k)

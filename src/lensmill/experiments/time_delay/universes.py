@@ -94,7 +94,8 @@ def calibrate_hubble(
         found.append(one)
     content = {"systems": size, "prior": dict(prior), "universes": found}
     content |= {name: _coverage(found, name) for name in ("all", "usable")}
-    Path(output).write_text(json.dumps(content, indent=1))
+    with store.whole(Path(output)) as file:
+        file.write(json.dumps(content, indent=1).encode())
 
 
 def draw(

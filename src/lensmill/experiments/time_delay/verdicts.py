@@ -10,6 +10,7 @@ the Hubble constant allows. Both hold for errors like those of the mocks: where 
 it is said.
 """
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -251,4 +252,7 @@ def write_table(
         elif values.dtype.kind == "O":
             values = values.astype(str)
         table[name] = values
-    table.write(path, format="ascii.ecsv", delimiter=",", overwrite=True)
+    text = io.StringIO()  # astropy writes no table as bytes
+    table.write(text, format="ascii.ecsv", delimiter=",")
+    with store.whole(Path(path)) as file:
+        file.write(text.getvalue().encode())

@@ -104,10 +104,10 @@ def _truth(found: dict) -> str:
     quads = found["combined"]["quads"]
     if "accuracy" not in quads:
         return "Known truth: too few quads to answer for their population"
+    held = 100 * quads["accuracy"]["all"]["coverage68"]
     return (
         f"Known truth ({len(quads['systems'])} quads of the TDLMC, their population): together "
-        f"{quads['h0_over_truth']:.2f} of it,\n"
-        f"the 68 % intervals of single quads hold {100 * quads['accuracy']['all']['coverage68']:.0f} %"
+        f"{quads['h0_over_truth']:.2f} of it,\nthe 68 % intervals of single quads hold {held:.0f} %"
     )
 
 

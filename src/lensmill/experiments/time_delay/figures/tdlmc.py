@@ -1,12 +1,12 @@
 """Where the truth is known: Hubble constants recovered from the lens modelling challenge.
 
 Rungs 0 and 1 of the Time Delay Lens Modelling Challenge (Ding et al. 2021): simulated lenses whose
-truth was opened after the challenge; H0 over the true one, medians and 68 % intervals. Circles: exact
-posteriors under the prior of the family; open and red: outside the family or the prior by our test.
-Diamonds: the same quads with the population of the others as prior. Squares: all together, under
-the prior of the family, and answering for their population. The lenses of the challenge are rounder,
-less sheared and shallower than the prior, which alone raises H0; its sources lie nearer to the
-middle. Positions and delays are without noise, so the errors are overstated.
+truth was opened after the challenge; H0 over the true one, medians and 68 % intervals. Circles:
+exact posteriors under the prior of the family; open and red: outside the family or the prior by our
+test. Diamonds: the same quads with the population of the others as prior. Squares: all together,
+under the prior of the family, and answering for their population. The lenses of the challenge are
+rounder, less sheared and shallower than the prior, which alone raises H0; its sources lie nearer to
+the middle. Positions and delays are without noise, so the errors are overstated.
 """
 
 import json
@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lensmill import plotting
-
 
 ROWS = {"quads": "quads, their population", "quads_and_doubles": "all, their population"}
 

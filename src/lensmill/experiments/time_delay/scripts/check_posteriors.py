@@ -1,4 +1,4 @@
-"""Rule check_posteriors: exact posteriors of mocks and predictions in, ranks and differences out."""
+"""Rule check_posteriors: posteriors of mocks and predictions in, ranks and differences out."""
 
 from lensmill.experiments.time_delay import exact_checks
 from lensmill.pipeline import intact, logs
