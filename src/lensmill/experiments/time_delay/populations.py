@@ -10,7 +10,7 @@ has four images (or two) is found. So the part of a population that is found is 
 drawn from the wide prior. It matters: slope, ellipticity, shear and source can be scaled together
 without a trace in the images, hence a prior on the sizes of sources is one on the slope, and on H0.
 To weight the draws by the inverse area of their caustics instead, and to give the lenses that are
-found a population of independent shapes, is off by 2.4 % in H0 (benchmarks/population.py): large
+found a population of independent shapes, is off by 2.5 % in H0 (benchmarks/population.py): large
 caustics are found, so that the shapes of the lenses found are not independent.
 """
 
