@@ -3,7 +3,8 @@
 A set of 10, 100 or 1,000 quads is moved to one universe by the true distances, and its H0 is
 inferred together with slope, ellipticity, shear and sheet of the population: of the lenses in the
 sample (draws count by the inverse of the area that their sources come from), and of all lenses,
-those without four images too (with the selection among lenses drawn from the interim prior). Beside
+those without four images too, as `populations` does (with the selection among lenses drawn from the
+interim prior). Beside
 them: the product of the single likelihoods under the prior of the family (`hubble.combine`). The
 mocks are of the family, or of a population that is not it: flatter and rounder (``--moved``).
 
@@ -17,7 +18,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"})
@@ -30,6 +31,7 @@ from lensmill.experiments.time_delay import exact, hubble, observe, populations,
 from lensmill.experiments.time_delay.hubble import Draws
 from lensmill.inference import population
 from lensmill.learning.calibration import ONE_SIGMA
+from lensmill.lensing.caustics import areas
 from lensmill.pipeline import store
 from lensmill.pipeline.priors import log_density
 from lensmill.pipeline.streams import generator, uniforms
@@ -46,8 +48,9 @@ MOVED = FAMILY | {
     "one_minus_q": ["truncated_normal", 0.17, 0.16, 0.0, 0.9],
 }
 ESS, DRAWS = 1000.0, 4000  # of each posterior of a moved lens
-SELECTION = 400_000  # lenses drawn
-BATCH = 20_000
+MOVED_DRAWN = 20_000  # lenses, of which one in ten has four images
+FOUND = 2000  # lenses drawn for the selection, for each quad
+LEAST_AREA = 1e-6  # [theta_E^2]; no draw may count without limit
 
 # Bars: a mean may be off by so many standard errors and so much more; moved: by so much in all.
 ERRORS, MORE, MOVED_MORE = 2.5, 0.003, 0.02
@@ -96,7 +99,7 @@ class Pool:
         self.interim = interim
         draws: dict[int, dict[str, NDArray]] = {}
         for path in files:
-            draws |= populations.read(path, populations.disc(interim))
+            draws |= populations.read(path)
         self.draws = list(draws.values())[:most]
         rows = np.array(list(draws))[:most]
         self.systems = {
@@ -105,18 +108,14 @@ class Pool:
         self.systems["h0"] = np.full(len(rows), populations.REFERENCE)
         self.systems |= {name: np.ones(len(rows), int) for name in ("h0_known", "d_dt_known")}
         self.systems |= {name: np.zeros(len(rows)) for name in ("d_dt_minus", "d_dt_plus")}
-        self._selection: population.Selection | None = None
 
-    @property
-    def selection(self) -> population.Selection:
-        """Lenses with four images among those drawn from the interim prior."""
-        if self._selection is None:
-            found = list(quads(self.interim, "selection"))
-            together = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
-            self._selection = population.Selection(together, SELECTION)
-        return self._selection
-
-    def h0(self, members: slice, kind: str, rng: np.random.Generator) -> tuple[list[float], float]:
+    def h0(
+        self,
+        members: slice,
+        kind: str,
+        selection: population.Selection | None,
+        rng: np.random.Generator,
+    ) -> tuple[list[float], float]:
         """Infer H0 over truth of a set: ends of the central 68 % and median, and noise of draws."""
         draws = self.draws[members]
         systems = {name: column[members] for name, column in self.systems.items()}
@@ -127,14 +126,14 @@ class Pool:
                 flat, systems, FAMILY, answer_prior | {"omega_m": FAMILY["omega_m"]}
             )
             return list(found.values()), 0.0
-        selections: list[population.Selection] = []
-        if kind == "all lenses":
-            draws = [one | {"ln_weight": np.zeros_like(one["slope"])} for one in draws]
-            selections = [self.selection]
         interim = {name: self.interim[name] for name in populations.SHAPES}
         priors = HUBBLE["population"]["hyperpriors"] | populations.cosmology(answer_prior, True)
         gathered = populations.gather(draws, systems, True)
-        model = population.prepare(gathered, interim, priors, selections)
+        if kind == "sample":
+            weight = np.concatenate([inverse_area(one) for one in draws])
+            gathered = gathered._replace(ln_weight=weight)
+        found_among = [selection] if selection else []
+        model = population.prepare(gathered, interim, priors, found_among)
         answer = population.sample(model, rng)
         found = populations.summarise(answer, True)
         h0 = [found[f"h0{end}_over_truth"] for end in ("_low68", "", "_high68")]
@@ -151,29 +150,21 @@ class Pool:
         return Draws(*columns, np.exp(ln_w - ln_w.max()))
 
 
-def simulated(prior: Mapping, name: str, n: int) -> Iterator[dict]:
-    """Simulate ``n`` lenses, some at a time."""
-    for first in range(0, n, BATCH):
-        u = uniforms(1, "time_delay", f"population/{name}", first, BATCH, simulate.WIDTH)
-        yield simulate.draw(first, u, {"family": "epl_shear", "prior": prior})
-
-
-def quads(prior: Mapping, name: str) -> Iterator[dict[str, NDArray]]:
-    """Simulate lenses and keep the shapes of those with four images."""
-    for tables in simulated(prior, name, SELECTION):
-        systems = tables["systems"]
-        four = (systems["n_images"] == 4) & (systems["status"] <= observe.LAST_GOOD_STATUS)
-        shape = {name: systems[name][four] for name in ("slope", "kappa_ext")}
-        shape["one_minus_q"] = 1 - systems["q"][four]
-        shape["shear"] = np.hypot(systems["gamma1"], systems["gamma2"])[four]
-        yield shape
+def inverse_area(draws: Mapping[str, NDArray]) -> NDArray:
+    """Logarithm of one over the area within the caustic, in units of the Einstein radius."""
+    phi = np.arctan2(draws["ellipticity_2"], draws["ellipticity_1"]) / 2
+    lens = [draws["theta_e"], 1 - draws["one_minus_q"], phi]
+    lens += [draws[name] for name in ("slope", "gamma1", "gamma2", "kappa_ext")]
+    caustic, _ = areas(*lens)
+    return -np.log(np.maximum(caustic / draws["theta_e"] ** 2, LEAST_AREA))
 
 
 def draw_moved(folder: Path, n: int) -> tuple[str, list[str]]:
     """Draw quads of the moved population; sample them under the wide prior, 100 in a file."""
     dataset = folder / "dataset.h5"
     if not dataset.exists():
-        tables = next(simulated(MOVED, "moved", BATCH))
+        u = uniforms(1, "time_delay", "population/moved", 0, MOVED_DRAWN, simulate.WIDTH)
+        tables = simulate.draw(0, u, {"family": "epl_shear", "prior": MOVED})
         facts = {"experiment": "time_delay", "population": "moved"}
         folder.mkdir(parents=True, exist_ok=True)
         store.write(dataset, tables, simulate.UNITS, facts)
@@ -195,11 +186,15 @@ def draw_moved(folder: Path, n: int) -> tuple[str, list[str]]:
 def measure(pool: Pool, size: int, kind: str, moved: bool) -> dict:
     """Infer H0 of disjoint sets of one size; how far off, how wide, how often right."""
     begun = time.process_time()
+    selection = None
+    if kind == "all lenses":
+        drawn = max(populations.SELECTION, FOUND * size)
+        selection = populations.select(pool.interim, 1, drawn)[4]
     found, noise = [], []
     sets = len(pool.draws) // size
     for j in range(sets):
         rng = generator(1, "time_delay", f"population/{kind}/{size}", j)
-        h0, shift = pool.h0(slice(j * size, (j + 1) * size), kind, rng)
+        h0, shift = pool.h0(slice(j * size, (j + 1) * size), kind, selection, rng)
         found.append(h0)
         noise.append(shift)
     row = {"quads": size, "sets": sets, "kind": kind, "noise_of_draws": float(np.mean(noise))}

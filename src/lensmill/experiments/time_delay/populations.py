@@ -4,11 +4,14 @@ The exact posteriors, drawn under a wide prior, are weighted to a population who
 of slope, ellipticity, shear and sheet have hyperpriors from published lenses; H0 is inferred with
 them (`inference.population`).
 
-The population is that of the lenses in the sample, whatever made them enter it; what is assumed of
-the selection is only that the source of a lens with four images lies anywhere within its caustic
-with equal probability (and between disc and caustic for two). So a draw counts by the inverse of
-that area. It matters: slope, ellipticity, shear and source can be scaled together without a trace
-in the images, hence a prior on the sizes of sources is one on the slope, and on H0.
+The population is that of all lenses, those without a trace of it in the sample too. What is assumed
+of the selection: a source lies anywhere in the disc of the prior with equal probability, and who
+has four images (or two) is found. So the part of a population that is found is counted among lenses
+drawn from the wide prior. It matters: slope, ellipticity, shear and source can be scaled together
+without a trace in the images, hence a prior on the sizes of sources is one on the slope, and on H0.
+To weight the draws by the inverse area of their caustics instead, and to give the lenses that are
+found a population of independent shapes, is off by 2.4 % in H0 (benchmarks/population.py): large
+caustics are found, so that the shapes of the lenses found are not independent.
 """
 
 import json
@@ -20,14 +23,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmill.experiments.time_delay import hubble, verdicts
+from lensmill.experiments.time_delay import hubble, observe, simulate, verdicts
+from lensmill.experiments.time_delay.exact import TESTED
 from lensmill.experiments.time_delay.hubble import Draws
 from lensmill.inference import population
 from lensmill.learning.calibration import ONE_SIGMA_PERCENTILES
-from lensmill.lensing.caustics import areas
 from lensmill.lensing.distances import distances
 from lensmill.pipeline import store
-from lensmill.pipeline.streams import generator
+from lensmill.pipeline.streams import generator, uniforms
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +38,8 @@ SHAPES = ("slope", "one_minus_q", "shear", "kappa_ext")
 # The universe that mocks of different universes are moved to: their ratio of H0 to the true one.
 REFERENCE = 70.0  # [km / (Mpc s)]
 OMEGA_M = 0.3
-LEAST_AREA = 1e-6  # [theta_E^2]; no draw may count without limit
+SELECTION = 400_000  # lenses drawn to find out which of them are found: enough for 50 systems
+BATCH = 20_000
 QUANTILES = {
     "low95": 0.02275,
     "low68": 0.15865,
@@ -76,7 +80,8 @@ def infer_population(
     """
     systems = store.read(dataset, "systems")
     judged = verdicts.read_table(table)
-    draws = read(posteriors, disc(prior))
+    draws = read(posteriors)
+    selections = select(prior, seed)
     usable = [
         i for i in draws if judged[str(systems["name"][i])]["verdict"] not in verdicts.UNUSABLE
     ]
@@ -98,9 +103,9 @@ def infer_population(
             rng = generator(seed, "time_delay", f"population/{name}", len(rows))
             mine = [draws[i] for i in rows]
             try:
-                found |= infer(mine, some, prior, answer_prior, hyperpriors, rng)
+                found |= infer(mine, some, selections, prior, answer_prior, hyperpriors, rng)
             except ValueError as error:  # no answer is better than one that finite draws made
-                log.warning("%s: no answer: %s", name, error)
+                log.warning("%s (%s): no answer: %s", name, ", ".join(found["systems"]), error)
                 found["refused"] = str(error)
         content["combined"][name] = found
     with store.whole(Path(output)) as file:
@@ -110,6 +115,7 @@ def infer_population(
 def infer(
     draws: Sequence[Mapping[str, NDArray]],
     systems: Mapping[str, NDArray],
+    selections: Mapping[int, population.Selection],
     prior: Mapping[str, Any],
     answer_prior: Mapping[str, Any],
     hyperpriors: Mapping[str, list],
@@ -120,7 +126,8 @@ def infer(
     together = gather(draws, systems, mock)
     interim = {name: prior[name] for name in SHAPES}
     priors = {**hyperpriors, **cosmology(answer_prior, mock)}
-    model = population.prepare(together, interim, priors)
+    kinds = np.unique(systems["n_images"]).tolist()
+    model = population.prepare(together, interim, priors, [selections[k] for k in kinds])
     answer = population.infer(model, rng)
     weighted = [
         Draws(
@@ -141,37 +148,46 @@ def infer(
     return found
 
 
-def disc(prior: Mapping[str, Any]) -> float:
-    """Radius of the disc that the prior's sources are uniform in [theta_E]."""
-    kind, size = prior["source"]
-    if kind != "disc":
-        raise ValueError(
-            f"source: {prior['source']}: the area that sources come from is known of `disc` only; "
-            "give hubble.family such a prior"
-        )
-    return float(size)
+def select(
+    prior: Mapping[str, Any], seed: int, drawn: int = SELECTION
+) -> dict[int, population.Selection]:
+    """Draw lenses from a prior: the shapes of those with two and with four images.
 
-
-def read(posteriors: str, radius: float) -> dict[int, dict[str, NDArray]]:
-    """Read draws of exact posteriors: shape, distance and weight, by row of the population.
-
-    ``radius`` is that of the prior's disc of sources [theta_E].
+    ``drawn`` is a multiple of ``BATCH``; the noise of their number grows as that of the systems.
     """
-    systems = store.read(posteriors, "systems", ["index", "n_images", "first_draw", "n_draws"])
+    kept: dict[int, list[dict[str, NDArray]]] = {k: [] for k in TESTED}
+    for first in range(0, drawn, BATCH):
+        u = uniforms(seed, "time_delay", "population/selection", first, BATCH, simulate.WIDTH)
+        systems = simulate.draw(first, u, {"family": "epl_shear", "prior": prior})["systems"]
+        shapes = {
+            "slope": systems["slope"],
+            "one_minus_q": 1 - systems["q"],
+            "shear": np.hypot(systems["gamma1"], systems["gamma2"]),
+            "kappa_ext": systems["kappa_ext"],
+        }
+        sharp = systems["status"] <= observe.LAST_GOOD_STATUS
+        for k, parts in kept.items():
+            found = sharp & (systems["n_images"] == k)
+            parts.append({name: column[found] for name, column in shapes.items()})
+    return {
+        k: population.Selection(
+            {name: np.concatenate([one[name] for one in parts]) for name in SHAPES}, drawn
+        )
+        for k, parts in kept.items()
+    }
+
+
+def read(posteriors: str) -> dict[int, dict[str, NDArray]]:
+    """Read draws of exact posteriors: shape and distance, by row of the population."""
+    systems = store.read(posteriors, "systems", ["index", "first_draw", "n_draws"])
     columns = store.read(posteriors, "draws") if systems["n_draws"].any() else {}
     found = {}
-    for i, k, first, n in zip(*(systems[c].tolist() for c in systems), strict=True):
+    for i, first, n in zip(*(systems[c].tolist() for c in systems), strict=True):
         if not n:
             continue
         one = {name: column[first : first + n] for name, column in columns.items()}
-        e1, e2 = one["ellipticity_1"], one["ellipticity_2"]
-        one["one_minus_q"], one["shear"] = np.hypot(e1, e2), np.hypot(one["gamma1"], one["gamma2"])
-        lens = [one["theta_e"], 1 - one["one_minus_q"], np.arctan2(e2, e1) / 2]
-        lens += [one[name] for name in ("slope", "gamma1", "gamma2", "kappa_ext")]
-        caustic, cut = np.array(areas(*lens)) / one["theta_e"] ** 2
-        area = caustic if k == 4 else np.minimum(cut, np.pi * radius**2) - caustic
-        # ASSUME: naked cusps, whose caustic is not all within the cut, are not told apart
-        one["ln_weight"] = -np.log(np.maximum(area, LEAST_AREA))
+        one["one_minus_q"] = np.hypot(one["ellipticity_1"], one["ellipticity_2"])
+        one["shear"] = np.hypot(one["gamma1"], one["gamma2"])
         found[i] = one
     return found
 
@@ -193,10 +209,8 @@ def gather(
         parameters={name: np.concatenate([one[name] for one in draws]) for name in SHAPES},
         z_lens=systems["z_lens"],
         z_source=systems["z_source"],
-        **{
-            name: np.concatenate([one[name] for one in draws])
-            for name in ("ln_marginal", "ln_weight")
-        },
+        ln_marginal=np.concatenate([one["ln_marginal"] for one in draws]),
+        group=np.unique(systems["n_images"], return_inverse=True)[1],
         **columns,
     )
 
