@@ -12,6 +12,7 @@ in the images, hence a prior on the sizes of sources is one on the slope, and on
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from lensmill.lensing.caustics import areas
 from lensmill.lensing.distances import distances
 from lensmill.pipeline import store
 from lensmill.pipeline.streams import generator
+
+log = logging.getLogger(__name__)
 
 SHAPES = ("slope", "one_minus_q", "shear", "kappa_ext")
 # The universe that mocks of different universes are moved to: their ratio of H0 to the true one.
@@ -61,7 +64,8 @@ def infer_population(
     output : path
         Written (JSON): for quads, quads that are not complex, and all usable systems: H0, the
         hyperparameters, H0 of each system with the others' population as its prior, and where the
-        truth is known the accuracy. A set of less than two has names only.
+        truth is known the accuracy. A set of less than two has names only, and one whose draws
+        do not suffice says so (``refused``).
     prior : mapping
         Under which the posteriors were drawn.
     answer_prior : mapping
@@ -69,11 +73,6 @@ def infer_population(
     hyperpriors : mapping
         Of mean (median) and scatter of each of ``SHAPES``.
     seed : int
-
-    Raises
-    ------
-    ValueError
-        Naming the systems whose population cannot be inferred, and what to do.
     """
     systems = store.read(dataset, "systems")
     judged = verdicts.read_table(table)
@@ -100,11 +99,10 @@ def infer_population(
             mine = [draws[i] for i in rows]
             try:
                 found |= infer(mine, some, prior, answer_prior, hyperpriors, rng)
-            except ValueError as error:
-                raise ValueError(
-                    f"the population of {name} ({', '.join(found['systems'])}, counted from 0): "
-                    f"{error}"
-                ) from error
+            except population.Refused as error:
+                # systems of one set may be too many for their draws, and those of another not
+                found["refused"] = f"{error} (systems counted from 0)"
+                log.warning("%s: %s", name, found["refused"])
         content["combined"][name] = found
     with store.whole(Path(output)) as file:
         file.write(json.dumps(content, indent=2).encode())
