@@ -547,7 +547,7 @@ def infer(model: Model, rng: np.random.Generator) -> Answer:
 
     Raises
     ------
-    ValueError
+    Refused
         As `sample`; and if a system or the selection rests on too few draws, or if their noise
         would move the posterior.
     """
