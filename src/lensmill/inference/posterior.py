@@ -159,6 +159,7 @@ def _cover(target: Posterior, found: Modes, free: NDArray, rng: np.random.Genera
     m = len(found.mean)
     node = np.arange(COVER) % m
     steps = np.einsum("nij,nj->ni", found.factor[node], rng.standard_normal((COVER, finder.N)))
+    steps[:, np.setdiff1d(np.arange(LN_D_DT), free)] = 0  # what the family holds
     points = finder.project(target, found.mean[node] + BEYOND * steps)
     # where no lens fits, the linear maps of the fits are off by as much as the misfit
     misfit = np.sqrt(max(found.chi2.min() / max(target.n_data, 1), 1.0))
