@@ -152,7 +152,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         truth = {name: float(inverse_cdf(HYPERPRIORS[name], rng.random())) for name in hits}
         slope = truth["slope_mean"], truth["slope_scatter"]
         observed = lenses(10, rng, slope, truth["h0"])
-        model = population.prepare(draw(observed, 800, rng), INTERIM, HYPERPRIORS)
+        model = population.prepare(draw(observed, 1600, rng), INTERIM, HYPERPRIORS)
         answer = population.infer(model, rng)
         for name in hits:
             low, high = population.quantile(answer, name, [0.16, 0.84])
