@@ -71,6 +71,10 @@ summed = compiler(
 contracted = compiler(__file__, contains=[lensing.__file__], fastmath={"contract"})
 
 
+class Refused(ValueError):
+    """The draws are too few, or their noise too large, for an answer about these systems."""
+
+
 class Systems(NamedTuple):
     """Posteriors of ``n`` systems under the interim prior: draws, one system after the other.
 
@@ -543,7 +547,7 @@ def infer(model: Model, rng: np.random.Generator) -> Answer:
 
     Raises
     ------
-    ValueError
+    Refused
         As `sample`; and if a system or the selection rests on too few draws, or if their noise
         would move the posterior.
     """
@@ -560,7 +564,7 @@ def sample(model: Model, rng: np.random.Generator) -> Answer:
 
     Raises
     ------
-    ValueError
+    Refused
         If the weights of the draws have no finite variance (Pareto k).
     """
 
@@ -589,7 +593,7 @@ def sample(model: Model, rng: np.random.Generator) -> Answer:
             break
         proposal = importance.adapt(proposal, z, _flattened(ln_w, LEARN * d))
     else:
-        raise ValueError(
+        raise Refused(
             f"the posterior of {', '.join(model.free)} was not found: the weights of its {DRAWS} "
             f"draws have Pareto k = {k:.2f} (below {importance.GOOD_K} is needed) and an effective "
             f"number of {effective:.0f} (above {EFFECTIVE:.0f} is needed); it may have several "
@@ -695,7 +699,7 @@ def _refuse_noise(model: Model, answer: Answer) -> None:
     n = len(counts)
     members = np.bincount(model.group, minlength=len(model.drawn))
     for group in np.flatnonzero(members * MIN_SELECTED > answer.selection_used):
-        raise ValueError(
+        raise Refused(
             f"selection {group} rests on {answer.selection_used[group]:.0f} effective draws, but "
             f"its {members[group]} systems need {MIN_SELECTED * members[group]:.0f} "
             f"({MIN_SELECTED:g} each): {remedy}"
@@ -707,13 +711,13 @@ def _refuse_noise(model: Model, answer: Answer) -> None:
 
     few = np.flatnonzero(answer.draws_used < MIN_EFFECTIVE)
     if len(few):
-        raise ValueError(
+        raise Refused(
             f"{len(few)} of {n} systems rest on fewer than {MIN_EFFECTIVE:g} effective draws: "
             f"{some(few)}; {remedy}, or leave them out"
         )
     name = max(answer.shift, key=answer.shift.__getitem__)
     if answer.shift[name] > MAX_SHIFT:
-        raise ValueError(
+        raise Refused(
             f"finite draws move {name} by {answer.shift[name]:.2f} of its error; at most "
             f"{MAX_SHIFT:g} is permitted. Most by the systems (effective draws) "
             f"{some(np.argsort(-answer.contribution)[:8])}; {remedy}"

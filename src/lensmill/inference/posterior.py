@@ -192,6 +192,7 @@ def _cover(
     m = len(found.mean)
     node = np.arange(COVER) % m
     steps = np.einsum("nij,nj->ni", found.factor[node], rng.standard_normal((COVER, finder.N)))
+    steps[:, np.setdiff1d(np.arange(LN_D_DT), free)] = 0  # what the family holds
     points = finder.project(target, found.mean[node] + BEYOND * steps)
     # where no lens fits, the linear maps of the fits are off by as much as the misfit
     local = _local(target, points, free)

@@ -104,8 +104,10 @@ def infer_population(
             mine = [draws[i] for i in rows]
             try:
                 found |= infer(mine, some, selections, prior, answer_prior, hyperpriors, rng)
-            except ValueError as error:  # no answer is better than one that finite draws made
-                log.warning("%s: no answer: %s", name, error)
+            except (
+                population.Refused
+            ) as error:  # no answer is better than one that finite draws made
+                log.warning("%s (%s): no answer: %s", name, ", ".join(found["systems"]), error)
                 found["refused"] = str(error)
         content["combined"][name] = found
     with store.whole(Path(output)) as file:

@@ -27,7 +27,7 @@ OBSERVATION = DEFAULTS["observations"]["survey"]
 SEED = 3
 SYSTEMS = 1500
 # by number of images: mocks, how many in a hundred with an image displaced, and false alarms
-MOCKS = {2: (120, 25, 0.03), 4: (30, 20, 0.15)}
+MOCKS = {2: (170, 30, 0.02), 4: (30, 20, 0.15)}
 LENS = {"theta_e": 1.1, "q": 0.7, "phi": 0.4, "slope": 2.08, "gamma1": 0.04, "gamma2": 0.03}
 LENS["kappa_ext"] = 0.0
 
