@@ -26,7 +26,7 @@ from lensmill.pipeline.priors import cdf, ends, inverse_cdf
 
 GRID = 2000  # points in H0
 DISTANCES = 1000  # points in ln D_dt of an exact likelihood
-BLUR = 0.1  # of the spread of the draws: the least width of the delays' likelihood of each
+BLUR = 0.9  # as in Silverman's rule: the least width of the delays' likelihood of a draw
 BINS = 4  # per kernel width, where densities are estimated
 TRUNCATE = 8.0  # kernel widths from its centre, where the kernel ends
 NARROWEST = 1e-5  # kernel, in ln D_dt
@@ -271,7 +271,8 @@ def exact_log_likelihood(draws: Draws) -> tuple[NDArray, NDArray]:
     d, error = draws.d_dt, draws.d_dt_error
     if not np.isfinite(error).all():  # no delay: any distance will do
         return np.array([-1e3, 1e3]), np.zeros(2)
-    # a finite number of draws is a comb where the delays are very precise
+    # a finite number of draws is a comb where the delays are very precise, and systems that disagree
+    # would be combined on its teeth
     error = np.hypot(error, BLUR * len(d) ** -0.2 * np.std(d))
     ln_weight = -draws.ln_marginal
     if draws.weight is not None:
