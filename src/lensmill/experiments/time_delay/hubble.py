@@ -26,7 +26,8 @@ from lensmill.pipeline.priors import cdf, ends, inverse_cdf
 
 GRID = 2000  # points in H0
 DISTANCES = 1000  # points in ln D_dt of an exact likelihood
-BLUR = 0.9  # as in Silverman's rule: the least width of the delays' likelihood of a draw
+BLUR = 0.3  # times spread times n^-0.2 (Silverman's rule: 0.9): least width of a draw's likelihood
+LEAST_DRAWS = 5.0  # effective ones, that a system must have at a combined value
 BINS = 4  # per kernel width, where densities are estimated
 TRUNCATE = 8.0  # kernel widths from its centre, where the kernel ends
 NARROWEST = 1e-5  # kernel, in ln D_dt
@@ -257,6 +258,21 @@ def log_likelihood(
     return (edges[1:] + edges[:-1]) / 2, ratio
 
 
+def _blurred(draws: Draws) -> NDArray:
+    """Width of the delays' likelihood of each draw; a finite number of thin ones is a comb."""
+    d = draws.d_dt
+    return np.hypot(draws.d_dt_error, BLUR * len(d) ** -0.2 * np.std(d))
+
+
+def _draws_at(draws: Draws, d_dt: float) -> float:
+    """Effective number of draws that the likelihood of one distance [Mpc] rests on."""
+    ln_w = -draws.ln_marginal - ((d_dt - draws.d_dt) / _blurred(draws)) ** 2 / 2
+    w = np.exp(ln_w - ln_w.max()) if np.isfinite(ln_w).all() else np.ones(len(ln_w))
+    if draws.weight is not None:
+        w = w * draws.weight
+    return float(w.sum() ** 2 / (w**2).sum())
+
+
 def exact_log_likelihood(draws: Draws) -> tuple[NDArray, NDArray]:
     """Logarithm of the likelihood of ln D_dt, but for a constant, from draws of the posterior.
 
@@ -271,9 +287,7 @@ def exact_log_likelihood(draws: Draws) -> tuple[NDArray, NDArray]:
     d, error = draws.d_dt, draws.d_dt_error
     if not np.isfinite(error).all():  # no delay: any distance will do
         return np.array([-1e3, 1e3]), np.zeros(2)
-    # a finite number of draws is a comb where the delays are very precise, and systems that disagree
-    # would be combined on its teeth
-    error = np.hypot(error, BLUR * len(d) ** -0.2 * np.std(d))
+    error = _blurred(draws)
     ln_weight = -draws.ln_marginal
     if draws.weight is not None:
         ln_weight = ln_weight + np.log(np.maximum(draws.weight, TINY))
@@ -347,7 +361,8 @@ def combine(
     -------
     dict
         ``h0_low68``, ``h0``, ``h0_high68`` [km / (Mpc s)], or the same with ``_over_truth``; None
-        without systems.
+        without systems, and with a reason in ``refused`` where systems contradict each other so
+        much that the value of all rests on hardly a draw of one.
     """
     if not samples:
         return {f"h0{end}": None for end in ("", "_low68", "_high68")}
@@ -356,6 +371,19 @@ def combine(
     values = np.interp(np.array(ONE_SIGMA_PERCENTILES) / 100, cumulative, h0)
     suffix = "_over_truth" if known else ""
     names = ("h0_low68", "h0", "h0_high68")
+    far = []
+    for i, sample in enumerate(samples if len(samples) > 1 else ()):
+        if isinstance(sample, Draws):
+            z = systems["z_lens"][i], systems["z_source"][i]
+            reference = systems["d_dt"][i]
+            if not known:
+                reference = np.exp(np.median(ln_reference(*z, prior["omega_m"])))
+            used = _draws_at(sample, float(reference / values[1]))
+            if used < LEAST_DRAWS:
+                far.append(f"{systems['name'][i]} ({used:.1f})")
+    if far:
+        empty = dict.fromkeys([name + suffix for name in names])
+        return empty | {"refused": f"contradict the others (effective draws): {', '.join(far)}"}
     return {name + suffix: round(float(v), 4) for name, v in zip(names, values, strict=True)}
 
 
