@@ -76,6 +76,10 @@ def plot(systems: list[str], summary: str, population: str, mocks: str) -> Figur
     shown |= {text: sets[name] for name, text in POPULATION.items()}
     places = [n + 0.7 + 1.3 * i for i in range(len(shown))]
     for row, values in zip(places, shown.values(), strict=True):
+        if "refused" in values:
+            axis.text(
+                right - 4, row, "contradict each other", ha="right", va="center", fontsize=6.5
+            )
         if values.get("h0") is not None:
             interval = [values["h0_low68"], values["h0_high68"]]
             axis.plot(interval, [row, row], color=plotting.BLACK, lw=2.0)
