@@ -1,10 +1,11 @@
 """Exact posteriors of lenses with two or four point images, by importance sampling.
 
-Four images: the proposal is a mixture of Student distributions along the ridges of the posterior
-(`modes`), then about its own best draws, as narrow as the ridges bend. Two images fix the position
-of the source and the size of the lens once ellipticity, slope, sheet and one combination of the
-shear are drawn from their priors: drawn so, in the image plane, the positions are always fitted.
-Both end with the exact likelihood, for which the solver finds and counts all images.
+Four images: the proposal is a mixture of Student distributions all along the ridges of the
+posterior (`modes`) and about its own best draws, as narrow as the ridges bend. Two images fix the
+position of the source and the size of the lens once ellipticity, slope, sheet and one combination
+of the shear are drawn from their priors: drawn so, in the image plane, the positions are always
+fitted. Both end with the exact likelihood, for which the solver finds and counts all
+images.
 """
 
 from typing import NamedTuple
@@ -58,6 +59,11 @@ BEYOND = 2.0  # times the errors of the fits, as far as the cover reaches
 FEW = 50.0  # effective draws
 SECOND = 0.25  # part of the second mixture of two
 KEPT = 0.3  # part of the weight that components keep whatever the draws say
+PAIR_DRAWS = 5000  # of the first round; each further one has as many as all before it
+PAIR_ROUNDS = 7
+LEAST_SHARE = 0.05  # of the lenses without further images, that more draws make up for
+TABLE = 4096  # points of the densities along the line of shear and strength
+OFF_LINE = 0.15  # of the separation: how far off the line of the images an unseen lens may be
 
 
 class NoLens(ValueError):
@@ -261,13 +267,6 @@ def _lenses(
     if target.prior["kappa_ext"][0] != "fixed":
         ln -= priors.log_density(target.prior["kappa_ext"], kappa)  # it was drawn from
     return p, ln
-
-
-PAIR_DRAWS = 5000  # of the first round; each further one has as many as all before it
-PAIR_ROUNDS = 7
-LEAST_SHARE = 0.05  # of the lenses without further images, that more draws make up for
-TABLE = 4096  # points of the densities along the line of shear and strength
-OFF_LINE = 0.15  # of the separation: how far off the line of the images an unseen lens may be
 
 
 def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Draws:
