@@ -242,7 +242,11 @@ def test_one_lens_takes_the_population_of_the_others_as_its_prior():
     d = np.linspace(0, 3, 3001)[1:] * observed["delay"][7]
     density = [np.sum(np.exp(ln - 0.5 * ((x * (GRID - 1) / observed["delay"][7] - 1) / TIMED) ** 2))
                for x in d]  # fmt: skip
-    found = population.distance_quantiles(systems, 7, weight, quantiles, np.ones_like)
+    # of every draw a Gaussian in the distance, of which its weight says how much there is
+    own = slice(7 * 20_000, 8 * 20_000)
+    z = (d[:, None] - systems.d_dt[own]) / systems.d_dt_error[own]
+    blurred = np.exp(-0.5 * z**2) @ (weight * np.exp(-systems.ln_marginal[own]))
+    found = population.weighted_quantile(d, blurred, quantiles)
     assert found == pytest.approx(
         population.weighted_quantile(d, np.array(density), quantiles), rel=0.004
     )

@@ -342,16 +342,23 @@ def _refuse_direction(prior: Mapping[str, Any], angle: str, size: str) -> None:
 
 
 @kernel
-def log_marginal(centre, error, grid, density):
-    """Logarithm of the integral of ``exp(-(D - centre)^2 / 2 error^2) p(ln D) dln D``."""
-    n = grid.size
-    low, high = grid[0], grid[n - 1]
-    step = (high - low) / (n - 1)
+def _reach(centre, error, grid):
+    """Return the ends in ln D of what of the prior delays allow; all of it where they miss it."""
+    low, high = grid[0], grid[grid.size - 1]
     nearest = min(max(centre, np.exp(low)), np.exp(high))
-    if abs(nearest - centre) < 3.0 * error:
+    if abs(nearest - centre) < 3.0 * error:  # an infinite error keeps all of it
         if centre - REACH * error > np.exp(low):
             low = np.log(centre - REACH * error)
         high = min(high, np.log(centre + REACH * error))
+    return low, high
+
+
+@kernel
+def log_marginal(centre, error, grid, density):
+    """Logarithm of the integral of ``exp(-(D - centre)^2 / 2 error^2) p(ln D) dln D``."""
+    n = grid.size
+    step = (grid[n - 1] - grid[0]) / (n - 1)
+    low, high = _reach(centre, error, grid)
     width = (high - low) / NODES
     best = -1e300
     total = 0.0
@@ -378,16 +385,10 @@ def log_marginal(centre, error, grid, density):
 def draw_distance(centre, error, u, grid, density, out):
     """Draw ln D_dt from ``exp(-(D - centre)^2 / 2 error^2) p(ln D)``, one per uniform number."""
     n = grid.size
+    step = (grid[n - 1] - grid[0]) / (n - 1)
     weight = np.empty(4 * NODES)
     for s in range(centre.size):
-        low, high = grid[0], grid[n - 1]
-        step = (high - low) / (n - 1)
-        if error[s] < 1e300:
-            nearest = min(max(centre[s], np.exp(low)), np.exp(high))
-            if abs(nearest - centre[s]) < 3.0 * error[s]:
-                if centre[s] - REACH * error[s] > np.exp(low):
-                    low = np.log(centre[s] - REACH * error[s])
-                high = min(high, np.log(centre[s] + REACH * error[s]))
+        low, high = _reach(centre[s], error[s], grid)
         width = (high - low) / weight.size
         best = -1e300
         for i in range(weight.size):

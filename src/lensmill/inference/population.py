@@ -62,7 +62,6 @@ TRIES = 4  # that the proposal learns from as well, if they are not good enough
 TAIL = 4.0  # degrees of freedom of the proposal
 POSTERIOR = 200  # of its draws, where the posterior is summed over: noise, prior of one system
 UNITS = 7.9  # standard normal units; beyond, uniform numbers in float64 are 0 or 1
-GRID = 2000  # points of a distance
 BLOCK = 4096  # draws at a time: they stay in the cache for all hyperparameters
 
 summed = compiler(
@@ -778,41 +777,3 @@ def reweight(
         ln_ratio -= 0.5 * ((y - mean[:, j : j + 1]) * inverse[:, j : j + 1]) ** 2
     weight = np.exp(ln_ratio - ln_ratio.max()).sum(axis=0)
     return weight / weight.sum()
-
-
-def distance_quantiles(
-    systems: Systems,
-    i: int,
-    weight: NDArray,
-    q: ArrayLike,
-    density: Callable[[NDArray], NDArray],
-) -> NDArray:
-    """Quantiles of the time-delay distance of system ``i`` [Mpc], its draws weighted.
-
-    Parameters
-    ----------
-    systems : Systems
-    i : int
-    weight : array, shape (draws of the system,)
-        As of `reweight`.
-    q : array
-        Of the cumulative distribution.
-    density : function
-        Interim prior of the distance, that ``ln_marginal`` was computed with, but for a constant.
-    """
-    own = slice(*systems.first[i : i + 2])
-    d, error = systems.d_dt[own], systems.d_dt_error[own]
-    if not np.isfinite(error).all():
-        raise ValueError(f"system {i} has no delay, so that its draws say nothing of its distance")
-    used = weight > 1e-6 * weight.max()
-    d, error = d[used], error[used]
-    weight = weight[used] * np.exp(-systems.ln_marginal[own][used])
-    low, high = np.maximum((d - 6 * error).min(), 0.01 * d.min()), (d + 6 * error).max()
-    grid = np.linspace(low, high, GRID)
-    total = np.zeros(GRID)
-    for some in np.array_split(np.arange(len(d)), 1 + len(d) // 500):
-        z = (grid[:, None] - d[some]) / error[some]
-        total += np.exp(-0.5 * z**2) @ weight[some]
-    total *= density(grid)
-    below = np.cumsum(total)
-    return np.interp(q, (below - 0.5 * total) / below[-1], grid)

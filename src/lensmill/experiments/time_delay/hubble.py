@@ -395,46 +395,19 @@ def is_mock(systems: Mapping[str, NDArray]) -> NDArray:
 
 def prior_limits(
     mocks: str, predictions: Sequence[str], prior: Mapping[str, Any], false_alarm_rate: float
-) -> dict[int, dict[str, Any]]:
-    """Set the `prior_miss` of a network at which H0 is at the edge of its prior, by images.
-
-    On one half of the mocks with an H0 that the prior allows; the rates of false alarms are
-    measured on the other half.
-
-    Returns
-    -------
-    dict of dict
-        ``edge`` and ``outside`` (the limits), ``at_edge`` and ``beyond`` (the rates at which mocks
-        exceed them), ``mocks`` (in each half), and ``power``: the rate at which mocks whose H0 lies
-        a quarter or more beyond the prior exceed the edge.
-    """
+) -> dict[int, verdicts.Edge]:
+    """Set the `prior_miss` of networks at which H0 is at the edge of its prior, by images."""
     true = store.read(mocks, "systems", ["h0"])["h0"]
-    low, high = ends(prior["h0"])
     limits = {}
     for path in predictions:
         answers = store.read(path, "systems")
-        h0 = true[answers["index"]]
-        n = np.count_nonzero((h0 > low) & (h0 < high)) // 2
-        if n * false_alarm_rate < 1:
-            raise ValueError(
-                f"{path} has {2 * n} mocks with {low:g} < H0 < {high:g}, but a false-alarm rate of "
-                f"{false_alarm_rate:g} needs {int(np.ceil(2 / false_alarm_rate))} to be set and "
-                "measured; make the population larger"
-            )
         quantiles = np.log([answers[f"d_dt_{name}"] for name in ("low68", "median", "high68")])
-        all_miss = prior_miss(quantiles, answers["z_lens"], answers["z_source"], prior)
-        miss = all_miss[(h0 > low) & (h0 < high)]
-        foreign = all_miss[(h0 < low / verdicts.FOREIGN) | (h0 > high * verdicts.FOREIGN)]
-        edge = max(float(np.quantile(miss[:n], 1 - false_alarm_rate)), 0.0)
-        outside = edge + verdicts.OUTSIDE_PRIOR
-        limits[int(answers["n_images"][0])] = {
-            "edge": edge,
-            "outside": outside,
-            "at_edge": float(np.mean(miss[n:] > edge)),
-            "beyond": float(np.mean(miss[n:] > outside)),
-            "mocks": n,
-            "power": float(np.mean(foreign > edge)) if len(foreign) else None,
-        }
+        miss = prior_miss(quantiles, answers["z_lens"], answers["z_source"], prior)
+        try:
+            edge = verdicts.set_edge(miss, true[answers["index"]], prior["h0"], false_alarm_rate)
+        except ValueError as error:
+            raise ValueError(f"mocks of {path}: {error}; make the population larger") from error
+        limits[int(answers["n_images"][0])] = edge
     return limits
 
 

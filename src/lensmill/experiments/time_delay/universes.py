@@ -74,7 +74,7 @@ def calibrate_hubble(
         [np.percentile(samples[i], ONE_SIGMA_PERCENTILES) for i in range(count * size)]
     )
     miss = hubble.prior_miss(quantiles.T, systems["z_lens"], systems["z_source"], prior)
-    kept = miss <= [limits[k]["outside"] for k in systems["n_images"]]
+    kept = miss <= [limits[k].outside for k in systems["n_images"]]
 
     found = []
     for universe in logs.progress(range(count), "universes"):

@@ -50,6 +50,16 @@ ERRORS = {
 }
 
 
+class Edge(NamedTuple):
+    """Limits of `prior_miss`, and what mocks say of them."""
+
+    edge: float  # above it H0 is at the edge of its prior
+    outside: float  # and above this outside
+    at_edge: float  # rates at which mocks exceed the two, wrongly
+    beyond: float
+    prior_power: float | None  # rate at which mocks a quarter beyond the prior exceed the edge
+
+
 class Calibration(NamedTuple):
     """What mocks with one number of images say of the tests."""
 
@@ -57,11 +67,11 @@ class Calibration(NamedTuple):
     threshold: float  # p-value below which a system is outside
     false_alarms: float  # rate measured on the second half
     power: float  # rate at which mocks with one image displaced are refused
-    edge: float  # `prior_miss` above which H0 is at the edge of its prior
-    outside: float  # and above which it is outside
-    at_edge: float  # rates at which mocks exceed the two, wrongly
+    edge: float  # with the next four: `Edge`
+    outside: float
+    at_edge: float
     beyond: float
-    prior_power: float | None  # rate at which mocks a quarter beyond the prior exceed the edge
+    prior_power: float | None
     errors: dict[str, list[float]]  # smallest and largest of each of `ERRORS`
 
 
@@ -124,34 +134,57 @@ def calibrate(
     n = len(p) // 2
     quantiles = np.log([mocks[name] for name in QUANTILES])
     miss = prior_miss(quantiles, true["z_lens"], true["z_source"], prior)
-    low, high = ends(prior["h0"])
-    fair = miss[(true["h0"] > low) & (true["h0"] < high)]
-    half = len(fair) // 2
-    if min(n, half) * rate < 1:
+    try:
+        edge = set_edge(miss, true["h0"], prior["h0"], rate)
+    except ValueError as error:
+        k = int(mocks["n_images"][0])
         raise ValueError(
-            f"{len(p)} mocks with {int(mocks['n_images'][0])} images, {len(fair)} of them with "
-            f"{low:g} < H0 < {high:g}, are too few for a false-alarm rate of {rate:g}, which needs "
-            f"{int(np.ceil(2 / rate))} of the latter; raise hubble.mocks or the rate"
-        )
+            f"mocks with {k} images: {error}; raise hubble.mocks or the rate"
+        ) from error
     threshold = float(np.quantile(p[:n], rate))
     moved = mocks["displaced_p_value"]
-    edge = max(float(np.quantile(fair[:half], 1 - rate)), 0.0)
-    foreign = miss[(true["h0"] < low / FOREIGN) | (true["h0"] > high * FOREIGN)]
     errors = measured_errors(observed)
     return Calibration(
         mocks=n,
         threshold=threshold,
         false_alarms=float(np.mean(p[n:] < threshold)),
         power=float(np.mean(moved[np.isfinite(moved)] < threshold)),
-        edge=edge,
-        outside=edge + OUTSIDE_PRIOR,
-        at_edge=float(np.mean(fair[half:] > edge)),
-        beyond=float(np.mean(fair[half:] > edge + OUTSIDE_PRIOR)),
-        prior_power=float(np.mean(foreign > edge)) if len(foreign) else None,
+        **edge._asdict(),
         errors={
             name: [float(np.nanmin(values)), float(np.nanmax(values))]
             for name, values in errors.items()
         },
+    )
+
+
+def set_edge(miss: NDArray, h0: NDArray, prior: Sequence[Any], rate: float) -> Edge:
+    """Set the `prior_miss` at which H0 is at the edge of its prior.
+
+    On one half of the mocks with an H0 that the prior allows; the rates of false alarms are
+    measured on the other half.
+
+    Raises
+    ------
+    ValueError
+        If those are too few for the rate.
+    """
+    low, high = ends(list(prior))
+    fair = miss[(h0 > low) & (h0 < high)]
+    half = len(fair) // 2
+    if half * rate < 1:
+        raise ValueError(
+            f"{len(fair)} with {low:g} < H0 < {high:g} are too few: to set and measure a "
+            f"false-alarm rate of {rate:g} takes {int(np.ceil(2 / rate))}"
+        )
+    edge = max(float(np.quantile(fair[:half], 1 - rate)), 0.0)
+    outside = edge + OUTSIDE_PRIOR
+    foreign = miss[(h0 < low / FOREIGN) | (h0 > high * FOREIGN)]
+    return Edge(
+        edge=edge,
+        outside=outside,
+        at_edge=float(np.mean(fair[half:] > edge)),
+        beyond=float(np.mean(fair[half:] > outside)),
+        prior_power=float(np.mean(foreign > edge)) if len(foreign) else None,
     )
 
 

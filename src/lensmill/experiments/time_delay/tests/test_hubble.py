@@ -283,11 +283,11 @@ def predicted_mocks(folder, n: int, n_images: int = 2) -> tuple[str, str]:
 def test_false_alarms_about_the_prior_are_as_rare_as_they_are_set(tmp_path):
     truth, found = predicted_mocks(tmp_path, 20_000)
     limits = hubble.prior_limits(truth, [found], PRIOR, 0.01)[2]
-    assert limits["at_edge"] == pytest.approx(0.01, abs=0.004)  # of some 6,800
-    assert limits["beyond"] < limits["at_edge"] / 2
-    assert 0.3 < limits["edge"] < 1.5
-    assert limits["power"] > 0.9  # 10 % errors, and H0 a quarter or more outside
-    with pytest.raises(ValueError, match=r"needs 20000000 to be set and measured"):
+    assert limits.at_edge == pytest.approx(0.01, abs=0.004)  # of some 6,800
+    assert limits.beyond < limits.at_edge / 2
+    assert 0.3 < limits.edge < 1.5
+    assert limits.prior_power > 0.9  # 10 % errors, and H0 a quarter or more outside
+    with pytest.raises(ValueError, match=r"a false-alarm rate of 1e-07 takes 20000000"):
         hubble.prior_limits(truth, [found], PRIOR, 1e-7)
 
 
