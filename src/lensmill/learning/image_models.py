@@ -78,15 +78,20 @@ def build(
 
 
 def resnet(x, settings: Mapping[str, Any], seed: int):
-    """Compact residual network with pre-activation (He et al. 2016, arXiv:1603.05027)."""
+    """Compact residual network, its maps averaged."""
+    x = keras.layers.GlobalAveragePooling2D()(resnet_maps(x, settings, seed))
+    return _dropout(x, settings, seed)
+
+
+def resnet_maps(x, settings: Mapping[str, Any], seed: int):
+    """Residual blocks with pre-activation (He et al. 2016, arXiv:1603.05027): maps."""
     width = settings["width"]
     x = keras.layers.Conv2D(width, 7, strides=settings["stem"], padding="same", use_bias=False)(x)
     for stage in range(settings["stages"]):
         channels = width * min(2**stage, 4)
         for block in range(settings["blocks"]):
             x = _plain_block(x, channels, halved=block == 0)
-    x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=MOMENTUM)(x))
-    return _dropout(keras.layers.GlobalAveragePooling2D()(x), settings, seed)
+    return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=MOMENTUM)(x))
 
 
 def _plain_block(x, channels: int, halved: bool):
@@ -112,7 +117,13 @@ def _plain_block(x, channels: int, halved: bool):
 
 
 def p4m(x, settings: Mapping[str, Any], seed: int):
-    """Residual network on the dihedral group of 8: exactly the same outputs for every view.
+    """Residual network on the dihedral group of 8: exactly the same outputs for every view."""
+    x = keras.layers.GlobalAveragePooling2D()(p4m_maps(x, settings, seed))
+    return _dropout(equivariant.GroupPooling()(x), settings, seed)
+
+
+def p4m_maps(x, settings: Mapping[str, Any], seed: int):
+    """Residual blocks on the dihedral group of 8: maps that turn with the image.
 
     The first convolution strides and the maps are halved before the channels grow: at a quarter
     of the resolution 8 orientations cost no more than a plain network at half of it.
@@ -138,9 +149,7 @@ def p4m(x, settings: Mapping[str, Any], seed: int):
         for block in range(settings["blocks"]):
             seed += 3
             x = _group_block(x, channels, block == 0, seed)
-    x = keras.layers.ReLU()(equivariant.GroupNormalization(momentum=MOMENTUM)(x))
-    x = equivariant.GroupPooling()(keras.layers.GlobalAveragePooling2D()(x))
-    return _dropout(x, settings, seed)
+    return keras.layers.ReLU()(equivariant.GroupNormalization(momentum=MOMENTUM)(x))
 
 
 def _group_block(x, channels: int, halved: bool, seed: int):

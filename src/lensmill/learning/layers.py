@@ -67,12 +67,27 @@ class MixtureLoss(keras.losses.Loss):
     The outputs are, for all components at a time: logits, means, logarithms of the diagonals of
     the Cholesky factors of the precision matrices, and their rows below the diagonal
     (`lensmill.learning.posteriors.unpack` reads them). The constant ``T ln(2 pi) / 2`` is left out.
+
+    Parameters
+    ----------
+    n_components, n_targets : int
+    pairs : sequence of int
+        First columns of positions (x, y), whose block of the factor is not triangular but the
+        exponential of ((a + b, c), (c, a - b)): so it is of the same form when they are turned.
+        There a and b stand in the place of the diagonals, and c in that below them.
     """
 
-    def __init__(self, n_components, n_targets, name="mixture", **options):
+    def __init__(self, n_components, n_targets, pairs=(), name="mixture", **options):
         super().__init__(name=name, **options)
-        self.n_components, self.n_targets = n_components, n_targets
+        self.n_components, self.n_targets, self.pairs = n_components, n_targets, tuple(pairs)
         rows, columns = np.tril_indices(n_targets, -1)
+        one, two = np.eye(n_targets, dtype="float32"), np.eye(len(rows), dtype="float32")
+        self.x = one[:, list(self.pairs)]
+        self.y = one[:, [i + 1 for i in self.pairs]]
+        beside = [int(np.flatnonzero((rows == i + 1) & (columns == i))[0]) for i in self.pairs]
+        self.c = two[:, beside]
+        self.single = 1 - self.x.sum(axis=1) - self.y.sum(axis=1)
+        self.apart = 1 - self.c.sum(axis=1)
         # Products with these constants gather columns and add up rows: on a CPU far faster, in
         # the gradient above all, than indexing.
         self.pick = np.eye(n_targets, dtype="float32")[:, columns]
@@ -85,11 +100,24 @@ class MixtureLoss(keras.losses.Loss):
         ends = np.cumsum([k, k * t, k * t])
         logits, mean, diagonal, below = ops.split(y_pred, [int(end) for end in ends], axis=1)
         off = ops.reshape(ops.tile(y_true, (1, k)) - mean, (-1, t))
-        diagonal = log_diagonal(ops.reshape(diagonal, (-1, t)))
+        raw = ops.reshape(diagonal, (-1, t))
+        diagonal = log_diagonal(raw)
+        if p:
+            below = ops.reshape(below, (-1, p))
         z = ops.exp(diagonal) * off
+        if self.pairs:
+            x, y, c = (ops.convert_to_tensor(matrix) for matrix in (self.x, self.y, self.c))
+            a = ops.matmul(diagonal, x)
+            even, odd, cross = symmetric_block(ops.matmul(raw, y), ops.matmul(below, c))
+            off_x, off_y = ops.matmul(off, x), ops.matmul(off, y)
+            z_x = ops.exp(a) * ((even + odd) * off_x + cross * off_y)
+            z_y = ops.exp(a) * (cross * off_x + (even - odd) * off_y)
+            z = z * self.single + ops.matmul(z_x, self.x.T) + ops.matmul(z_y, self.y.T)
+            diagonal = diagonal * self.single + 2 * ops.matmul(a, self.x.T)
+            below = below * self.apart
         if p:
             picked = ops.matmul(off, ops.convert_to_tensor(self.pick))
-            z += ops.matmul(ops.reshape(below, (-1, p)) * picked, ops.convert_to_tensor(self.add))
+            z += ops.matmul(below * picked, ops.convert_to_tensor(self.add))
         log_density = ops.sum(diagonal - 0.5 * z * z, axis=1)
         log_weight = ops.log_softmax(logits, axis=1)
         return -ops.logsumexp(log_weight + ops.reshape(log_density, (-1, k)), axis=1)
@@ -100,6 +128,7 @@ class MixtureLoss(keras.losses.Loss):
             "name": self.name,
             "n_components": self.n_components,
             "n_targets": self.n_targets,
+            **({"pairs": self.pairs} if self.pairs else {}),
         }
 
 
@@ -109,6 +138,17 @@ LARGEST_LOG = 12.0  # no posterior is narrower than e^-12 of the spread of its t
 def log_diagonal(raw):
     """Bound the logarithm of a precision smoothly; `posteriors.unpack` does the same."""
     return LARGEST_LOG * ops.tanh(raw / LARGEST_LOG)
+
+
+LARGEST_RATIO = 5.0  # half the logarithm of the ratio of the axes of a position's error ellipse
+
+
+def symmetric_block(b, c):
+    """Return cosh r, b sinh(r) / r and c sinh(r) / r of r = |(b, c)|, bounded smoothly."""
+    r = ops.sqrt(b * b + c * c + 1e-12)
+    bounded = LARGEST_RATIO * ops.tanh(r / LARGEST_RATIO)
+    by = ops.sinh(bounded) / r
+    return ops.cosh(bounded), b * by, c * by
 
 
 @keras.saving.register_keras_serializable("lensmill")

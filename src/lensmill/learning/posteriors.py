@@ -1,11 +1,14 @@
 """Posteriors as mixtures of full-covariance Gaussians, in numpy: what the heads mean."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST_LOG = 12.0  # as in lensmill.learning.layers, which this module must not import
+# as in lensmill.learning.layers, which this module must not import
+LARGEST_LOG = 12.0
+LARGEST_RATIO = 5.0
 
 
 class Mixture(NamedTuple):
@@ -21,12 +24,16 @@ def outputs(n_components: int, n_targets: int) -> int:
     return n_components * (1 + n_targets + n_targets * (n_targets + 1) // 2)
 
 
-def unpack(outputs: NDArray, n_components: int, n_targets: int) -> Mixture:
+def unpack(
+    outputs: NDArray, n_components: int, n_targets: int, pairs: Sequence[int] = ()
+) -> Mixture:
     """Read the outputs of a network that was trained with `lensmill.learning.layers.MixtureLoss`.
 
     Parameters
     ----------
     outputs : array, shape (n, K (1 + T + T (T + 1) / 2))
+    n_components, n_targets, pairs
+        Those of the loss.
     """
     k, t = n_components, n_targets
     n = len(outputs)
@@ -38,7 +45,27 @@ def unpack(outputs: NDArray, n_components: int, n_targets: int) -> Mixture:
     factor[:, :, rows, columns] = below.reshape(n, k, -1)
     log = LARGEST_LOG * np.tanh(diagonal.reshape(n, k, t) / LARGEST_LOG)
     factor[:, :, np.arange(t), np.arange(t)] = np.exp(log)
+    for i in pairs:
+        raw = diagonal.reshape(n, k, t)[:, :, i + 1]
+        _set_block(factor, i, np.exp(log[:, :, i]), raw, factor[:, :, i + 1, i].copy())
     return Mixture(weight / weight.sum(axis=1, keepdims=True), mean.reshape(n, k, t), factor)
+
+
+def _set_block(factor: NDArray, i: int, scale: NDArray, b: NDArray, c: NDArray) -> None:
+    """Set rows ``i`` and ``i + 1`` to the symmetric block, turned until they are triangular."""
+    r = np.sqrt(b**2 + c**2 + 1e-12)
+    bounded = LARGEST_RATIO * np.tanh(r / LARGEST_RATIO)
+    even, by = np.cosh(bounded), np.sinh(bounded) / r
+    factor[:, :, i, i], factor[:, :, i + 1, i + 1] = (
+        scale * (even + b * by),
+        scale * (even - b * by),
+    )
+    factor[:, :, i, i + 1] = factor[:, :, i + 1, i] = scale * c * by
+    angle = np.arctan2(factor[:, :, i, i + 1], factor[:, :, i + 1, i + 1])[..., None]
+    x, y = factor[:, :, i].copy(), factor[:, :, i + 1].copy()
+    factor[:, :, i] = np.cos(angle) * x - np.sin(angle) * y
+    factor[:, :, i + 1] = np.sin(angle) * x + np.cos(angle) * y
+    factor[:, :, i, i + 1] = 0.0  # but for rounding it is
 
 
 def log_density(mixture: Mixture, x: NDArray) -> NDArray:

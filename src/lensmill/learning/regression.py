@@ -3,7 +3,7 @@
 Without Keras, but for the losses, which import it when they are asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,8 @@ class Head(NamedTuple):
     kind: str  # point, gaussian or mixture
     targets: int
     components: int = 1
+    # of the targets, where they turn with an image: 0 a number, 1 a position, 2 an ellipticity
+    spins: tuple[int, ...] = ()
 
     @property
     def outputs(self) -> int:
@@ -37,7 +39,11 @@ class Head(NamedTuple):
 
         if self.kind == "point":
             return keras.losses.MeanSquaredError()
-        return layers.MixtureLoss(self.components, self.targets)
+        return layers.MixtureLoss(self.components, self.targets, pairs_of(self.spins))
+
+    def unpack(self, outputs: NDArray) -> posteriors.Mixture:
+        """Read the outputs of a network as the mixtures that they stand for."""
+        return posteriors.unpack(outputs, self.components, self.targets, pairs_of(self.spins))
 
 
 class Summary(NamedTuple):
@@ -51,11 +57,39 @@ class Summary(NamedTuple):
     high95: NDArray
 
 
-def head(kind: str, targets: int, components: int = 1) -> Head:
+def head(kind: str, targets: int, components: int = 1, spins: Sequence[int] = ()) -> Head:
     """Return the head of a name in ``HEADS``; a single Gaussian has one component."""
     if kind not in HEADS:
         raise ValueError(f"head is {kind!r}, but must be one of {', '.join(HEADS)}")
-    return Head(kind, targets, components if kind == "mixture" else 1)
+    return Head(kind, targets, components if kind == "mixture" else 1, tuple(spins))
+
+
+def columns_of(spins: Sequence[int]) -> int:
+    """Return the number of columns of targets with these spins: two but for spin 0."""
+    return sum(1 if spin == 0 else 2 for spin in spins)
+
+
+def pairs_of(spins: Sequence[int]) -> tuple[int, ...]:
+    """Return the first column of every position (spin 1)."""
+    return tuple(columns_of(spins[:i]) for i, spin in enumerate(spins) if spin == 1)
+
+
+def spin_scaling(columns: NDArray, spins: Sequence[int]) -> dict[str, list[float]]:
+    """Return what standardises targets and leaves them to turn as they do.
+
+    As `tables.scaling`, but what turns is not shifted, and both components have one scale.
+    """
+    mean, scale = [], []
+    first = 0
+    for spin in spins:
+        if spin == 0:
+            mean.append(float(columns[:, first].mean()))
+            scale.append(float(columns[:, first].std()) or 1.0)
+        else:
+            mean += [0.0, 0.0]
+            scale += 2 * [float(np.sqrt((columns[:, first : first + 2] ** 2).mean())) or 1.0]
+        first += 1 if spin == 0 else 2
+    return {"mean": mean, "scale": scale}
 
 
 def sample(
@@ -78,7 +112,7 @@ def sample(
     """
     if head.kind == "point":
         return outputs.astype(np.float64)[:, None]
-    mixture = posteriors.unpack(outputs, head.components, head.targets)
+    mixture = head.unpack(outputs)
     if draws:
         return posteriors.sample(mixture, draws, rng)
     return (mixture.weight[..., None] * mixture.mean).sum(axis=1)[:, None]
