@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lensmill.imaging import light as lights
+from lensmill.imaging.light import Light
 from lensmill.imaging.scenes import POINT, RING, SERSIC, SPIRAL
 from lensmill.lensing.solver import solve
-from lensmill.pipeline.priors import inverse_cdf
+from lensmill.pipeline.draws import Draws
 
 KINDS = ("lens", "unlit", "companions", "spiral", "ring", "merger", "satellites", "star")
 REAL = 255  # kind of an ingested system: nobody simulated it
@@ -41,9 +43,6 @@ SLOTS = (
 )
 WIDTH = -(-len(SLOTS) // 4) * 4
 
-# Of spirals and rings; what others have there is not used.
-SHAPELESS = {"arms": 2.0, "pitch": 0.3, "contrast": 0.0, "phase": 0.0, "width": 0.1}
-
 
 class Sky(NamedTuple):
     """``n`` systems: what they are, their deflectors, and their light, one row per component."""
@@ -53,50 +52,6 @@ class Sky(NamedTuple):
     centre: tuple[NDArray, NDArray]  # of the lens in the frame [arcsec]
     truth: dict[str, NDArray]  # what else is known of every system, shape (n,)
     light: dict[str, NDArray]  # one entry per component: `owner` and the other `Light.COLUMNS`
-
-
-class Light:
-    """Components of light, added group by group."""
-
-    COLUMNS = ("owner", "kind", "lensed", "x", "y", "radius", "index", "q", "phi")
-    COLUMNS += ("magnitude", "colour", *SHAPELESS)
-
-    def __init__(self) -> None:
-        self.parts: list[dict[str, NDArray]] = []
-
-    def add(self, owner: NDArray, kind: int, lensed: bool = False, **columns: Any) -> None:
-        """Add one component to each of the systems ``owner``."""
-        values = {"index": 1.0, "q": 1.0, "radius": 1.0, **SHAPELESS, **columns}
-        values |= {"owner": owner, "kind": kind, "lensed": lensed}
-        shape = owner.shape
-        self.parts.append({c: np.broadcast_to(values.get(c, 0.0), shape) for c in self.COLUMNS})
-
-    def joined(self) -> dict[str, NDArray]:
-        """Return the columns of all components; `scenes.assemble` puts them to their systems."""
-        return {c: np.concatenate([part[c] for part in self.parts]) for c in self.COLUMNS}
-
-
-class Draws:
-    """Parameters of systems from their uniform numbers."""
-
-    def __init__(self, uniforms: NDArray, prior: Mapping[str, Any]) -> None:
-        self.numbers, self.prior = uniforms, prior
-
-    def u(self, slot: str) -> NDArray:
-        """Return the uniform numbers of a slot."""
-        return self.numbers[:, SLOTS.index(slot)]
-
-    def __call__(self, name: str, slot: str | None = None) -> NDArray:
-        """Return draws from the prior ``name`` by the uniform numbers of ``slot``."""
-        return inverse_cdf(self.prior[name], self.u(slot or name))
-
-    def between(self, slot: str, low: float, high: float) -> NDArray:
-        """Return uniform draws between two numbers that only shape what a look-alike is."""
-        return low + (high - low) * self.u(slot)
-
-    def where(self, rows: NDArray) -> "Draws":
-        """Return the draws of some systems."""
-        return Draws(self.numbers[rows], self.prior)
 
 
 def draw(uniforms: NDArray, family: Mapping[str, list], prior: Mapping[str, Any]) -> Sky:
@@ -112,7 +67,7 @@ def draw(uniforms: NDArray, family: Mapping[str, list], prior: Mapping[str, Any]
         The population's prior, see ``defaults.yaml``.
     """
     n = len(uniforms)
-    draws = Draws(uniforms, {**prior, **family})
+    draws = Draws(uniforms, {**prior, **family}, SLOTS)
     kind = _kind(draws, prior)
     galaxy = _galaxy(draws)
     light = Light()
@@ -135,34 +90,17 @@ def draw(uniforms: NDArray, family: Mapping[str, list], prior: Mapping[str, Any]
     source = _source_position(draws, galaxy)
     is_lens = kind == 0
     truth |= _images(light, rows[is_lens], draws.where(is_lens), mass, source, n)
-    columns = light.joined()
-    for axis, offset in zip("xy", centre, strict=True):
-        columns[axis] = columns[axis] + offset[columns["owner"]]
     truth |= {
         "source_x": np.where(is_lens, source[0], 0.0),
         "source_y": np.where(is_lens, source[1], 0.0),
     }
-    return Sky(kind, mass, centre, truth, columns)
+    return Sky(kind, mass, centre, truth, lights.shift(light.joined(), centre))
 
 
 def turn(drawn: Sky, angle: float) -> Sky:
     """Turn everything counter-clockwise about the centre of the frame by ``angle`` [rad]."""
-    c, s = np.cos(angle), np.sin(angle)
-
-    def move(x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
-        return c * x - s * y, s * x + c * y
-
-    light = dict(drawn.light)
-    light["x"], light["y"] = move(light["x"], light["y"])
-    light["phi"] = light["phi"] + angle
-    lens = dict(drawn.lens)
-    lens["phi"] = lens["phi"] + angle
-    c2, s2 = np.cos(2 * angle), np.sin(2 * angle)
-    lens["gamma1"], lens["gamma2"] = (
-        c2 * drawn.lens["gamma1"] - s2 * drawn.lens["gamma2"],
-        s2 * drawn.lens["gamma1"] + c2 * drawn.lens["gamma2"],
-    )
-    return drawn._replace(lens=lens, light=light, centre=move(*drawn.centre))
+    lens, centre, light = lights.turn(drawn.lens, drawn.centre, drawn.light, angle)
+    return drawn._replace(lens=lens, centre=centre, light=light)
 
 
 def _kind(draws: Draws, prior: Mapping[str, Any]) -> NDArray:
