@@ -195,6 +195,8 @@ def test_noise_that_cannot_be_judged_is_named_as_skipped(tmp_path, monkeypatch):
         settings=chosen,
         code="",
     )
-    found = check_images._redraw(str(tmp_path / "defects.h5"), chosen)
+    found = cutout_checks.redraw(
+        str(tmp_path / "defects.h5"), chosen, simulate_images, check_images._noise_free
+    )
     assert named(found, "drawn again")["passed"]
     assert named(found, "noise")["passed"] is None

@@ -1,10 +1,11 @@
-"""Check labelled images for duplicates, shifted labels, label leakage and clipping.
+"""Check images for duplicates, shifted labels, label leakage and clipping.
 
 Works on every data set with the tables ``systems`` and ``cutouts``, simulated or ingested, a few
 megabytes of images at a time. Exact and statistical checks are as in `lensmill.pipeline.checks`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import h5py
@@ -25,6 +26,7 @@ from sklearn.tree import DecisionTreeClassifier
 from lensmill.cutouts import copies
 from lensmill.imaging import quality
 from lensmill.pipeline import checks, logs, splits, store
+from lensmill.pipeline.streams import uniforms
 
 PIECE = 1 << 25  # bytes of images read at a time
 MAX_METADATA_AUROC = 0.6  # what is not in the image should say nothing; 0.1 for selection effects
@@ -50,6 +52,13 @@ PAIR = tuple(  # columns of the list of copies
     f"{name}{end}" for end in ("", "_of_copy") for name in ("system", "index", "group", "label")
 )
 CATEGORIES = 32  # different texts up to which a column of text is one of classes
+REDRAWN = 32  # systems that are simulated again
+# ASSUME: more than this share of an image's pixels off the model by chi^2 means wrong noise or a
+# wrong system; the mean of 4,096 squares of normal numbers is 1 +- 0.022.
+CHI2 = 0.15
+ROUNDED = 1e-3  # of a pixel: what it may change by is a thousandth of this, some units of 32 bits
+
+NoiseFree = Callable[[NDArray, Mapping[str, Any]], tuple[NDArray, NDArray]]
 
 
 class Numbers(NamedTuple):
@@ -196,7 +205,9 @@ def duplicates(
         (prints, *_), signatures = _hashes(dataset)
     n = len(systems["index"])
     group = systems["group"].astype(str) if "group" in systems else np.full(n, "")
-    known, label = systems["label_known"] == 1, systems["is_lens"]
+    unknown = np.zeros(n, np.uint8)  # of images that are not for telling lenses from others
+    known = systems.get("label_known", unknown) == 1
+    label = systems.get("is_lens", unknown)
     # images of one host may share their noise, as mocks upon the same sky do, and not their light
     linked = [
         p
@@ -534,7 +545,7 @@ def clipping(numbers: Numbers, limit: float = MAX_CLIPPED) -> dict[str, Any]:
 
 
 def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Check a population of labelled images; what is found goes into ``checks.json``.
+    """Check a population of images, and labels if there are any, for ``checks.json``.
 
     Parameters
     ----------
@@ -570,6 +581,7 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         simulated = {*systems} - {"masked_fraction"} if "systems" in settings else set()
         copy_checks, pairs = duplicates(dataset, numbers.prints, numbers.signatures)
         results += copy_checks
+    if "is_lens" in systems and not checks.failed([together, bad.outcome()]):
         results += [
             balance(dataset, fewest, one_class),
             labels_shifted(dataset, numbers.statistics),
@@ -608,3 +620,43 @@ def _completeness(
     passed = expected == used + refused and used == rows
     sentence = f"{rows} of {expected} candidates are there and {refused} were refused"
     return checks.outcome("candidates = used + refused", passed, rows + refused, expected, sentence)
+
+
+def redraw(
+    dataset: str, settings: Mapping[str, Any], simulate: ModuleType, noise_free: NoiseFree
+) -> list[dict[str, Any]]:
+    """Simulate some systems again: same image, and its noise is what the observation says.
+
+    Parameters
+    ----------
+    dataset : path
+        A simulated population.
+    settings : mapping
+        What fixes it.
+    simulate : module
+        Of the experiment: its ``WIDTH`` and ``draw``.
+    noise_free : callable
+        ``noise_free(uniforms, settings)`` gives images without noise and the noise of every pixel,
+        each of shape (n, size, size, bands).
+    """
+    facts = store.attributes(dataset)
+    stream = int(facts["seed"]), str(facts["experiment"]), str(facts["population"])
+    pixels = store.memmap(dataset, "cutouts", "pixels")
+    again = checks.Worst(
+        "drawn again", "the largest change of a pixel drawn again, in its noise,", 1e-3
+    )
+    chi2 = checks.Worst("noise", "|mean of (pixel - model)^2 / sigma^2 - 1|", CHI2)
+    rows = np.unique(np.linspace(0, len(pixels) - 1, min(REDRAWN, len(pixels))).astype(int))
+    for index in rows.tolist():
+        numbers = uniforms(*stream, index, 1, simulate.WIDTH)
+        model, sigma = noise_free(numbers, settings)
+        new = simulate.draw(index, numbers, settings)["cutouts"]["pixels"]
+        # On another type of processor a bright star changes by more than 1e-3 of its noise.
+        scale = np.maximum(sigma[0], ROUNDED * np.abs(pixels[index]))
+        again.add(np.abs((new[0] - pixels[index]) / scale).max()[None], np.array([index]))
+        off = ((pixels[index] - model[0]) / sigma[0]) ** 2
+        chi2.add(np.array([off.mean() - 1]), np.array([index]))
+    if "background" in settings or settings["observation"].get("defects"):
+        why = "real sky has neighbours in it, and defects are no noise"
+        return [again.outcome(), checks.skipped("noise", why)]
+    return [again.outcome(), chi2.outcome()]

@@ -61,12 +61,7 @@ def build(
         raise ValueError(
             f"{architecture!r} is no architecture; there are {', '.join(sorted(BODIES))}"
         )
-    if min(shape[:2]) < SMALLEST[architecture]:
-        raise ValueError(
-            f"images of {shape[0]} x {shape[1]} pixels are too small for {architecture!r}: "
-            f"{SMALLEST[architecture]} across are needed; cut out more of the sky (size of the "
-            "observation)"
-        )
+    refuse_small(architecture, shape)
     keras.utils.set_random_seed(seed)
     x = image = keras.Input(shape)
     if settings.get("stretch") != "none":
@@ -75,6 +70,16 @@ def build(
     # In 32 bits whatever the rest is in: ranks far in the tails are what counts.
     x = keras.layers.Dense(outputs, name="outputs", dtype="float32")(x)
     return keras.Model(image, x, name=architecture)
+
+
+def refuse_small(architecture: str, shape: tuple[int, int, int]) -> None:
+    """Raise if images leave nothing to the last stages of an architecture."""
+    if min(shape[:2]) < SMALLEST[architecture]:
+        raise ValueError(
+            f"images of {shape[0]} x {shape[1]} pixels are too small for {architecture!r}: "
+            f"{SMALLEST[architecture]} across are needed; cut out more of the sky (size of the "
+            "observation)"
+        )
 
 
 def resnet(x, settings: Mapping[str, Any], seed: int):
@@ -266,3 +271,5 @@ BODIES: dict[str, Callable] = {
     "dense": dense,
     "one_conv": one_conv,
 }
+# without what sums them up, for answers that depend on where things are
+MAPS: dict[str, Callable] = {"p4m": p4m_maps, "resnet": resnet_maps}

@@ -91,3 +91,26 @@ def sample(mixture: Mixture, size: int, rng: np.random.Generator) -> NDArray:
             moved = mixture.mean[:, k, None] + normal @ spread[:, k].transpose(0, 2, 1)
             draws[chosen] = moved[chosen]
     return draws
+
+
+def rescale(mixture: Mixture, mean: NDArray, scale: NDArray) -> Mixture:
+    """Return the mixtures of ``x * scale + mean``, x being distributed as the given ones."""
+    mean, scale = np.asarray(mean), np.asarray(scale)
+    return Mixture(mixture.weight, mixture.mean * scale + mean, mixture.factor / scale)
+
+
+def join(mixtures: Sequence[Mixture]) -> Mixture:
+    """Return the mixtures in which each of the given ones has the same weight: an ensemble's."""
+    weight = np.concatenate([m.weight for m in mixtures], axis=1) / len(mixtures)
+    parts = zip(*(m[1:] for m in mixtures), strict=True)
+    return Mixture(weight, *(np.concatenate(part, axis=1) for part in parts))
+
+
+def marginal(mixture: Mixture, columns: Sequence[int]) -> Mixture:
+    """Return the mixtures of some of the targets, whatever the others are."""
+    spread = np.linalg.inv(mixture.factor)
+    rows = spread[:, :, list(columns)]
+    covariance = rows @ rows.transpose(0, 1, 3, 2)
+    # the inverse of a lower factor of the covariance is a factor of the precision
+    factor = np.linalg.inv(np.linalg.cholesky(covariance))
+    return Mixture(mixture.weight, mixture.mean[:, :, list(columns)], factor)

@@ -9,13 +9,6 @@ from numpy.typing import NDArray
 from lensmill.cutouts import checks as image_checks
 from lensmill.experiments.lens_finding import simulate, sky
 from lensmill.pipeline import checks, priors, store
-from lensmill.pipeline.streams import uniforms
-
-REDRAWN = 32  # systems that are simulated again
-# ASSUME: more than this share of an image's pixels off the model by chi^2 means wrong noise or a
-# wrong system; the mean of 4,096 squares of normal numbers is 1 +- 0.022.
-CHI2 = 0.15
-ROUNDED = 1e-3  # of a pixel: what it may change by is a thousandth of this, some units of 32 bits
 
 
 def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +33,10 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     systems = store.read(dataset, "systems")
     report["checks"] += _kinds(systems, settings["prior"])
     report["checks"] += _priors(systems, settings)
-    report["checks"] += [_images(systems), *_redraw(dataset, settings)]
+    report["checks"] += [
+        _images(systems),
+        *image_checks.redraw(dataset, settings, simulate, _noise_free),
+    ]
     return report
 
 
@@ -107,27 +103,8 @@ def _images(systems: Mapping[str, NDArray]) -> dict[str, Any]:
     return rule.outcome()
 
 
-def _redraw(dataset: str, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Simulate some systems again: same image, and its noise is what the survey says."""
-    facts = store.attributes(dataset)
-    stream = int(facts["seed"]), str(facts["experiment"]), str(facts["population"])
-    pixels = store.memmap(dataset, "cutouts", "pixels")
-    again = checks.Worst(
-        "drawn again", "the largest change of a pixel drawn again, in its noise,", 1e-3
-    )
-    chi2 = checks.Worst("noise", "|mean of (pixel - model)^2 / sigma^2 - 1|", CHI2)
-    rows = np.unique(np.linspace(0, len(pixels) - 1, min(REDRAWN, len(pixels))).astype(int))
-    for index in rows.tolist():
-        numbers = uniforms(*stream, index, 1, simulate.WIDTH)
-        drawn = sky.draw(numbers, simulate.FAMILIES[settings["family"]], settings["prior"])
-        model, _, sigma = simulate.noise_free(drawn, settings["observation"])
-        new = simulate.draw(index, numbers, settings)["cutouts"]["pixels"]
-        # On another type of processor a bright star changes by more than 1e-3 of its noise.
-        scale = np.maximum(sigma[0], ROUNDED * np.abs(pixels[index]))
-        again.add(np.abs((new[0] - pixels[index]) / scale).max()[None], np.array([index]))
-        off = ((pixels[index] - model[0]) / sigma[0]) ** 2
-        chi2.add(np.array([off.mean() - 1]), np.array([index]))
-    if "background" in settings or settings["observation"].get("defects"):
-        why = "real sky has neighbours in it, and defects are no noise"
-        return [again.outcome(), checks.skipped("noise", why)]
-    return [again.outcome(), chi2.outcome()]
+def _noise_free(numbers: NDArray, settings: Mapping[str, Any]) -> tuple[NDArray, NDArray]:
+    """Return the images of systems without noise, and the noise of every pixel."""
+    drawn = sky.draw(numbers, simulate.FAMILIES[settings["family"]], settings["prior"])
+    model, _, sigma = simulate.noise_free(drawn, settings["observation"])
+    return model, sigma

@@ -1,0 +1,199 @@
+"""Networks that measure lenses: pixels in, the posterior of `parameters.PARAMETERS` out."""
+
+import functools
+import json
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensmill.experiments.lens_parameters import parameters
+from lensmill.experiments.lens_parameters.parameters import PARAMETERS, SPINS
+from lensmill.learning import calibration, posteriors, regression, runs, tables
+from lensmill.learning.runs import Network, load  # noqa: F401  (`load` is part of the contract)
+from lensmill.pipeline import provenance, store
+
+log = logging.getLogger(__name__)
+
+VALIDATED = 10000  # images of the validation set: enough to tell two epochs apart
+# What predictions copy from the data set, where it has them: column, unit.
+COPIED = {"snr": "", "arc_snr": "", "arc_length": "arcsec", "has_quasar": "", "n_images": ""}
+UNITS = {
+    "systems": {
+        "index": "",
+        "name": "",
+        **{f"true_{p}": u for p, u in PARAMETERS.items()},
+        **COPIED,
+    },
+    # posteriors: mixtures of Gaussians in the targets, i.e. ln theta_e and the other parameters
+    "mixtures": {"weight": "", "mean": "", "factor": ""},
+    "features": {"features": ""},  # what the network has seen, before its answer
+}
+
+
+def head(settings: Mapping[str, Any]) -> regression.Head:
+    """Return the head: a mixture of Gaussians over all targets."""
+    return regression.head("mixture", len(PARAMETERS), settings["components"], SPINS)
+
+
+def prepare(
+    dataset: str, split: str, settings: Mapping[str, Any], seed: int, keys: runs.Keys
+) -> runs.Training:
+    """Return what is particular about the training of these networks."""
+    from lensmill.experiments.lens_parameters import architectures
+    from lensmill.learning import images, steerable, stretch
+
+    truth = parameters.from_systems(store.read(dataset, "systems"))
+    known = np.isfinite(truth).all(axis=1)
+    targets = np.full(truth.shape, np.nan)
+    targets[known] = parameters.to_targets(truth[known])
+    fold = settings["fold"], settings["folds"]
+    learned, validated = images.read(dataset, split, targets, *fold, known)
+    learned = images.first(learned, settings["max_systems"])
+    validated = images.first(validated, VALIDATED)
+    scaling = regression.spin_scaling(learned.targets, SPINS)
+    learned, validated = (
+        part._replace(targets=tables.standardise(part.targets, scaling).astype(np.float32))
+        for part in (learned, validated)
+    )
+    shape, chosen = learned.pixels.shape[1:], head(settings)
+    noise = None
+    if settings["stretch"] == "training":
+        noise = stretch.training_noise(learned.pixels, learned.rows)
+    batches = images.Batches(
+        learned,
+        settings["batch_size"],
+        keys.second,
+        settings["repeats"],
+        turn=functools.partial(steerable.turn_targets, spins=SPINS)
+        if settings.get("augment") == "dihedral"
+        else None,
+    )
+    loss = chosen.loss()
+    facts = store.attributes(dataset)
+    return runs.Training(
+        build=lambda: architectures.build(settings, shape, chosen, keys.first % 2**20, noise),
+        loss=loss,
+        epochs=batches,
+        validation=images.Validation(validated, loss, batches),
+        settings=settings,
+        record={
+            "architecture": settings["architecture"],
+            "shape": list(shape),
+            "observation": json.loads(facts["settings"]).get("observation", {}),
+            "noise": noise,
+            "systems": len(learned.rows),
+            "standardisation": scaling,
+            "prior": _prior(truth[learned.rows]),
+        },
+    )
+
+
+train = functools.partial(runs.train, prepare)
+
+
+def _prior(truth: NDArray) -> dict[str, dict[str, float]]:
+    """Describe what the network learned from: whoever answers with that alone is this good."""
+    low, median, high = np.percentile(truth, calibration.ONE_SIGMA_PERCENTILES, axis=0)
+    numbers = {"low": truth.min(axis=0), "high": truth.max(axis=0), "mean": truth.mean(axis=0)}
+    numbers |= {"median": median, "width": (high - low) / 2, "sd": truth.std(axis=0)}
+    return {
+        name: {key: float(values[i]) for key, values in numbers.items()}
+        for i, name in enumerate(PARAMETERS)
+    }
+
+
+def predict(
+    network: Network,
+    dataset: str,
+    split: str | None,
+    settings: Mapping[str, Any],
+    seed: int,
+    output: str,
+    name: str,
+    population: str,
+) -> None:
+    """Measure the test images of a population, or all images of an ingested one.
+
+    Parameters
+    ----------
+    network : Network
+        As `load` gives it.
+    dataset : path
+        The population.
+    split : path or None
+        Its split, of which the test part is used; None for all systems.
+    settings, seed
+        Not needed here.
+    output : path
+        Written (HDF5): table ``systems`` with the truth (NaN where it is not known), ``mixtures``
+        (see `lensmill.learning.posteriors.Mixture`) and ``features``, a row each for every system.
+    name, population : str
+        Of the network and of the population.
+
+    Raises
+    ------
+    ValueError
+        If split, images and systems do not belong together, the images are not of the size and
+        bands that the network learned from, or it gives no finite answer for one.
+    """
+    from lensmill.experiments.lens_parameters import architectures
+    from lensmill.learning import images
+
+    record = network.training
+    pixels = store.pixels(dataset)
+    images.check_shape(pixels, record["shape"], record["population"])
+    rows = tables.test_rows(dataset, split)
+    begun = time.monotonic()
+    outputs, features = architectures.answer(network.model, pixels, rows)
+    seconds = time.monotonic() - begun
+    systems = _systems(dataset, rows)
+    bad = ~np.isfinite(outputs).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"{name} gives no finite answer for {bad.sum()} of {bad.size} images of {dataset} "
+            f"(first: index {systems['index'][bad.argmax()]}); did its training diverge, or do the "
+            "images hold what is not finite?"
+        )
+    mixture = head(record["settings"]).unpack(outputs)
+    mixture = posteriors.rescale(mixture, *record["standardisation"].values())
+    columns = {
+        "systems": systems,
+        "mixtures": mixture._asdict(),
+        "features": {"features": features.astype(np.float32)},
+    }
+    attributes = provenance.attributes(
+        {},
+        network=name,
+        population=population,
+        train_on=record["population"],
+        architecture=record["architecture"],
+        network_seed=record["settings"]["seed"],
+        parameters=record["parameters"],
+        train_systems=record["systems"],
+        train_seconds=record["seconds"],
+        train_cpu_seconds=record["cpu_seconds"],
+        seconds=round(seconds, 3),
+        experiment="lens_parameters",
+        seed=seed,
+        prior=json.dumps(record["prior"]),
+        dataset=store.attributes(dataset)["content_digest"],
+    )
+    store.write(output, columns, UNITS, attributes)
+
+
+def _systems(dataset: str, rows: NDArray) -> dict[str, NDArray]:
+    """Return the truth of some systems, and what else the data set knows of them."""
+    systems = store.read(dataset, "systems")
+    n = len(systems["index"])
+    truth = np.full((n, len(PARAMETERS)), np.nan)
+    if all(name in systems for name in parameters.TRUTH):
+        truth = parameters.from_systems(systems)
+    name = np.asarray(systems.get("name", np.full(n, "")), object)
+    found = {"index": systems["index"], "name": name}
+    found |= {f"true_{p}": truth[:, i] for i, p in enumerate(PARAMETERS)}
+    found |= {c: np.asarray(systems.get(c, np.zeros(n)), float) for c in COPIED}
+    return {column: values[rows] for column, values in found.items()}

@@ -1,0 +1,63 @@
+"""The parameters that an image is asked for, and how they turn with it.
+
+Ellipticity and shear are components, as in `lensmill.inference.point_images`: (1 - q) times cosine
+and sine of twice the position angle, gamma1 and gamma2. An image does not know a sheet of mass
+(Falco, Gorenstein & Shapiro 1985): what it shows is the lens with 1 - kappa divided out.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+PARAMETERS = {
+    "theta_e": "arcsec",
+    "ellipticity_1": "",
+    "ellipticity_2": "",
+    "slope": "",
+    "gamma1": "",
+    "gamma2": "",
+    "lens_x": "arcsec",  # from the centre of the frame
+    "lens_y": "arcsec",
+    "source_x": "arcsec",  # from the lens
+    "source_y": "arcsec",
+}
+SPINS = (0, 2, 0, 2, 1, 1)  # see lensmill.learning.steerable
+THETA_E, SLOPE = 0, 3
+SHAPE = slice(0, 6)  # what positions and delays know too
+# as the columns of systems that they are made of
+TRUTH = ("theta_e", "q", "phi", "slope", "gamma1", "gamma2")
+TRUTH += ("lens_x", "lens_y", "source_x", "source_y")
+
+
+def from_systems(systems: Mapping[str, NDArray]) -> NDArray:
+    """Return `PARAMETERS` of systems, (n, 10); NaN where a real one's are not known."""
+    s = dict(systems)
+    e = 1 - s["q"]
+    found = np.column_stack(
+        [
+            *(s["theta_e"], e * np.cos(2 * s["phi"]), e * np.sin(2 * s["phi"]), s["slope"]),
+            *(s["gamma1"], s["gamma2"], s["lens_x"], s["lens_y"], s["source_x"], s["source_y"]),
+        ]
+    ).astype(float)
+    needs = [["theta_e"], ["q", "phi"], ["q", "phi"], ["slope"]]
+    needs += [[name] for name in list(PARAMETERS)[4:]]
+    for column, names in enumerate(needs):
+        for name in names:
+            if f"{name}_known" in s:
+                found[s[f"{name}_known"] == 0, column] = np.nan
+    return found
+
+
+def to_targets(parameters: NDArray) -> NDArray:
+    """Return what a network learns, (..., 10): the logarithm of the Einstein radius, the rest."""
+    targets = np.array(parameters, float)
+    targets[..., THETA_E] = np.log(targets[..., THETA_E])
+    return targets
+
+
+def from_targets(targets: NDArray) -> NDArray:
+    """Undo `to_targets`."""
+    parameters = np.array(targets, float)
+    parameters[..., THETA_E] = np.exp(parameters[..., THETA_E])
+    return parameters
