@@ -189,9 +189,7 @@ def _systems(dataset: str, rows: NDArray) -> dict[str, NDArray]:
     """Return the truth of some systems, and what else the data set knows of them."""
     systems = store.read(dataset, "systems")
     n = len(systems["index"])
-    truth = np.full((n, len(PARAMETERS)), np.nan)
-    if all(name in systems for name in parameters.TRUTH):
-        truth = parameters.from_systems(systems)
+    truth = parameters.from_systems(systems)
     name = np.asarray(systems.get("name", np.full(n, "")), object)
     found = {"index": systems["index"], "name": name}
     found |= {f"true_{p}": truth[:, i] for i, p in enumerate(PARAMETERS)}

@@ -25,28 +25,27 @@ PARAMETERS = {
 SPINS = (0, 2, 0, 2, 1, 1)  # see lensmill.learning.steerable
 THETA_E, SLOPE = 0, 3
 SHAPE = slice(0, 6)  # what positions and delays know too
-# as the columns of systems that they are made of
-TRUTH = ("theta_e", "q", "phi", "slope", "gamma1", "gamma2")
-TRUTH += ("lens_x", "lens_y", "source_x", "source_y")
+# Columns of systems that they are made of, with their units: what a table may say of real ones.
+TRUTH = {name: unit for name, unit in PARAMETERS.items() if not name.startswith("ellipticity")}
+TRUTH |= {"q": "", "phi": "rad"}
 
 
 def from_systems(systems: Mapping[str, NDArray]) -> NDArray:
     """Return `PARAMETERS` of systems, (n, 10); NaN where a real one's are not known."""
-    s = dict(systems)
-    e = 1 - s["q"]
-    found = np.column_stack(
+    nothing = np.full(len(systems["index"]), np.nan)
+
+    def known(name: str) -> NDArray:
+        values = np.asarray(systems.get(name, nothing), float)
+        return np.where(systems.get(f"{name}_known", 1) == 0, np.nan, values)
+
+    e, turn = 1 - known("q"), 2 * known("phi")
+    places = [known(name) for name in ("lens_x", "lens_y", "source_x", "source_y")]
+    return np.column_stack(
         [
-            *(s["theta_e"], e * np.cos(2 * s["phi"]), e * np.sin(2 * s["phi"]), s["slope"]),
-            *(s["gamma1"], s["gamma2"], s["lens_x"], s["lens_y"], s["source_x"], s["source_y"]),
+            *(known("theta_e"), e * np.cos(turn), e * np.sin(turn), known("slope")),
+            *(known("gamma1"), known("gamma2"), *places),
         ]
-    ).astype(float)
-    needs = [["theta_e"], ["q", "phi"], ["q", "phi"], ["slope"]]
-    needs += [[name] for name in list(PARAMETERS)[4:]]
-    for column, names in enumerate(needs):
-        for name in names:
-            if f"{name}_known" in s:
-                found[s[f"{name}_known"] == 0, column] = np.nan
-    return found
+    )
 
 
 def to_targets(parameters: NDArray) -> NDArray:
