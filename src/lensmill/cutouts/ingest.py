@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from astropy.units import Unit
 from numpy.typing import NDArray
 
 from lensmill.cutouts import files, headers, layouts
@@ -73,6 +74,7 @@ def ingest(
     population: str,
     experiment: str,
     settings: Mapping[str, Any],
+    columns: Mapping[str, str] | None = None,
 ) -> None:
     """Read a folder or table of cut-outs and store them as a population.
 
@@ -87,16 +89,24 @@ def ingest(
         Names, stored with the file.
     settings : mapping
         ``observation`` (``pixel_scale`` [arcsec], ``size`` [pixel], ``bands``) and how the files
-        are read; docs/survey_images.md explains each.
+        are read; docs/survey_images.md explains each. Without ``labels`` among them, systems have
+        none: no ``is_lens``, ``label_known`` and ``kind``.
+    columns : mapping, optional
+        Columns of the table that hold what is known of the systems, and the unit of each:
+        ``{"theta_e": "arcsec"}``. They become columns of ``systems`` for all of them; what is not
+        known is 0 beside a flag ``<column>_known``. A row with something else than a number there
+        is refused.
 
     Raises
     ------
     ValueError
         If a setting or the table as a whole is wrong, or if no image can be used.
     """
-    path, output = Path(source), Path(output)
+    path, output, columns = Path(source), Path(output), columns or {}
     _check(settings)
     candidates, units = layouts.find(path, settings)
+    _check_units(path, units, columns)
+    candidates = layouts.numbered(candidates, columns) if columns else candidates
     if not candidates:
         raise ValueError(f"{path}: nothing is there to be read as format {settings['format']!r}")
     if settings["place"] == "corners":
@@ -137,7 +147,8 @@ def ingest(
             # the settings are kept with their keys in alphabetical order, the planes are not
             "bands": json.dumps([*settings["observation"]["bands"]]),
         }
-        _write(output, scratch, (used, images, refused, notes), units, settings, facts)
+        outcome = used, images, refused, notes
+        _write(output, scratch, outcome, units, settings, facts, columns)
     finally:
         scratch.unlink(missing_ok=True)
     log.info("%s: %d of %d used, %d refused", path, len(used), len(candidates), len(refused))
@@ -167,22 +178,34 @@ def _check(settings: Mapping[str, Any]) -> None:
             f"{', '.join(bands)}; write band of the observation: name of the survey"
         )
     in_table = settings["format"] == "table" or (
-        settings["format"] == "bologna" and isinstance(settings["labels"], str)
+        settings["format"] == "bologna" and isinstance(settings.get("labels"), str)
     )
     if settings["group"] is not None and not in_table:
         raise ValueError(
             f"group: {settings['group']!r} is the name of a column, but format "
             f"{settings['format']!r} reads no table here; list the images in one (format: table)"
         )
-    if settings["label"] is not None and settings["labels"]:
+    label, labels = settings.get("label"), settings.get("labels")
+    if label is not None and labels:
         raise ValueError("label and labels are both given; leave one out")
-    if isinstance(settings["labels"], Mapping):
-        for folder, label in settings["labels"].items():
+    if isinstance(labels, Mapping):
+        for folder, label in labels.items():
             if label not in (0, 1, None):
                 raise ValueError(
                     f"labels.{folder}: {label!r} is neither 0 (no lens), 1 (lens) nor null "
                     "(unknown)"
                 )
+
+
+def _check_units(path: Path, units: Mapping[str, str], columns: Mapping[str, str]) -> None:
+    """Refuse a table that says another unit of what is asked for than it is asked for in."""
+    for name, wanted in columns.items():
+        given = units.get(name, wanted)
+        if Unit(given, parse_strict="silent") != Unit(wanted):
+            raise ValueError(
+                f"{path}: the column {name!r} is in {given!r}, but has to be in {wanted or '1'!r}; "
+                "convert its numbers, or name it otherwise if it is something else"
+            )
 
 
 def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
@@ -610,6 +633,7 @@ def _write(
     units: Mapping[str, str],
     settings: Mapping[str, Any],
     facts: Mapping[str, Any],
+    columns: Mapping[str, str],
 ) -> None:
     used, images, refused, notes = outcome
     observation = settings["observation"]
@@ -618,9 +642,7 @@ def _write(
     changed = _is_resampled(_scales(images, settings), observation["pixel_scale"])
     systems: dict[str, NDArray] = {
         "index": index,
-        "is_lens": np.array([c.label or 0 for c in used], np.uint8),
-        "label_known": np.array([c.label is not None for c in used], np.uint8),
-        "kind": np.full(n, KIND_REAL, np.uint8),
+        **(_labels(used) if layouts.labelled(settings) else {}),
         "name": np.array([c.name for c in used], dtype=str),
         "file": np.array([c.file for c in used], dtype=str),
         "content_hash": np.array([image.content_hash for image in images], dtype=str),
@@ -637,6 +659,9 @@ def _write(
         )
     for name in images[0].numbers:
         systems[name] = np.array([image.numbers[name] for image in images], np.float64)
+    for name in columns:
+        systems[name] = np.array([c.numbers.get(name, 0.0) for c in used], np.float64)
+        systems[f"{name}_known"] = np.array([name in c.numbers for c in used], np.uint8)
     extra, extra_units = layouts.metadata_columns(
         [c.metadata for c in used], {*systems, "group"}, units
     )
@@ -644,7 +669,7 @@ def _write(
         name: "arcsec" if name.startswith(("native_pixel_scale", "off_centre")) else ""
         for name in systems
     }
-    unit |= extra_units
+    unit |= {**extra_units, **columns}
     pixels = np.memmap(scratch, np.float32, "r", 0, (n, size, size, bands))
     with store.create(output) as file:
         for name, values in (systems | extra).items():
@@ -658,6 +683,15 @@ def _write(
         file.attrs.update(provenance.attributes(settings, **facts))
         file.attrs["reasons"] = json.dumps(Counter(_kind(reason) for _, reason in refused))
         file.attrs["content_digest"] = store.content_digest(file)
+
+
+def _labels(used: list[Candidate]) -> dict[str, NDArray]:
+    """Return what is known of being a lens."""
+    return {
+        "is_lens": np.array([c.label or 0 for c in used], np.uint8),
+        "label_known": np.array([c.label is not None for c in used], np.uint8),
+        "kind": np.full(len(used), KIND_REAL, np.uint8),
+    }
 
 
 def _kind(reason: str) -> str:

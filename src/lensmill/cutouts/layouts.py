@@ -4,9 +4,10 @@ Every layout gives a list of candidates. Each will be used or refused; none is l
 """
 
 import logging
+import math
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +37,7 @@ class Candidate(NamedTuple):
     reason: str = ""  # why it cannot be used, if that is known already
     corner: int | None = None  # of the image that is meant; None: its centre
     group: str = ""  # what it belongs to, if anything
+    numbers: Mapping[str, float] = {}  # what is known of the numbers that are asked for
 
 
 class Rows(NamedTuple):
@@ -64,6 +66,41 @@ def find(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dict
     return classes(path, settings, suffixes), {}
 
 
+def labelled(settings: Mapping[str, Any]) -> bool:
+    """Say whether images have labels; of an experiment without that setting they have none."""
+    return "labels" in settings
+
+
+def numbered(candidates: list[Candidate], columns: Collection[str]) -> list[Candidate]:
+    """Return candidates whose cells of some columns are numbers, no longer among their metadata.
+
+    A cell that says nothing leaves its number unknown; a candidate with one that is no number
+    cannot be used.
+    """
+    found = []
+    for candidate in candidates:
+        metadata, reasons = dict(candidate.metadata), [candidate.reason] * bool(candidate.reason)
+        texts = {name: metadata.pop(name, "") for name in columns}
+        texts = {name: text for name, text in texts.items() if text.casefold() not in UNKNOWN}
+        wrong = [name for name, text in texts.items() if not _is_number(text)]
+        reasons += [f"its {name} is no number: {_advised(texts[name])}" for name in wrong]
+        numbers = {name: float(text) for name, text in texts.items() if name not in wrong}
+        found.append(
+            candidate._replace(metadata=metadata, numbers=numbers, reason="; ".join(reasons))
+        )
+    return found
+
+
+def _advised(text: str) -> str:
+    """Return a text that is no number, with what to do if it was meant as one."""
+    advice = text_tables.mistaken(text)
+    return f"{text!r}; {advice}" if advice else f"{text!r}"
+
+
+def _is_number(text: str) -> bool:
+    return text_tables.NUMBER.fullmatch(text) is not None and math.isfinite(float(text))
+
+
 def files_of(path: Path, settings: Mapping[str, Any]) -> list[str]:
     """Return the files that a sample is made of: all in a folder, or those that a table names."""
     if settings["format"] != "table":
@@ -74,7 +111,7 @@ def files_of(path: Path, settings: Mapping[str, Any]) -> list[str]:
 
 def bologna(path: Path, settings: Mapping[str, Any]) -> list[Candidate]:
     """Find the images of the Lens Finding Challenge, labels joined by ID."""
-    labels, table_path = settings["labels"], None
+    labels, table_path = settings.get("labels"), None
     rows: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
     id_column = label_column = ""
     if isinstance(labels, str):
@@ -106,7 +143,7 @@ def bologna(path: Path, settings: Mapping[str, Any]) -> list[Candidate]:
         shown = next((paths[0] for paths in chosen if paths), every[0] if every else None)
         candidate = Candidate(name, _relative(shown, path) if shown else f"ID {name}")
         reasons = [*_faults_of_files(path, of_bands, wanted, chosen)]
-        label, metadata, group = settings["label"], {}, ""
+        label, metadata, group = settings.get("label"), {}, ""
         if table_path is not None:
             label, metadata, why = _label_of(rows.get(name, []), label_column, table_path.name)
             metadata.pop(id_column, None)
@@ -168,7 +205,7 @@ def parse_label(text: str) -> tuple[int | None, str]:
 
 def classes(path: Path, settings: Mapping[str, Any], suffixes: tuple[str, ...]) -> list[Candidate]:
     """Find the images in the sub-folders that ``labels`` names, or in all with a fixed label."""
-    labels = settings["labels"]
+    labels = settings.get("labels")
     if isinstance(labels, str):
         raise ValueError(
             f"labels: {labels!r} is a text; format {settings['format']!r} needs a folder for each "
@@ -184,7 +221,7 @@ def classes(path: Path, settings: Mapping[str, Any], suffixes: tuple[str, ...]) 
     candidates = []
     for file in _files(path):
         relative = _relative(file, path)
-        label, why = settings["label"], ""
+        label, why = settings.get("label"), ""
         if labels:
             label, why = _label_of_folder(path, [file], labels)
         if file.name.startswith(".") or not file.name.casefold().endswith(suffixes):
@@ -248,12 +285,13 @@ def table(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dic
         texts = [_file_of_band(cells, band, template, path) for band in bands]
         empty = [str(band) for band, text in zip(bands, texts, strict=True) if not text]
         reasons += [f"line {line}: it names no file for band {band!r}" for band in empty]
-        label, why = settings["label"], ""
-        if label is None:
+        label, why = settings.get("label"), ""
+        if label is None and labelled(settings):
             label, why = parse_label(cells.get("label", ""))
         reasons += [f"line {line}: {why}"] if why else []
         sources = tuple(_source(path.parent, text) for text in texts)
-        used = {name_column, "label", *(() if template else map(str, bands))}
+        used = {name_column, *(() if template else map(str, bands))}
+        used |= {"label"} if labelled(settings) else set()
         metadata = {key: text for key, text in cells.items() if key not in used}
         group = _group(cells, settings)
         metadata.pop(settings["group"], None)
