@@ -24,6 +24,9 @@ CENTRAL = {name: ((1 - level) / 2, (1 + level) / 2) for name, level in CLAIMED.i
 CLAIMED_PERCENTILES = (16, 84)  # of 68 %
 # The worst that sampling alone does in all but one of twenty test sets.
 SAMPLING = 0.95
+# ASSUME: a coverage error of ten points makes an error bar useless (68 % that are 58 %); less is
+# said, and left to the reader.
+DISTRUST = 0.10
 
 
 class Coverage(NamedTuple):
@@ -383,6 +386,49 @@ def judge(
     """
     columns = judge_systems(samples, truth, names, prior_width, rng, density_rank)
     return columns, summarise(columns)
+
+
+def verdict(found: Mapping[str, Any] | None) -> tuple[bool, str]:
+    """Say whether a network's errors for a population may be trusted, and why.
+
+    Parameters
+    ----------
+    found : mapping or None
+        ``calibration`` of the scores: what `summarise` found, and ``strangeness`` (`judge` of
+        `lensmill.learning.strangeness`, or None). None if there were no systems.
+
+    Returns
+    -------
+    trust : bool
+    sentence : str
+        It begins with "Do not trust" if not.
+    """
+    if not found:
+        return False, "Do not trust: there are no systems to judge the network by."
+    strange, reasons, said = found.get("strangeness"), [], []
+    if strange and strange["strange"]:
+        rate, of = strange["strange"]["rate"], strange["strange"]["of"]
+        text = (
+            f"{100 * rate:.1f} % of {of:,} systems look strange to the network, "
+            f"{100 * strange['family']['rate']:.1f} % of its own family do"
+        )
+        (reasons if strange["trusted"] is False else said).append(text)
+    if found["systems"]:
+        error, limit = found["worst"]["error"], found["worst"]["limit"]
+        text = (
+            f"the largest coverage error is {100 * error:.1f} points ({found['worst']['of']}), and "
+            f"sampling alone gives up to {100 * limit:.1f}"
+        )
+        (reasons if error > max(limit, DISTRUST) else said).append(text)
+    if reasons:
+        where = "outside the family that it was trained on"
+        foreign = strange and strange["trusted"] is False
+        return False, f"Do not trust: {where if foreign else 'wrong errors'}; {'; '.join(reasons)}."
+    inside = "Whether it is inside the family is not known"
+    if strange:
+        # Passing is no proof: a network may not see what sets a system apart.
+        inside = "Inside the family" if strange["own"] else "No sign of lying outside the family"
+    return True, f"{inside}; {'; '.join(said) or 'there is nothing to judge the errors by'}."
 
 
 def coverage(rank: NDArray, level: float | NDArray) -> float | NDArray:

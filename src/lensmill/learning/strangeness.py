@@ -22,6 +22,8 @@ from lensmill.pipeline import store
 FALSE_ALARMS = 0.01  # of the family's systems that are called strange
 CHANCE = 0.01  # below which a number of false alarms is none any more
 FEWEST = 8  # test systems of a family from which something follows
+# Of the family's test systems: which fit it, which set the threshold, and which measure its rate.
+FITTED, COMPARED, MEASURED = slice(0, None, 4), slice(2, None, 4), slice(1, None, 2)
 FEATURES, FAMILY, TABLE = "features", "family", "strangeness"
 UNITS = {
     FEATURES: {"index": "", "inner": ""},
@@ -123,11 +125,12 @@ def judge_family(features: NDArray) -> tuple[Family, NDArray, dict[str, Any]]:
             f"{len(features)} test systems of the family, but {FEWEST} or more are needed to say "
             "what is strange to it; simulate more"
         )
-    family = fit_family(features[0::4])
+    family = fit_family(features[FITTED])
     scores = strangeness(family, features)
-    threshold = set_threshold(scores[2::4])
-    measured = calibration.rate(int((scores[1::2] > threshold).sum()), len(scores[1::2]))
-    numbers = {"threshold": threshold, "wanted": FALSE_ALARMS, "set_on": len(scores[2::4])}
+    compared, others = scores[COMPARED], scores[MEASURED]
+    threshold = set_threshold(compared)
+    measured = calibration.rate(int((others > threshold).sum()), len(others))
+    numbers = {"threshold": threshold, "wanted": FALSE_ALARMS, "set_on": len(compared)}
     return family, scores, numbers | measured
 
 
@@ -151,17 +154,17 @@ def judge(
     attributes : dict
         To be written with the tables: what the scores of others need.
     numbers : dict
-        ``family``, the numbers of `judge_family`; ``strange``, the fraction above the threshold
-        with its interval, of the systems that neither fitted the family nor set the threshold;
-        ``trusted``: whether that fraction is what false alarms alone would give. Empty if there
-        are too few systems of the family to say.
+        ``family``, the numbers of `judge_family`; ``own``, whether these are its systems;
+        ``strange``, the fraction above the threshold with its interval, of the systems that neither
+        fitted the family nor set the threshold; ``trusted``: whether that is what false alarms
+        alone would give. Empty if there are too few systems of the family to say.
     """
     table = store.read(predictions, FEATURES)
     if family is None:
         if len(table["inner"]) < FEWEST:
             return {}, {}, {}
         found, scores, facts = judge_family(table["inner"])
-        judged = scores[1::2]
+        judged = scores[MEASURED]
         tables = {FAMILY: found._asdict()}
     else:
         about = store.attributes(family)
@@ -177,7 +180,12 @@ def judge(
     return (
         tables,
         {FAMILY: json.dumps(facts, sort_keys=True)},
-        {"family": facts, "strange": strange, "trusted": trusts(strange, facts)},
+        {
+            "family": facts,
+            "own": family is None,
+            "strange": strange,
+            "trusted": trusts(strange, facts),
+        },
     )
 
 
