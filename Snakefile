@@ -51,6 +51,8 @@ rule all:
         datasets_of(config["run"]),
         tables_of(config["run"]),
         figures_of(config["run"]),
+        calibrations_of(config["run"]),
+        cards_of(config["run"]),
 
 
 rule data:

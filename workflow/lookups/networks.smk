@@ -142,13 +142,60 @@ def members_predictions(wildcards):
     ]
 
 
-def scores_of(experiment):
-    """List the scores of every network on every population that it is tested on."""
+def scores_of(experiment, *chosen):
+    """List the scores of all networks, or of those chosen, on all that they are tested on."""
     return [
         f"results/{experiment}/scores/{member}/{population}/scores.json"
         for name, network in find(experiment, "networks").items()
+        if name in (chosen or [name])
         for member in names.members(name, network)
         for population in network["test_on"]
+    ]
+
+
+def calibrations_of(names):
+    """List the calibration of every network that claims errors, on all that it is tested on."""
+    return [
+        str(Path(scores).with_name("calibration.png"))
+        for experiment in names
+        for network in find(experiment, "networks")
+        if experiments.look_up(experiment, "claims_errors")(
+            find(experiment, "networks", network)
+        )
+        for scores in scores_of(experiment, network)
+    ]
+
+
+def models_of(experiment):
+    """Map every network that is trained, the members of several too, to its population."""
+    return {
+        member: network["train_on"]
+        for name, network in find(experiment, "networks").items()
+        for member in names.members(name, network)
+        if "seeds" not in names.member(member)[1]
+    }
+
+
+def card_populations(experiment):
+    """Map every network to what fixes the population that it is trained on."""
+    found = {}
+    for network, population in models_of(experiment).items():
+        chosen = checked.population(config["experiments"][experiment], population)
+        if "prior" in chosen:
+            fixed = experiments.look_up(experiment, "FAMILIES").get(
+                chosen.get("family"), {}
+            )
+            chosen |= {"prior": chosen["prior"] | fixed}
+        found[network] = chosen
+    return found
+
+
+def cards_of(names):
+    """List the model cards, one beside every model."""
+    return [
+        f"results/{experiment}/networks/{network}/model_card.md"
+        for experiment in names
+        for network in models_of(experiment)
     ]
 
 

@@ -43,3 +43,30 @@ rule write_captions:
         captions=captions,
     script:
         "../scripts/write_captions.py"
+
+
+rule plot_calibration:
+    """Draw the page that says whether a network's errors may be trusted for a population."""
+    input:
+        predictions="results/{experiment}/scores/{network}/{population}/predictions.h5",
+        scores="results/{experiment}/scores/{network}/{population}/scores.json",
+    output:
+        report(
+            "results/{experiment}/scores/{network}/{population}/calibration.png",
+            caption="../report/calibration.rst",
+            category="{experiment}",
+            subcategory="calibration",
+            labels={"network": "{network}", "population": "{population}"},
+        ),
+    log:
+        "results/{experiment}/logs/plot_calibration/{network}.{population}.log",
+    conda:
+        ROOT / "envs/figures.yaml"
+    params:
+        code=code(
+            "learning/calibration_page.py",
+            "plotting/paper.mplstyle",
+            "experiments/{experiment}/figures/__init__.py",
+        ),
+    script:
+        "../scripts/plot_calibration.py"

@@ -187,6 +187,36 @@ rule tabulate_scores:
         "../scripts/tabulate_scores.py"
 
 
+# One job for all cards of an experiment: a card is written faster than Python starts.
+for study in filter(models_of, config["experiments"]):
+
+    rule write_model_cards:
+        """Write beside each model what it was trained on, where it is valid and how good it is."""
+        name:
+            f"write_model_cards_{study}"
+        input:
+            trainings=[
+                f"results/{study}/networks/{network}/training.json"
+                for network in models_of(study)
+            ],
+            scores=[
+                f"results/{study}/scores/{network}/{population}/scores.json"
+                for network, population in models_of(study).items()
+            ],
+            citation=ROOT / "CITATION.cff",
+        output:
+            cards_of([study]),
+        log:
+            f"results/{study}/logs/write_model_cards.log",
+        conda:
+            ROOT / "envs/figures.yaml"
+        params:
+            populations=card_populations(study),
+            code=code("learning/model_card.py"),
+        script:
+            "../scripts/write_model_cards.py"
+
+
 rule search_worker:
     """Try settings of a network until the study has its trials; a killed worker goes on."""
     input:

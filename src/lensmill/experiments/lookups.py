@@ -22,6 +22,11 @@ def suffix(network: Mapping) -> str:
     return ".keras"
 
 
+def claims_errors(network: Mapping) -> bool:
+    """Say whether the calibration of a network's errors is judged; not, here."""
+    return False
+
+
 def source_files(population: Mapping, source: str) -> list[str]:
     """List the files that an ingested population is made of."""
     return [source]

@@ -58,6 +58,11 @@ def residual(
     return keras.Model(inputs, x)
 
 
+def inner(model: keras.Model) -> keras.Model:
+    """Return the part of a network before its last layer: its features, (n, F)."""
+    return keras.Model(model.inputs, model.layers[-1].input)
+
+
 def spread_components(model: keras.Model, n_components: int, n_targets: int, seed: int) -> None:
     """Start the components of a mixture at different means: from one place they part too late."""
     bias = np.zeros(model.layers[-1].bias.shape)

@@ -77,6 +77,18 @@ def log_density(mixture: Mixture, x: NDArray) -> NDArray:
     return np.logaddexp.reduce(np.log(mixture.weight) + terms, axis=1)
 
 
+def log_densities(mixture: Mixture, x: NDArray) -> NDArray:
+    """Logarithm of the density at several points of each system, ``x`` (n, S, T): shape (n, S)."""
+    terms = []
+    for k in range(mixture.weight.shape[1]):
+        factor = mixture.factor[:, k]
+        z = (x - mixture.mean[:, k, None]) @ factor.transpose(0, 2, 1)
+        log = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+        log += np.log(mixture.weight[:, k]) - 0.5 * x.shape[2] * np.log(2 * np.pi)
+        terms.append(log[:, None] - 0.5 * (z**2).sum(axis=-1))
+    return np.logaddexp.reduce(terms, axis=0)
+
+
 def sample(mixture: Mixture, size: int, rng: np.random.Generator) -> NDArray:
     """Draw from each mixture: shape (n, size, T)."""
     n, _, t = mixture.mean.shape

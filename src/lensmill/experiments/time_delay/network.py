@@ -18,7 +18,7 @@ from lensmill.experiments.time_delay import observe, predictions, transforms
 from lensmill.experiments.time_delay.canonical import Answer, Canonical
 from lensmill.experiments.time_delay.observe import Observed, Truth
 from lensmill.experiments.time_delay.sky import Dense
-from lensmill.learning import regression, runs, tables
+from lensmill.learning import calibration, posteriors, regression, runs, tables
 from lensmill.learning.runs import Network, load  # noqa: F401  (`load` is part of the contract)
 from lensmill.pipeline import logs, provenance, splits, store
 
@@ -58,7 +58,8 @@ def predict(
     seed : int
         Fixes the noise of simulated systems, the same for all networks, and the draws.
     output : path
-        Written (HDF5): tables ``systems``, ``images`` and ``samples``, see `predictions.UNITS`.
+        Written (HDF5): tables ``systems``, ``images`` and ``samples``, see `predictions.UNITS`, and
+        of a network that claims errors ``calibration`` and ``features`` of the first systems.
         What is predicted is the median of the posterior, its error half the central 68 %: where
         D_dt is hardly known the potential has long tails, and their mean means nothing.
     name, population : str
@@ -81,27 +82,44 @@ def predict(
         store.write(output, empty, predictions.UNITS, facts)
         return
 
+    architecture = _architecture(record["settings"], observation)
     draws = settings["samples"] if split else max(settings["samples"], settings["stored_samples"])
     if record["settings"]["head"] == "point":
         draws = 0
     kept_systems = len(observed.index) if split is None else settings["stored_systems"]
     rng = np.random.Generator(np.random.Philox([seed, record["settings"]["seed"], 2]))
-    begun = time.monotonic()
-    parts, kept = [], []
+    # Of its own, so that no draw hangs on what is judged.
+    chance = np.random.Generator(np.random.Philox([seed, record["settings"]["seed"], 3]))
+    parts, kept, judged, density_rank = [], [], [], []
+    seconds = 0.0  # of predicting, without the judging
     for first in logs.progress(range(0, len(observed.index), SYSTEMS_AT_A_TIME), "predicting"):
         rows = slice(first, first + SYSTEMS_AT_A_TIME)
+        begun = time.monotonic()
         some = observe.select(observed, rows)
-        given = answer(network, some, draws, rng)
-        parts.append(predictions.summary(given, observe.select(truth, rows)))
+        outputs = _outputs(network.model, architecture.features(some))
+        answers = regression.sample(outputs, architecture.head, draws, rng)
+        given = _to_sky(network, architecture, answers, some)
+        true = observe.select(truth, rows)
+        parts.append(predictions.summary(given, true))
+        seconds += time.monotonic() - begun
+        if draws and first < predictions.JUDGED_SYSTEMS:
+            judged.append(predictions.judged_draws(given))
+            if split:
+                ranked = (architecture, some, true, outputs, answers, chance)
+                density_rank.append(_density_ranks(network, *ranked))
         room = max(kept_systems - first, 0)
         if draws and room:
             kept.append(Answer(*(x[:room, ..., : settings["stored_samples"]] for x in given)))
-    seconds = time.monotonic() - begun
     summary = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
     columns = predictions.tables(observed, truth, summary)
     if kept:
         columns["samples"] = predictions.samples(kept)
+    if judged:
+        few = slice(predictions.JUDGED_SYSTEMS)
+        some, true = (observe.select(table, few) for table in (observed, truth))
+        features = architecture.features(some)
+        columns |= _judge(network, some, true, features, judged, density_rank, chance)
     attributes = provenance.attributes(
         {key: settings[key] for key in ("samples", "stored_samples", "stored_systems")},
         **facts,
@@ -142,11 +160,65 @@ def answer(
     """
     record = network.training
     architecture = _architecture(record["settings"], record["observation"])
-    features = architecture.features(observed).astype(np.float32)
-    outputs = np.asarray(network.model.predict(features, batch_size=rows, verbose=0))
+    outputs = _outputs(network.model, architecture.features(observed), rows)
     answers = regression.sample(outputs, architecture.head, draws, rng)
-    answers = tables.restore(answers, record["standardisation"]["targets"])
-    return architecture.to_sky(answers, observed)
+    return _to_sky(network, architecture, answers, observed)
+
+
+def _outputs(model: Any, features: NDArray, rows: int = ROWS_AT_A_TIME) -> NDArray:
+    return np.asarray(model.predict(features.astype(np.float32), batch_size=rows, verbose=0))
+
+
+def _to_sky(
+    network: Network, architecture: Dense | Canonical, answers: NDArray, observed: Observed
+) -> Answer:
+    scaling = network.training["standardisation"]["targets"]
+    return architecture.to_sky(tables.restore(answers, scaling), observed)
+
+
+def _density_ranks(
+    network: Network,
+    architecture: Dense | Canonical,
+    observed: Observed,
+    truth: Truth,
+    outputs: NDArray,
+    answers: NDArray,
+    rng: np.random.Generator,
+) -> NDArray:
+    """Rank of the truth by its density where the network answers; blurred as what it learned."""
+    _, true = architecture.examples(observed, truth, rng)
+    true = tables.standardise(true, network.training["standardisation"]["targets"])
+    head = architecture.head
+    mixture = posteriors.unpack(outputs, head.components, head.targets)
+    of_draws = posteriors.log_densities(mixture, answers[:, : predictions.JUDGED_DRAWS])
+    return calibration.density_ranks(of_draws, posteriors.log_density(mixture, true), rng)
+
+
+def _judge(
+    network: Network,
+    observed: Observed,
+    truth: Truth,
+    features: NDArray,
+    draws: list[NDArray],
+    density_rank: list[NDArray],
+    rng: np.random.Generator,
+) -> store.Tables:
+    """Return the tables ``calibration`` and ``features`` of the systems that are judged."""
+    from lensmill.learning import models
+
+    sky = network.training["standardisation"]["sky"]
+    columns = predictions.judge(
+        np.concatenate(draws),
+        truth,
+        {name: sky[name]["scale"][0] for name in predictions.JUDGED},
+        rng,
+        np.concatenate(density_rank) if density_rank else None,
+    )
+    inner = _outputs(models.inner(network.model), features)
+    return {
+        "calibration": {"index": observed.index[truth.d_dt_known], **columns},
+        "features": {"index": observed.index, "inner": inner},
+    }
 
 
 def prepare(

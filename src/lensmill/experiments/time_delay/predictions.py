@@ -7,11 +7,23 @@ from numpy.typing import NDArray
 
 from lensmill.experiments.time_delay.canonical import Answer
 from lensmill.experiments.time_delay.observe import Observed, Truth
-from lensmill.learning import calibration
+from lensmill.learning import calibration, strangeness
 from lensmill.learning.calibration import CENTRAL
 from lensmill.pipeline import store
 
+# What is judged of a system: the distance, and the lens at its first image.
+JUDGED = {
+    "ln_d_dt": "",
+    "potential": "arcsec2",
+    "deflection_x": "arcsec",
+    "deflection_y": "arcsec",
+}
+JUDGED_DRAWS = 100  # of a posterior: ranks are exact and the CRPS is fair for any number
+JUDGED_SYSTEMS = 10000  # of a population: sampling alone gives a coverage error of 1 % then
+
 UNITS = {
+    "calibration": calibration.units_of(JUDGED),
+    strangeness.FEATURES: strangeness.UNITS[strangeness.FEATURES],
     "systems": {
         "index": "",
         "n_images": "",
@@ -83,6 +95,48 @@ def summary(answer: Answer, truth: Truth) -> dict[str, NDArray]:
         known = truth.lens_model_known[:, None]
         found[f"{name}_rank"] = np.where(known, calibration.ranks(draws, true), 0.5)
     return found
+
+
+def judged_draws(answer: Answer) -> NDArray:
+    """Return the draws that are judged: (n, S, T), targets as in `JUDGED`."""
+    draws = slice(JUDGED_DRAWS)
+    lens = (answer.potential[:, 0], answer.deflection[:, 0, 0], answer.deflection[:, 0, 1])
+    return np.stack([x[:, draws] for x in (answer.ln_d_dt, *lens)], axis=-1)
+
+
+def judge(
+    draws: NDArray,
+    truth: Truth,
+    prior_width: Mapping[str, float],
+    rng: np.random.Generator,
+    density_rank: NDArray | None,
+) -> dict[str, NDArray]:
+    """Judge the posteriors of systems whose truth is known: columns of the table ``calibration``.
+
+    Parameters
+    ----------
+    draws : array, shape (n, S, T)
+        From `judged_draws`.
+    truth : Truth
+        Of the same systems; of real ones only the distance is known.
+    prior_width : mapping
+        By name in `JUDGED`.
+    rng : Generator
+    density_rank : array, shape (n,), or None
+        Of the truth in the space that the network answers in; None for real systems.
+    """
+    known = truth.d_dt_known
+    lens = (truth.potential[:, 0], truth.deflection[:, 0, 0], truth.deflection[:, 0, 1])
+    true = np.stack([np.log(np.where(known, truth.d_dt, 1.0)), *lens], axis=-1)
+    names = list(JUDGED) if density_rank is not None else ["ln_d_dt"]
+    return calibration.judge_systems(
+        draws[known, :, : len(names)],
+        true[known, : len(names)],
+        names,
+        np.array([prior_width[name] for name in names]),
+        rng,
+        density_rank[known] if density_rank is not None else None,
+    )
 
 
 def tables(observed: Observed, truth: Truth, summary: Mapping[str, NDArray]) -> store.Tables:

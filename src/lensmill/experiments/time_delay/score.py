@@ -7,13 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmill.learning import regression
+from lensmill.learning import calibration, regression, strangeness
 from lensmill.pipeline import store
 
 LENS = ("potential", "deflection_x", "deflection_y")
 
 
-def score(predictions: str, settings: Mapping[str, Any], seed: int, output: str) -> dict[str, Any]:
+def score(
+    predictions: str,
+    settings: Mapping[str, Any],
+    seed: int,
+    output: str,
+    family: str | None = None,
+) -> dict[str, Any]:
     """Score the predictions for a population.
 
     Parameters
@@ -23,7 +29,10 @@ def score(predictions: str, settings: Mapping[str, Any], seed: int, output: str)
     settings, seed
         Not needed here.
     output : path
-        Written: the predictions, as they are.
+        Written: the predictions, and where errors are claimed how strange each system is.
+    family : path, optional
+        Scored predictions of the network for the population that it was trained on, whose systems
+        say what is strange; left out of its own scores.
 
     Returns
     -------
@@ -31,7 +40,9 @@ def score(predictions: str, settings: Mapping[str, Any], seed: int, output: str)
         ``network``, ``population``, ``images``, number of ``systems``, ``seconds`` that predicting
         took; ``targets``: for potential, deflection and ln D_dt those of
         `regression.error_scores`, None where a truth is unknown, and coverage None if a network
-        claims no error; ``mse_standardised``, the mean over potential and deflections.
+        claims no error; ``mse_standardised``, the mean over potential and deflections. Of a network
+        that claims errors ``calibration``: what `calibration.summarise` finds, and ``strangeness``
+        from `strangeness.judge`; ``coverage_error``, the largest of them.
     """
     about = store.attributes(predictions)
     systems = store.read(predictions, "systems")
@@ -42,14 +53,28 @@ def score(predictions: str, settings: Mapping[str, Any], seed: int, output: str)
         "images": k,
         "systems": len(systems["index"]),
     }
-    store.extend(predictions, output)
     if not found["systems"]:  # a table of real systems need not have this number of images
+        store.extend(predictions, output)
         return found
+    added: dict[str, Any] = {}
+    if about["draws"]:
+        added = _judge(predictions, output, family)
+    else:
+        store.extend(predictions, output)
     images = store.read(predictions, "images")
     images = {name: images[name].reshape(-1, k) for name in images if name != "system"}
     scaling = json.loads(about["target_scaling"])
     found["seconds"] = float(about["seconds"])
-    return found | _scores(systems, images, scaling, bool(about["draws"]))
+    return found | _scores(systems, images, scaling, bool(about["draws"])) | added
+
+
+def _judge(predictions: str, output: str, family: str | None) -> dict[str, Any]:
+    """Write the predictions with how strange the systems are; return what it all comes to."""
+    columns, attributes, strange = strangeness.judge(predictions, family)
+    store.extend(predictions, output, attributes, columns, strangeness.UNITS)
+    judged = calibration.summarise(store.read(predictions, "calibration"))
+    worst = {"coverage_error": judged["worst"]["error"]} if judged["systems"] else {}
+    return {"calibration": judged | {"strangeness": strange or None}} | worst
 
 
 def _scores(

@@ -60,6 +60,19 @@ def check_settings(settings: Mapping, population: str) -> dict:
     )
 
 
+def claims_errors(network: Mapping) -> bool:
+    """Say whether a network gives posteriors, whose calibration is judged."""
+    return network.get("head", "point") != "point"
+
+
+def score_inputs(settings: Mapping, name: str, network: Mapping, population: str) -> dict[str, str]:
+    """Name the scored predictions for a network's own population, which say what is strange."""
+    own = network["train_on"]
+    if population == own or not claims_errors(network):
+        return {}
+    return {"family": f"scores/{name}/{own}/predictions.h5"}
+
+
 def check_images(settings: Mapping) -> None:
     """Check that a network has images to compare.
 
