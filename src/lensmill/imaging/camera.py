@@ -7,6 +7,7 @@ the ``sky`` [mag / arcsec2] and a ``psf`` (see `lensmill.imaging.psf`).
 """
 
 from collections.abc import Mapping
+from math import log
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,10 @@ from lensmill.imaging.render import render
 # A spectrum is one number here, the colour g - i: magnitudes are linear in wavelength between and
 # beyond the two. Effective wavelengths of Pan-STARRS1 [nm]: Tonry et al. (2012), table 4.
 WAVELENGTH_G, WAVELENGTH_I = 481.0, 752.0
+# ASSUME: redwards of this [nm], behind the break at 400 nm of galaxies at the redshifts of lenses,
+# spectra fall more slowly: as half the slope between g and i in the logarithm of the wavelength.
+# So a galaxy with g - i = 2.1 has i - H = 2.1 (AB), not 6.
+WAVELENGTH_FLAT = 850.0
 MASS = ("theta_e", "q", "phi", "slope", "gamma1", "gamma2")
 
 
@@ -28,7 +33,11 @@ def rate(magnitude: ArrayLike, band: Mapping[str, Any]) -> Any:
 
 def redness(band: Mapping[str, Any]) -> float:
     """Return the share of the colour g - i by which a magnitude in this band exceeds that in i."""
-    return (WAVELENGTH_I - band["wavelength"]) / (WAVELENGTH_I - WAVELENGTH_G)
+    wavelength = band["wavelength"]
+    straight = (WAVELENGTH_I - min(wavelength, WAVELENGTH_FLAT)) / (WAVELENGTH_I - WAVELENGTH_G)
+    if wavelength <= WAVELENGTH_FLAT:
+        return straight
+    return straight - 0.5 * log(wavelength / WAVELENGTH_FLAT) / log(WAVELENGTH_I / WAVELENGTH_G)
 
 
 def flux(light: Mapping[str, NDArray], band: Mapping[str, Any]) -> NDArray:

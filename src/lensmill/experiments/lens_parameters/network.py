@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from lensmill.experiments.lens_parameters import parameters
 from lensmill.experiments.lens_parameters.parameters import PARAMETERS, SPINS
-from lensmill.learning import calibration, posteriors, regression, runs, tables
+from lensmill.learning import calibration, posteriors, regression, runs, strangeness, tables
 from lensmill.learning.runs import Network, load  # noqa: F401  (`load` is part of the contract)
 from lensmill.pipeline import provenance, store
 
 log = logging.getLogger(__name__)
 
 VALIDATED = 10000  # images of the validation set: enough to tell two epochs apart
+SYSTEMS_AT_A_TIME = 500  # bounds the memory that draws of the posterior take
 # What predictions copy from the data set, where it has them: column, unit.
 COPIED = {"snr": "", "arc_snr": "", "arc_length": "arcsec", "has_quasar": "", "n_images": ""}
 UNITS = {
@@ -30,7 +31,11 @@ UNITS = {
     },
     # posteriors: mixtures of Gaussians in the targets, i.e. ln theta_e and the other parameters
     "mixtures": {"weight": "", "mean": "", "factor": ""},
-    "features": {"features": ""},  # what the network has seen, before its answer
+    "calibration": calibration.units_of(PARAMETERS),
+    strangeness.FEATURES: strangeness.UNITS[strangeness.FEATURES],
+}
+UNITS["systems"] |= {
+    f"{name}_{part}": unit for name, unit in PARAMETERS.items() for part in regression.Summary._fields
 }
 
 
@@ -126,11 +131,15 @@ def predict(
         The population.
     split : path or None
         Its split, of which the test part is used; None for all systems.
-    settings, seed
-        Not needed here.
+    settings : mapping
+        ``draws`` of every posterior.
+    seed : int
+        Of the draws.
     output : path
-        Written (HDF5): table ``systems`` with the truth (NaN where it is not known), ``mixtures``
-        (see `lensmill.learning.posteriors.Mixture`) and ``features``, a row each for every system.
+        Written (HDF5): table ``systems`` with the truth (NaN where it is not known) and the
+        posteriors summed up, ``mixtures`` with the posteriors themselves (see
+        `lensmill.learning.posteriors.Mixture`), ``calibration`` of those whose truth is known, and
+        ``features``, what the network has seen in each image.
     name, population : str
         Of the network and of the population.
 
@@ -160,11 +169,8 @@ def predict(
         )
     mixture = head(record["settings"]).unpack(outputs)
     mixture = posteriors.rescale(mixture, *record["standardisation"].values())
-    columns = {
-        "systems": systems,
-        "mixtures": mixture._asdict(),
-        "features": {"features": features.astype(np.float32)},
-    }
+    columns = tables_of(mixture, systems, record["prior"], settings["draws"], seed)
+    columns[strangeness.FEATURES] = {"index": systems["index"], "inner": features.astype(np.float32)}
     attributes = provenance.attributes(
         {},
         network=name,
@@ -179,10 +185,75 @@ def predict(
         seconds=round(seconds, 3),
         experiment="lens_parameters",
         seed=seed,
+        draws=settings["draws"],
         prior=json.dumps(record["prior"]),
         dataset=store.attributes(dataset)["content_digest"],
     )
     store.write(output, columns, UNITS, attributes)
+
+
+def tables_of(
+    mixture: posteriors.Mixture,
+    systems: Mapping[str, NDArray],
+    prior: Mapping[str, Mapping[str, float]],
+    draws: int,
+    seed: int,
+) -> store.Tables:
+    """Sum posteriors up by draws, and judge those whose truth is known.
+
+    Parameters
+    ----------
+    mixture : Mixture
+        n posteriors in the targets.
+    systems : mapping
+        ``index`` and the truth.
+    prior : mapping
+        By parameter its ``width``, in whose units posteriors are compared.
+    draws : int
+        Of each posterior.
+    seed : int
+    """
+    rng = np.random.Generator(np.random.Philox([seed, 4]))
+    # of its own, so that no draw hangs on what is judged
+    chance = np.random.Generator(np.random.Philox([seed, 5]))
+    truth = np.column_stack([systems[f"true_{name}"] for name in PARAMETERS])
+    known = np.isfinite(truth).all(axis=1)
+    summaries, judged, ranks = [], [], []
+    for first in range(0, len(truth), SYSTEMS_AT_A_TIME):
+        rows = slice(first, first + SYSTEMS_AT_A_TIME)
+        some = posteriors.Mixture(*(part[rows] for part in mixture))
+        targets = posteriors.sample(some, draws, rng)
+        values = parameters.from_targets(targets)
+        summaries.append(regression.summarise(np.moveaxis(values, 1, 2)))
+        here = np.flatnonzero(known[rows])
+        if len(here):
+            some = posteriors.Mixture(*(part[here] for part in some))
+            of_truth = posteriors.log_density(some, parameters.to_targets(truth[rows][here]))
+            of_draws = posteriors.log_densities(some, targets[here])
+            ranks.append(calibration.density_ranks(of_draws, of_truth, chance))
+            judged.append(values[here])
+    summed = {
+        f"{name}_{part}": np.concatenate([getattr(one, part)[:, i] for one in summaries])
+        for i, name in enumerate(PARAMETERS)
+        for part in regression.Summary._fields
+    }
+    columns: store.Tables = {
+        "systems": {**systems, **summed},
+        "mixtures": {name: part.astype(np.float32) for name, part in mixture._asdict().items()},
+    }
+    if judged:
+        columns["calibration"] = {
+            "index": systems["index"][known],
+            **calibration.judge_systems(
+                np.concatenate(judged),
+                truth[known],
+                list(PARAMETERS),
+                np.array([prior[name]["width"] or 1.0 for name in PARAMETERS]),
+                chance,
+                np.concatenate(ranks),
+            ),
+        }
+    return columns
 
 
 def _systems(dataset: str, rows: NDArray) -> dict[str, NDArray]:
