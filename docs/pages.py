@@ -226,12 +226,17 @@ def piece(node: ast.expr) -> str:
 def settings_page(name: str, schema: Mapping) -> str:
     """Return the settings of an experiment, and the choices of its study."""
     text = (EXPERIMENTS / name / "defaults.yaml").read_text()
-    chosen = yaml.safe_load(text)["experiments"][name]
+    chosen = experiments.choices(name)
     lines = [f"# Settings of `{name}`", ""]
     lines += [f"Keys below `experiments.{name}`. [What it is](/{FOLDER}/experiments/{name}.md)."]
     lines += ["", *sections(schema, schema, chosen, "", {})]
     lines += ["## The choices of the study", "", "Its `defaults.yaml`:", ""]
-    return "\n".join([*lines, "```yaml", text.rstrip(), "```"])
+    lines += ["```yaml", text.rstrip(), "```"]
+    presets = yaml.safe_load(text)["experiments"][name].get("priors", {}).values()
+    for shared in dict.fromkeys(preset["from"] for preset in presets if "from" in preset):
+        lines += ["", f"## The priors `{shared}`", "", "```yaml"]
+        lines += [(EXPERIMENTS / f"priors/{shared}.yaml").read_text().rstrip(), "```"]
+    return "\n".join(lines)
 
 
 def sections(

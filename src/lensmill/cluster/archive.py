@@ -36,6 +36,7 @@ MANIFEST = "manifest.json"
 # Copied whole, from the checkout and from the results.
 SOURCES = ("config.yaml", "configs/*.yaml", "requirements.txt", "envs/*.yaml")
 SOURCES += ("profiles/*/config.yaml", "src/lensmill/experiments/*/defaults.yaml")
+SOURCES += ("src/lensmill/experiments/priors/*.yaml",)
 SOURCES += ("data/*.ecsv", "data/*.md")
 KEPT = (".json", ".csv", ".ecsv", ".md", ".yaml", ".pdf", ".png", ".keras", ".skops")
 # Parts of what is in a results folder that say nothing of the result, or hang on the machine.
@@ -390,7 +391,8 @@ def _reasons(
         yield f"[requirements.txt: {_compare_locks(files['checkout/requirements.txt'], root)}]"
     for name, content in files.items():
         short = name.removeprefix("checkout/")
-        if name == short or not name.endswith(("config.yaml", "defaults.yaml")):
+        is_setting = name.endswith(("config.yaml", "defaults.yaml")) or "/priors/" in name
+        if name == short or not is_setting:
             continue
         if not (root / short).exists() or (root / short).read_bytes() != content:
             yield f"[{short} has other settings]"

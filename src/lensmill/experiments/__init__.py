@@ -71,9 +71,23 @@ def whole_schema() -> dict:
     return whole
 
 
+@functools.cache
+def shared_priors() -> dict[str, dict]:
+    """Read the priors that experiments share, by the name of their file in ``priors``."""
+    files = sorted((FOLDER / "priors").glob("*.yaml"))
+    return {path.stem: yaml.load(path.read_text(), Loader) for path in files}
+
+
+def with_priors(name: str, chosen: Mapping) -> dict:
+    """Return settings of an experiment whose presets of priors are not ``from`` elsewhere."""
+    where = f"experiments.{name}"
+    return settings.with_shared_priors(chosen, shared_priors(), schema(name), where)
+
+
 def choices(name: str) -> dict:
     """Read what an experiment's ``defaults.yaml`` says: the choices of the study."""
-    return yaml.load((FOLDER / name / "defaults.yaml").read_text(), Loader)["experiments"][name]
+    text = (FOLDER / name / "defaults.yaml").read_text()
+    return with_priors(name, yaml.load(text, Loader)["experiments"][name])
 
 
 def defaults(name: str) -> dict:
@@ -135,7 +149,7 @@ def check_config(config: dict, files: Iterable[str | Path], given: Mapping) -> d
     Returns
     -------
     dict
-        The configuration as it was written, to be kept.
+        The configuration as it was written, to be kept, with the numbers of shared priors.
 
     Raises
     ------
@@ -160,6 +174,7 @@ def check_config(config: dict, files: Iterable[str | Path], given: Mapping) -> d
             )
     shell = whole | {"properties": whole["properties"] | {"experiments": {"type": "object"}}}
     settings.validate(written, shell, "config")
+    written["experiments"] = {n: with_priors(n, c) for n, c in written["experiments"].items()}
     config.clear()
     config |= written
     config["experiments"] = {n: check(n, c) for n, c in written["experiments"].items()}

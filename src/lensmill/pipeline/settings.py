@@ -272,6 +272,53 @@ def population(settings: Mapping, name: str) -> dict[str, Any]:
     return chosen | {"prior": prior}
 
 
+def with_shared_priors(
+    settings: Mapping, shared: Mapping[str, Mapping], schema: Mapping, where: str
+) -> dict[str, Any]:
+    """Return settings in which a preset of priors holds the numbers of that which it is ``from``.
+
+    Of the shared ones it has those that its experiment knows, in the order of the schema, and its
+    own over them. Only a preset can be ``from`` another; all else is left to the checks.
+
+    Parameters
+    ----------
+    settings : mapping
+        Those of an experiment, as they were written.
+    shared : mapping
+        The priors that experiments share, by name.
+    schema : mapping
+        That of the experiment.
+    where : str
+        How the message names the experiment.
+
+    Raises
+    ------
+    ValueError
+        Naming the preset, and the shared ones that there are.
+    """
+    populations, presets = (settings.get(key) for key in ("populations", "priors"))
+    for name, chosen in populations.items() if isinstance(populations, Mapping) else ():
+        override = chosen.get("override") if isinstance(chosen, Mapping) else None
+        if isinstance(override, Mapping) and "from" in override:
+            raise ValueError(
+                f"{where}.populations.{name}.override.from: only a preset can have the priors of "
+                f"another; write {{from: {override['from']}}} as one under {where}.priors, and "
+                "name that as the prior of the population"
+            )
+    if not isinstance(presets, Mapping):
+        return dict(settings)
+    known = schema["$defs"]["prior_preset"]["properties"]
+    resolved = dict(presets)
+    for name, preset in presets.items():
+        if not isinstance(preset, Mapping) or "from" not in preset:
+            continue
+        refer(str(preset["from"]), shared, f"{where}.priors.{name}.from")
+        below = {k: v for k, v in shared[str(preset["from"])].items() if k in known}
+        whole = copy.deepcopy(below) | {k: v for k, v in preset.items() if k != "from"}
+        resolved[name] = {k: whole.pop(k) for k in known if k in whole} | whole
+    return {**settings, "priors": resolved}
+
+
 def keep(config: Mapping, folder: Path) -> Path:
     """Write the whole configuration of a run beside its results, under a name of its content.
 
@@ -325,7 +372,8 @@ def check_populations(settings: Mapping, families: Mapping, schema: Mapping, whe
         Naming the population and the key, what is used instead, and what to do.
     """
     keys = schema["$defs"]["population"]["properties"]
-    parameters = schema["$defs"]["prior_preset"]["properties"]
+    parameters = dict(schema["$defs"]["prior_preset"]["properties"])
+    parameters.pop("from", None)  # no parameter: `with_shared_priors` has taken it in
     for name, chosen in settings["populations"].items():
         place = f"{where}.populations.{name}"
         ingested = "ingest" in chosen

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from astropy.table import Table
 
+from lensmill import experiments
 from lensmill.experiments.time_delay import simulate, universes, verdicts
 from lensmill.lensing.distances import distances, time_delay
 from lensmill.lensing.solver import solve
@@ -17,9 +18,7 @@ from lensmill.pipeline import store
 from lensmill.pipeline.streams import uniforms
 
 ROOT = Path(__file__).parents[5]
-DEFAULTS = yaml.safe_load((ROOT / "src/lensmill/experiments/time_delay/defaults.yaml").read_text())[
-    "experiments"
-]["time_delay"]
+DEFAULTS = experiments.choices("time_delay")
 PRIOR = {"h0": ["uniform", 50.0, 100.0], "omega_m": ["uniform", 0.2, 0.4]}
 POPULATION = {"family": "epl_shear", "prior": DEFAULTS["priors"]["survey"]}
 

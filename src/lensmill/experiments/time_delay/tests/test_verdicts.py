@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from astropy.table import Table
 
+from lensmill import experiments
 from lensmill.experiments.time_delay import exact, hubble, observe, simulate, verdicts
 from lensmill.experiments.time_delay.ingest import ingest
 from lensmill.inference.modes import find_modes
@@ -17,9 +17,7 @@ from lensmill.pipeline import splits, store
 from lensmill.pipeline.streams import generator, uniforms
 
 ROOT = Path(__file__).parents[5]
-DEFAULTS = yaml.safe_load((ROOT / "src/lensmill/experiments/time_delay/defaults.yaml").read_text())[
-    "experiments"
-]["time_delay"]
+DEFAULTS = experiments.choices("time_delay")
 PRIOR = DEFAULTS["priors"]["survey"]
 ANSWER = {"h0": DEFAULTS["hubble"]["h0"], "omega_m": PRIOR["omega_m"]}
 TRAINED = {name: PRIOR[name] for name in ("h0", "omega_m")}
