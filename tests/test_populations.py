@@ -66,7 +66,7 @@ def test_what_a_population_would_ignore_is_refused_by_name(population, said):
 
 def test_what_only_ingested_images_have_is_refused_in_a_simulated_population():
     simulated = experiments.choices("lens_finding")["populations"]["hst"]
-    with pytest.raises(ValueError, match=r"a: label, min_snr would be ignored, only ingested"):
+    with pytest.raises(ValueError, match=r"a: min_snr, label would be ignored, only ingested"):
         check("lens_finding", a=simulated | {"min_snr": 3.0, "label": 1})
     with pytest.raises(ValueError, match="'sie_shear' has slope = 2"):
         override = {"slope": ["fixed", 2.2]}
