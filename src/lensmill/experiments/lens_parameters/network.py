@@ -35,7 +35,9 @@ UNITS = {
     strangeness.FEATURES: strangeness.UNITS[strangeness.FEATURES],
 }
 UNITS["systems"] |= {
-    f"{name}_{part}": unit for name, unit in PARAMETERS.items() for part in regression.Summary._fields
+    f"{name}_{part}": unit
+    for name, unit in PARAMETERS.items()
+    for part in regression.Summary._fields
 }
 
 
@@ -170,7 +172,10 @@ def predict(
     mixture = head(record["settings"]).unpack(outputs)
     mixture = posteriors.rescale(mixture, *record["standardisation"].values())
     columns = tables_of(mixture, systems, record["prior"], settings["draws"], seed)
-    columns[strangeness.FEATURES] = {"index": systems["index"], "inner": features.astype(np.float32)}
+    columns[strangeness.FEATURES] = {
+        "index": systems["index"],
+        "inner": features.astype(np.float32),
+    }
     attributes = provenance.attributes(
         {},
         network=name,

@@ -35,6 +35,10 @@ UNITS = {
         "source_magnitude": "mag",
         "has_quasar": "",
         "n_images": "",
+        "z_lens": "",
+        "z_source": "",
+        "d_dt": "Mpc",
+        "kappa_ext": "",  # beside the lens that the image shows, in which it is divided out
         "magnification": "",
         "arc_snr": "",
         "arc_length": "arcsec",

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from lensmill.imaging import light as lights
 from lensmill.imaging.light import Light
 from lensmill.imaging.scenes import POINT, SERSIC
+from lensmill.lensing.distances import distances
 from lensmill.lensing.solver import solve
 from lensmill.pipeline.draws import Draws
+from lensmill.pipeline.priors import inverse_cdf
 
 MAX_CLUMPS, MAX_IMAGES = 3, 5
 
@@ -28,6 +30,7 @@ SLOTS = (
     *("source_one_minus_q", "source_phi", "source_colour", "clumps", "quasar", "quasar_magnitude"),
     *(f"clump{i}_{part}" for i in range(MAX_CLUMPS) for part in ("radius", "angle", "share")),
     *(f"image{i}_flux" for i in range(MAX_IMAGES)),
+    *("z_lens", "z_source", "h0", "omega_m", "kappa_ext"),
 )
 WIDTH = -(-len(SLOTS) // 4) * 4
 
@@ -89,6 +92,7 @@ def draw(uniforms: NDArray, family: Mapping[str, list], prior: Mapping[str, Any]
         "source_x": source[0],
         "source_y": source[1],
         **_add_quasar(light, draws, mass, source),
+        **_distance(draws),
     }
     centre = draws("centre_offset", "centre_x"), draws("centre_offset", "centre_y")
     return Sky(mass, centre, truth, lights.shift(light.joined(), centre))
@@ -170,3 +174,14 @@ def _add_quasar(
         colour=0.3,
     )
     return {"n_images": images.n_images, "has_quasar": has_quasar}
+
+
+def _distance(draws: Draws) -> dict[str, NDArray]:
+    """Draw redshifts, the universe and the sheet: an image shows none of them, delays do."""
+    z_lens = draws("z_lens")
+    z_source = inverse_cdf(
+        draws.prior["z_source"], draws.u("z_source"), above=z_lens + draws.prior["redshift_gap"]
+    )
+    *_, d_dt = distances(z_lens, z_source, draws("h0"), draws("omega_m"))
+    kappa = draws("kappa_ext")
+    return {"z_lens": z_lens, "z_source": z_source, "d_dt": d_dt, "kappa_ext": kappa}

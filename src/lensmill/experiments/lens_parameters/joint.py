@@ -1,0 +1,279 @@
+"""Image and delays together: what a network sees in an image, times what positions and delays say.
+
+For mocks whose test images a network has measured: their positions, delays and redshifts are
+observed, the exact posterior of these is sampled (`lensmill.inference`), and its draws count by the
+image (`lensmill.inference.image_posterior`). The same is done for one's own system, whose draws the
+experiment `time_delay` has written.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lensmill.experiments.lens_parameters.families import FAMILIES
+from lensmill.experiments.lens_parameters.parameters import SHAPE
+from lensmill.inference import image_posterior, posterior
+from lensmill.inference.importance import effective_size, pareto_k, resample
+from lensmill.inference.point_images import (
+    PARAMETERS as SAMPLED,
+)
+from lensmill.inference.point_images import (
+    PointImages,
+    Posterior,
+    draw_distance,
+)
+from lensmill.learning import calibration, posteriors
+from lensmill.learning.calibration import ONE_SIGMA_PERCENTILES
+from lensmill.lensing.distances import time_delay
+from lensmill.lensing.solver import solve
+from lensmill.pipeline import logs, provenance, store
+from lensmill.pipeline.priors import inverse_cdf
+from lensmill.pipeline.streams import generator
+
+log = logging.getLogger(__name__)
+
+TIMED = (2, 4)  # numbers of images whose posteriors are sampled
+MIN_MAGNIFICATION = 0.1  # as in `sky`
+UNITS = {
+    "systems": {
+        "index": "",
+        "n_images": "",
+        "z_lens": "",
+        "z_source": "",
+        "d_dt": "Mpc",
+        **{f"{kind}_{q}": "Mpc" for kind in ("delays", "joint") for q in ("low", "median", "high")},
+        **{f"{kind}_rank": "" for kind in ("delays", "joint")},
+        **{f"{kind}_slope_{q}": "" for kind in ("delays", "joint") for q in ("median", "error")},
+        "ess": "",
+        "joint_ess": "",
+        "joint_pareto_k": "",
+        "first_draw": "",
+        "n_draws": "",
+    },
+    "draws": {
+        **dict.fromkeys(("slope", "one_minus_q", "shear", "kappa_ext"), ""),
+        "d_dt": "Mpc",
+        "d_dt_error": "Mpc",
+        "ln_marginal": "",
+        "ln_image": "",  # of the image, given the lens
+    },
+}
+
+
+class Observation(NamedTuple):
+    """How positions and delays are measured."""
+
+    position_error: float  # [arcsec], of images and lens
+    delay_error: float  # [day]
+    delay_error_fraction: float  # of the delay, in quadrature
+
+
+def join_mocks(
+    dataset: str,
+    predictions: str,
+    output: str,
+    summary: str,
+    prior: Mapping[str, Any],
+    population: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    seed: int,
+) -> None:
+    """Infer the time-delay distance of mocks by positions and delays, with and without the image.
+
+    Parameters
+    ----------
+    dataset : path
+        A simulated population.
+    predictions : path
+        What a network says of its test systems.
+    output, summary : path
+        Written: tables ``systems`` and ``draws`` (HDF5), and scatter, coverage and bias of all
+        (JSON).
+    prior : mapping
+        Of the population that the network learned from: the prior of the analysis.
+    population : mapping
+        ``family`` of the network's population.
+    settings : mapping
+        ``systems``, ``ess`` and ``draws`` of a posterior, ``position_error`` [arcsec],
+        ``delay_error`` [day], ``delay_error_fraction``.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If there are not as many test systems with two or four images.
+    """
+    whole = {**prior, **FAMILIES[population["family"]]}
+    truth = store.read(dataset, "systems")
+    index = store.read(predictions, "systems", ["index"])["index"]
+    mixtures = posteriors.Mixture(**store.read(predictions, "mixtures"))
+    shape = posteriors.marginal(mixtures, range(SHAPE.start, SHAPE.stop))
+    place = {int(i): row for row, i in enumerate(truth["index"])}
+    usable = [row for row, i in enumerate(index) if truth["n_images"][place[int(i)]] in TIMED]
+    if len(usable) < settings["systems"]:
+        raise ValueError(
+            f"{predictions} has {len(usable)} systems with two or four images, but joint.systems "
+            f"is {settings['systems']}; simulate more, or ask for fewer"
+        )
+    observation = Observation(*(settings[name] for name in Observation._fields))
+    name = store.attributes(dataset)["population"]
+    rows, draws = [], []
+    for row in logs.progress(usable[: settings["systems"]], "image and delays"):
+        system = {c: v[place[int(index[row])]] for c, v in truth.items()}
+        rng = generator(seed, "lens_parameters", f"joint/{name}", int(index[row]))
+        target = Posterior(
+            observe(system, observation, rng),
+            analysed(whole),
+            float(system["z_lens"]),
+            float(system["z_source"]),
+        )
+        image = posteriors.Mixture(*(part[[row]] for part in shape))
+        one, columns = join(target, image, whole, settings, rng, float(system["d_dt"]))
+        facts = {c: system[c] for c in ("index", "n_images", "z_lens", "z_source", "d_dt")}
+        rows.append({**facts, **one, "n_draws": len(columns["slope"])})
+        draws.append(columns)
+    systems = {column: np.array([row[column] for row in rows]) for column in rows[0]}
+    systems["first_draw"] = np.cumsum(systems["n_draws"]) - systems["n_draws"]
+    table = {column: np.concatenate([one[column] for one in draws]) for column in draws[0]}
+    about = store.attributes(predictions)
+    attributes = provenance.attributes(
+        dict(settings),
+        experiment="lens_parameters",
+        network=about["network"],
+        population=name,
+        seed=seed,
+    )
+    store.write(output, {"systems": systems, "draws": table}, UNITS, attributes)
+    found = {"network": str(about["network"]), "population": str(name), **summarise(systems)}
+    with store.whole(Path(summary)) as file:
+        file.write(json.dumps(found, indent=1).encode())
+
+
+def analysed(prior: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the prior of positions and delays: of the lens with the sheet divided out.
+
+    So the distance that they give is D_dt (1 - kappa).
+    """
+    more = {"einstein_radius_is": "theta_e", "min_magnification": MIN_MAGNIFICATION}
+    return {**prior, **more, "kappa_ext": ["fixed", 0.0]}
+
+
+def observe(
+    system: Mapping[str, Any], observation: Observation, rng: np.random.Generator
+) -> PointImages:
+    """Measure positions and delays of a mock system, the lens at the origin."""
+    mass = [np.atleast_1d(system[n]) for n in ("theta_e", "q", "phi", "slope", "gamma1", "gamma2")]
+    source = [np.atleast_1d(system[n]) for n in ("source_x", "source_y")]
+    images = solve(*mass, np.zeros(1), *source, min_magnification=MIN_MAGNIFICATION)
+    k = int(images.n_images[0])
+    fermat = images.fermat - images.fermat[0]
+    delay = (1 - system["kappa_ext"]) * time_delay(float(system["d_dt"]), fermat)
+    error = np.hypot(observation.delay_error, observation.delay_error_fraction * delay)
+    error[0] = 0.0
+    noise = observation.position_error
+    nothing = np.zeros(k)
+    return PointImages(
+        position=np.column_stack([images.x, images.y]) + noise * rng.standard_normal((k, 2)),
+        position_error=np.full(k, noise),
+        delay=delay + error * rng.standard_normal(k),
+        delay_error=error,
+        delay_measured=np.ones(k, bool),
+        lens_position=noise * rng.standard_normal(2),
+        lens_error=noise,
+        lens_known=True,
+        flux=nothing,
+        flux_error=nothing,
+    )
+
+
+def join(
+    target: Posterior,
+    image: posteriors.Mixture,
+    prior: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    rng: np.random.Generator,
+    true: float = np.nan,
+) -> tuple[dict[str, float], dict[str, NDArray]]:
+    """Sample a system by positions and delays, and weigh the draws by the image.
+
+    Returns
+    -------
+    numbers, draws : dict
+        Of the tables ``systems`` and ``draws``.
+    """
+    sampled = posterior.sample(target, rng, settings["ess"])
+    rows = rng.permutation(resample(sampled.ln_weight, settings["draws"], rng))
+    lens = dict(zip(SAMPLED, sampled.parameters[rows].T, strict=True))
+    ln_image = image_posterior.log_likelihood(lens, image, prior)
+    n = len(rows)
+    kappa = inverse_cdf(prior["kappa_ext"], rng.random(n))
+    # what the delays ask for is D_dt (1 - kappa)
+    d_dt, error = (x[rows] / (1 - kappa) for x in (sampled.d_dt, sampled.d_dt_error))
+    ln_d_dt = np.empty(n)
+    draw_distance(d_dt, error, rng.random(n), *target.distance, ln_d_dt)
+    numbers: dict[str, float] = {"ess": sampled.ess}
+    for kind, ln_weight in (("delays", np.zeros(n)), ("joint", ln_image)):
+        numbers |= _numbers(kind, ln_weight, ln_d_dt, lens["slope"], true)
+    numbers |= {"joint_ess": effective_size(ln_image), "joint_pareto_k": pareto_k(ln_image)}
+    draws = {
+        "slope": lens["slope"],
+        "one_minus_q": np.hypot(lens["ellipticity_1"], lens["ellipticity_2"]),
+        "shear": np.hypot(lens["gamma1"], lens["gamma2"]),
+        "kappa_ext": kappa,
+        "d_dt": d_dt,
+        "d_dt_error": error,
+        "ln_marginal": sampled.ln_marginal[rows],
+        "ln_image": ln_image,
+    }
+    return numbers, draws
+
+
+def _numbers(
+    kind: str, ln_weight: NDArray, ln_d_dt: NDArray, slope: NDArray, true: float
+) -> dict[str, float]:
+    """Quantiles of distance and slope, and the rank of the true distance."""
+    weight = np.exp(ln_weight - ln_weight.max())
+    weight /= weight.sum()
+    found = {}
+    levels = np.array(ONE_SIGMA_PERCENTILES) / 100
+    low, median, high = np.exp(_quantile(ln_d_dt, weight, levels))
+    found |= {f"{kind}_low": low, f"{kind}_median": median, f"{kind}_high": high}
+    found[f"{kind}_rank"] = float(weight @ (ln_d_dt < np.log(true)))
+    low, median, high = _quantile(slope, weight, levels)
+    return found | {f"{kind}_slope_median": median, f"{kind}_slope_error": (high - low) / 2}
+
+
+def _quantile(x: NDArray, weight: NDArray, levels: NDArray) -> NDArray:
+    order = np.argsort(x)
+    below = np.cumsum(weight[order])
+    return np.interp(levels, below - weight[order] / 2, x[order])
+
+
+def summarise(systems: Mapping[str, NDArray]) -> dict[str, Any]:
+    """Scatter, bias, coverage and width of ln D_dt, without and with the image, and their ratio."""
+    found: dict[str, Any] = {"systems": len(systems["d_dt"])}
+    for kind in ("delays", "joint"):
+        error = np.log(systems[f"{kind}_median"] / systems["d_dt"])
+        rank = systems[f"{kind}_rank"]
+        width = np.log(systems[f"{kind}_high"] / systems[f"{kind}_low"]) / 2
+        found[kind] = {
+            "bias": calibration.bias(error),
+            "mean": float(error.mean()),
+            "mean_error": float(error.std() / np.sqrt(len(error))),
+            "scatter": calibration.robust_scatter(error),
+            "width": float(np.median(width)),
+            **{
+                f"coverage{name}": calibration.coverage(rank, level)
+                for name, level in calibration.CLAIMED.items()
+            },
+        }
+    found["scatter_ratio"] = found["joint"]["scatter"] / found["delays"]["scatter"]
+    found["width_ratio"] = found["joint"]["width"] / found["delays"]["width"]
+    found["ess"] = float(np.median(systems["joint_ess"]))
+    found["few"] = int((systems["joint_ess"] < posterior.FEW).sum())
+    return found
