@@ -237,7 +237,8 @@ def test_rates_of_false_alarms_and_power_are_those_set_and_expected():
 def test_too_few_mocks_are_refused_with_the_number():
     found = answers(60, np.random.default_rng(2))
     with pytest.raises(
-        ValueError, match=r"60 mocks with 4 images, \d+ of them with .* needs 200 of the latter"
+        ValueError,
+        match=r"mocks with 4 images: \d+ with .* are too few: .* takes 200; raise hubble.mocks",
     ):
         verdicts.calibrate(*found, ANSWER, 0.01)
 
