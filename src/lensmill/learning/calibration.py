@@ -5,13 +5,13 @@ distribution is exactly uniform if the posterior is right, whatever the number o
 uniformity are for the second.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, binom, kstwo, kstwobign
+from scipy.special import kolmogi, kolmogorov
+from scipy.stats import beta, binom
 
 # Two numbers are called 68 % in the field, and each stays where results were made with it.
 # Errors: what a Gaussian has within one standard deviation. Intervals of counts, robust scatter,
@@ -27,6 +27,7 @@ SAMPLING = 0.95
 # ASSUME: a coverage error of ten points makes an error bar useless (68 % that are 58 %); less is
 # said, and left to the reader.
 DISTRUST = 0.10
+KOLMOGOROV_MEAN = 0.8687311606  # of sqrt(n) times the largest error: sqrt(pi / 2) ln 2
 
 
 class Coverage(NamedTuple):
@@ -194,19 +195,22 @@ def coverage_error(inside: NDArray) -> Coverage:
     apart = np.stack([level - steps[:-1], steps[1:] - level])
     side, i = np.unravel_index(apart.argmax(), apart.shape)
     error = float(apart[side, i])
-    # Stephens (1970), J. R. Stat. Soc. B 32, 115: the limit of many systems, corrected for few.
-    expected = kstwobign.mean() / (np.sqrt(n) + 0.12 + 0.11 / np.sqrt(n))
-    p = float(kstwo.sf(error, n))
-    return Coverage(error, float(level[i]), float(expected), sampling_limit(n), p)
+    scale = _effective(n)
+    p = float(kolmogorov(scale * error))
+    return Coverage(error, float(level[i]), float(KOLMOGOROV_MEAN / scale), sampling_limit(n), p)
 
 
-@functools.cache
 def sampling_limit(n: int, tests: int = 1) -> float:
     """Coverage error that sampling alone exceeds in one of twenty test sets of ``n`` systems.
 
     Of several tests the largest error counts: each may go wrong so much less often (Bonferroni).
     """
-    return float(kstwo.isf((1 - SAMPLING) / tests, n))
+    return float(kolmogi((1 - SAMPLING) / tests) / _effective(n))
+
+
+def _effective(n: int) -> float:
+    """Root of n as Stephens (1970, J. R. Stat. Soc. B 32, 115) corrects it for few systems."""
+    return np.sqrt(n) + 0.12 + 0.11 / np.sqrt(n)
 
 
 def crps(samples: NDArray, truth: NDArray) -> NDArray:
