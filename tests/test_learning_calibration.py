@@ -303,15 +303,16 @@ FAMILY = {"rate": 0.01, "low": 0.008, "high": 0.012, "of": 1000, "wanted": 0.01,
         (0.3, False, False, "Do not trust: outside the family that it was trained on; 30.0 % of"),
         (0.01, True, False, "No sign of lying outside the family; 1.0 % of 500 systems"),
         (0.01, True, True, "Inside the family; 1.0 % of 500 systems"),
+        (0.01, None, True, "Whether it is inside the family is not known; 1.0 % of 500 systems"),
     ],
 )
 def test_the_verdict_says_inside_or_do_not_trust(rate, trusted, own, begins):
     strange = {"strange": {"rate": rate, "of": 500}, "trusted": trusted, "own": own}
     numbers = judged(1.0)[1] | {"strangeness": strange | {"family": FAMILY}}
     trust, sentence = calibration.verdict(numbers)
-    assert trust == trusted
+    assert trust == (trusted is not False)
     assert sentence.startswith(begins)
-    assert ("the largest coverage error is" in sentence) == trusted
+    assert ("the largest coverage error is" in sentence) == trust
 
 
 def test_without_systems_or_a_family_the_verdict_says_so():
@@ -322,3 +323,5 @@ def test_without_systems_or_a_family_the_verdict_says_so():
     trust, sentence = calibration.verdict({"systems": 0, "strangeness": None})
     assert trust
     assert sentence.startswith("Whether it is inside the family is not known; there is nothing")
+    _, noted = calibration.verdict({"systems": 0, "strangeness": None, "note": "Ask others."})
+    assert noted == f"{sentence} Ask others."

@@ -81,14 +81,14 @@ def test_a_network_without_a_test_of_its_family_says_so():
     reliability = {"calibration": {"claimed": [0.1], "fraction": [0.2]}}  # of classes
     text = card({"network": "quad", "auroc": 0.95} | reliability)
     assert "There is no threshold" in text
-    assert "it claims none that are judged" in text
+    assert "that is not judged" in text
     assert "| `auroc` | 0.95 |" in text
 
 
 def test_a_network_of_real_systems_names_where_they_come_from():
     text = card(population={"ingest": "table.csv"})
     assert "real systems from `table.csv`" in text
-    assert "The real sky" not in text
+    assert "Real data" not in text
     assert "`checks.json` and `dataset.h5`" in text
 
 

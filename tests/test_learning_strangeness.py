@@ -71,6 +71,12 @@ def test_a_population_is_trusted_if_its_alarms_are_those_of_the_family(alarms, o
     assert strangeness.trusts(None, family) is None
 
 
+def test_a_threshold_that_few_systems_have_set_can_refuse_but_not_vouch():
+    few = {"wanted": 0.01, "high": 0.05, "set_on": 50}
+    assert strangeness.trusts(calibration.rate(0, 100), few) is None
+    assert strangeness.trusts(calibration.rate(90, 100), few) is False
+
+
 UNITS = {**strangeness.UNITS, "systems": {"index": ""}}
 
 

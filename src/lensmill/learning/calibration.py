@@ -399,7 +399,8 @@ def verdict(found: Mapping[str, Any] | None) -> tuple[bool, str]:
     ----------
     found : mapping or None
         ``calibration`` of the scores: what `summarise` found, and ``strangeness`` (`judge` of
-        `lensmill.learning.strangeness`, or None). None if there were no systems.
+        `lensmill.learning.strangeness`, or None), and ``note``, if the experiment has something to
+        add. None if there were no systems.
 
     Returns
     -------
@@ -424,15 +425,17 @@ def verdict(found: Mapping[str, Any] | None) -> tuple[bool, str]:
             f"sampling alone gives up to {100 * limit:.1f}"
         )
         (reasons if error > max(limit, DISTRUST) else said).append(text)
+    note = f" {found['note']}" if "note" in found else ""
     if reasons:
-        where = "outside the family that it was trained on"
         foreign = strange and strange["trusted"] is False
-        return False, f"Do not trust: {where if foreign else 'wrong errors'}; {'; '.join(reasons)}."
-    inside = "Whether it is inside the family is not known"
-    if strange:
+        what = "outside the family that it was trained on" if foreign else "wrong errors"
+        return False, f"Do not trust: {what}; {'; '.join(reasons)}.{note}"
+    where = "Whether it is inside the family is not known"
+    if strange and strange["trusted"]:
         # Passing is no proof: a network may not see what sets a system apart.
-        inside = "Inside the family" if strange["own"] else "No sign of lying outside the family"
-    return True, f"{inside}; {'; '.join(said) or 'there is nothing to judge the errors by'}."
+        where = "Inside the family" if strange["own"] else "No sign of lying outside the family"
+    judged = "; ".join(said) or "there is nothing to judge the errors by"
+    return True, f"{where}; {judged}.{note}"
 
 
 def coverage(rank: NDArray, level: float | NDArray) -> float | NDArray:
