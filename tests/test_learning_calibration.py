@@ -82,9 +82,9 @@ def test_a_bias_is_found_by_ranks():
 def test_the_largest_coverage_error_is_where_it_is():
     found = calibration.coverage_error(np.array([0.5, 0.55, 0.6, 0.9]))
     # nothing below 0.5: coverage 0 where 50 % is claimed
-    assert (found.error, found.level) == (0.5, 0.5)
+    assert (found.error, found.excess, found.level) == (0.5, -0.5, 0.5)
     found = calibration.coverage_error(np.array([0.1, 0.12, 0.15, 0.9]))
-    assert found.error == pytest.approx(0.75 - 0.15)
+    assert found.error == found.excess == pytest.approx(0.75 - 0.15)
     assert found.level == 0.15
 
 
@@ -282,6 +282,15 @@ def test_overconfidence_is_judged_and_worst_where_targets_meet():
     trust, sentence = calibration.verdict(numbers | {"strangeness": None})
     assert not trust
     assert sentence.startswith("Do not trust: wrong errors; the largest coverage error is")
+    assert "(density, errors too small)" in sentence
+
+
+def test_errors_that_are_too_large_are_said_and_not_refused():
+    numbers = judged(2.5)[1]
+    assert numbers["worst"]["excess"] > 0.2
+    trust, sentence = calibration.verdict(numbers | {"strangeness": None})
+    assert trust
+    assert "errors too large" in sentence
 
 
 def test_one_target_alone_has_no_joint_test():

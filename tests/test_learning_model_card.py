@@ -38,7 +38,10 @@ SCORES = {
     "targets": {"ln_d_dt": {"bias": -0.01, "coverage68": None}, "potential": None},
     "calibration": {
         "systems": 805,
-        "worst": {"error": 0.021, "limit": 0.048, "level": 0.3, "of": "ln_d_dt"},
+        "targets": {"ln_d_dt": {"excess": -0.021}},
+        "density": None,
+        "tarp": None,
+        "worst": {"error": 0.021, "excess": -0.021, "limit": 0.048, "level": 0.3, "of": "ln_d_dt"},
         "strangeness": {
             "family": FAMILY,
             "own": True,
@@ -70,7 +73,7 @@ def test_a_card_has_the_threshold_with_its_measured_rate_and_the_scores():
     assert "strangeness of a system is above **4.117**: do not trust." in text
     assert "1 % of false alarms on 403 test systems of the family. Of 805 others" in text
     assert "0.50 % (68 %: 0.31 to 0.81 %)" in text
-    assert "the largest coverage error is 2.1 points (ln_d_dt)" in text
+    assert "the largest coverage error is 2.1 points (ln_d_dt, errors too small)" in text
     assert "| `mse_standardised` | 0.001235 |" in text
     assert "| `ln_d_dt` | -0.01 |" in text
     assert "`potential`" not in text

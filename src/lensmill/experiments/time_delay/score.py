@@ -12,7 +12,7 @@ from lensmill.pipeline import store
 
 LENS = ("potential", "deflection_x", "deflection_y")
 # A network does not see all that sets a real lens apart (B1608+656, with two lens galaxies).
-NOTE = "For real systems the exact tests have the last word: `verdict` in systems.ecsv."
+NOTE = "For real systems the exact tests have the last word (systems.ecsv)."
 
 
 def score(
