@@ -73,7 +73,8 @@ def checkout(tmp_path):
     skip = shutil.ignore_patterns("__pycache__", "time_delay", "lens_finding", "rings", "tests")
     shutil.copytree(ours, folder / "src/lensmill", ignore=skip)
     shutil.copytree(ROOT / "workflow", folder / "workflow")
-    shutil.copy(ROOT / "Snakefile", folder)
+    for name in ("Snakefile", "CITATION.cff"):
+        shutil.copy(ROOT / name, folder)
     for path in (folder / "src/lensmill/experiments").glob("*/defaults.yaml"):
         shutil.rmtree(path.parent)
     (folder / "config.yaml").write_text("run: [one]\nseed: 1")
@@ -124,6 +125,7 @@ NETWORK = {
     *(("score_network", "plain", p) for p in ("near", "far", "survey")),
 }
 ENDS = {("tabulate_scores",), ("plot_figure", "points"), ("write_captions",), ("all",)}
+ENDS |= {("write_model_cards_one",)}
 
 
 def test_an_experiment_asks_for_each_step_once(checkout):
@@ -247,6 +249,34 @@ def test_any_other_population_can_be_asked_for(checkout):
     assert not {job for job in jobs if "survey" in job}
 
 
+ERRORS = (
+    LOOKUPS
+    + """
+def claims_errors(network):
+    return network["epochs"] > 5
+"""
+)
+
+
+def test_every_network_that_claims_errors_has_a_page_for_each_population(checkout):
+    write_experiment(checkout, "one", SETTINGS, lookups=ERRORS)
+    pages = {("plot_calibration", "plain", p) for p in ("near", "far", "survey")}
+    assert plan(checkout) == DATA | NETWORK | ENDS | pages
+    without = {"networks": {"plain": {"epochs": 5}}}
+    assert plan(checkout, change=without) == DATA | NETWORK | ENDS
+
+
+def test_a_card_lies_beside_every_model_that_is_trained(checkout):
+    some = {"networks": {"plain": {"seeds": 2}, "other": {"train_on": "far", "test_on": ["far"]}}}
+    cards = [f"results/one/networks/{n}/model_card.md" for n in ("plain_seed2", "other")]
+    jobs = plan(checkout, *cards, change=some)
+    scored = {job[1:] for job in jobs if job[0] == "score_network"}
+    assert scored == {("plain_seed1", "near"), ("plain_seed2", "near"), ("other", "far")}
+    assert sum(job[0].startswith("write_model_cards") for job in jobs) == 1
+    card = "results/one/networks/plain_ensemble2/model_card.md"  # it has no model
+    assert "MissingRuleException" in refusal(checkout, card, change=some)
+
+
 def test_experiments_with_the_same_names_do_not_meet(checkout):
     swapped = SETTINGS | {
         "populations": {
@@ -273,7 +303,8 @@ def test_experiments_with_the_same_names_do_not_meet(checkout):
         ("predict_population", "plain", "near"),
         ("predict_population", "plain", "far"),  # which the figure shows
         *(("score_network", "plain", p) for p in ("near", "far", "survey")),
-        *ENDS,
+        *(ENDS - {("write_model_cards_one",)}),
+        ("write_model_cards_two",),
     }
 
 

@@ -68,6 +68,7 @@ FUNCTIONS = {
         "check": ["settings", "where"],
         "refuse_unlike": ["settings", "trained_on", "population", "where"],
         "suffix": ["network"],
+        "claims_errors": ["network"],
         "source_files": ["population", "source"],
         "simulation_inputs": ["settings", "population"],
         "check_settings": ["settings", "population"],

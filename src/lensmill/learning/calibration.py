@@ -5,13 +5,13 @@ distribution is exactly uniform if the posterior is right, whatever the number o
 uniformity are for the second.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, binom, kstwo, kstwobign
+from scipy.special import kolmogi, kolmogorov
+from scipy.stats import beta, binom
 
 # Two numbers are called 68 % in the field, and each stays where results were made with it.
 # Errors: what a Gaussian has within one standard deviation. Intervals of counts, robust scatter,
@@ -24,15 +24,17 @@ CENTRAL = {name: ((1 - level) / 2, (1 + level) / 2) for name, level in CLAIMED.i
 CLAIMED_PERCENTILES = (16, 84)  # of 68 %
 # The worst that sampling alone does in all but one of twenty test sets.
 SAMPLING = 0.95
-# ASSUME: a coverage error of ten points makes an error bar useless (68 % that are 58 %); less is
-# said, and left to the reader.
+# ASSUME: errors that are too small by ten points (68 % that are 58 %) are not to be trusted; less,
+# and errors too large, are said and left to the reader.
 DISTRUST = 0.10
+KOLMOGOROV_MEAN = 0.8687311606  # of sqrt(n) times the largest error: sqrt(pi / 2) ln 2
 
 
 class Coverage(NamedTuple):
     """The largest coverage error, and what sampling alone makes of a perfect posterior."""
 
     error: float  # largest |coverage - claimed|
+    excess: float  # the same with its sign: below 0 errors are too small
     level: float  # claimed probability where it is
     expected: float  # mean of the error that n systems of a perfect posterior have
     limit: float  # which that error exceeds in one of twenty test sets
@@ -194,19 +196,25 @@ def coverage_error(inside: NDArray) -> Coverage:
     apart = np.stack([level - steps[:-1], steps[1:] - level])
     side, i = np.unravel_index(apart.argmax(), apart.shape)
     error = float(apart[side, i])
-    # Stephens (1970), J. R. Stat. Soc. B 32, 115: the limit of many systems, corrected for few.
-    expected = kstwobign.mean() / (np.sqrt(n) + 0.12 + 0.11 / np.sqrt(n))
-    p = float(kstwo.sf(error, n))
-    return Coverage(error, float(level[i]), float(expected), sampling_limit(n), p)
+    scale = _effective(n)
+    p = float(kolmogorov(scale * error))
+    excess = -error if side == 0 else error
+    return Coverage(
+        error, excess, float(level[i]), float(KOLMOGOROV_MEAN / scale), sampling_limit(n), p
+    )
 
 
-@functools.cache
 def sampling_limit(n: int, tests: int = 1) -> float:
     """Coverage error that sampling alone exceeds in one of twenty test sets of ``n`` systems.
 
     Of several tests the largest error counts: each may go wrong so much less often (Bonferroni).
     """
-    return float(kstwo.isf((1 - SAMPLING) / tests, n))
+    return float(kolmogi((1 - SAMPLING) / tests) / _effective(n))
+
+
+def _effective(n: int) -> float:
+    """Root of n as Stephens (1970, J. R. Stat. Soc. B 32, 115) corrects it for few systems."""
+    return np.sqrt(n) + 0.12 + 0.11 / np.sqrt(n)
 
 
 def crps(samples: NDArray, truth: NDArray) -> NDArray:
@@ -332,8 +340,8 @@ def summarise(columns: Mapping[str, NDArray]) -> dict[str, Any]:
     dict
         ``systems``; ``targets``, by name ``bias``, ``robust_scatter``, ``sharpness`` (medians),
         ``coverage68``, ``coverage95``, ``crps`` (mean), ``crps_over_prior`` (None if all truths
-        are equal), ``uniformity`` of the ranks, and the five of `Coverage`; ``density`` and
-        ``tarp`` with those five, or None; ``worst``: the largest coverage error of all, with
+        are equal), ``uniformity`` of the ranks, and the six of `Coverage`; ``density`` and
+        ``tarp`` with those six, or None; ``worst``: the largest coverage error of all, with
         ``of``, what it is of, and ``limit``, which that of perfect posteriors exceeds in at most
         one of twenty test sets. Without systems only ``systems``.
     """
@@ -350,7 +358,7 @@ def summarise(columns: Mapping[str, NDArray]) -> dict[str, Any]:
     }
     tests = targets | {kind: found for kind, found in joint.items() if found}
     of = max(tests, key=lambda name: tests[name]["error"])
-    worst = {"error": tests[of]["error"], "level": tests[of]["level"], "of": of}
+    worst = {key: tests[of][key] for key in ("error", "excess", "level")} | {"of": of}
     worst["limit"] = sampling_limit(n, len(tests))
     return {"systems": n, "targets": targets, **joint, "worst": worst}
 
@@ -395,7 +403,8 @@ def verdict(found: Mapping[str, Any] | None) -> tuple[bool, str]:
     ----------
     found : mapping or None
         ``calibration`` of the scores: what `summarise` found, and ``strangeness`` (`judge` of
-        `lensmill.learning.strangeness`, or None). None if there were no systems.
+        `lensmill.learning.strangeness`, or None), and ``note``, if the experiment has something to
+        add. None if there were no systems.
 
     Returns
     -------
@@ -414,21 +423,35 @@ def verdict(found: Mapping[str, Any] | None) -> tuple[bool, str]:
         )
         (reasons if strange["trusted"] is False else said).append(text)
     if found["systems"]:
-        error, limit = found["worst"]["error"], found["worst"]["limit"]
+        worst = found["worst"]
+        of, excess = _most_overconfident(found)
+        bad = -excess > max(worst["limit"], DISTRUST)
+        if not bad:
+            of, excess = worst["of"], worst["excess"]
         text = (
-            f"the largest coverage error is {100 * error:.1f} points ({found['worst']['of']}), and "
-            f"sampling alone gives up to {100 * limit:.1f}"
+            f"the largest coverage error is {100 * abs(excess):.1f} points ({of}, errors too "
+            f"{'small' if excess < 0 else 'large'}), and sampling alone gives up to "
+            f"{100 * worst['limit']:.1f}"
         )
-        (reasons if error > max(limit, DISTRUST) else said).append(text)
+        (reasons if bad else said).append(text)
+    note = f" {found['note']}" if "note" in found else ""
     if reasons:
-        where = "outside the family that it was trained on"
         foreign = strange and strange["trusted"] is False
-        return False, f"Do not trust: {where if foreign else 'wrong errors'}; {'; '.join(reasons)}."
-    inside = "Whether it is inside the family is not known"
-    if strange:
+        what = "outside the family that it was trained on" if foreign else "wrong errors"
+        return False, f"Do not trust: {what}; {'; '.join(reasons)}.{note}"
+    where = "Whether it is inside the family is not known"
+    if strange and strange["trusted"]:
         # Passing is no proof: a network may not see what sets a system apart.
-        inside = "Inside the family" if strange["own"] else "No sign of lying outside the family"
-    return True, f"{inside}; {'; '.join(said) or 'there is nothing to judge the errors by'}."
+        where = "Inside the family" if strange["own"] else "No sign of lying outside the family"
+    judged = "; ".join(said) or "there is nothing to judge the errors by"
+    return True, f"{where}; {judged}.{note}"
+
+
+def _most_overconfident(found: Mapping[str, Any]) -> tuple[str, float]:
+    """Return what has the smallest excess of coverage, and that excess."""
+    tests = {kind: found[kind] for kind in ("density", "tarp") if found[kind]} | found["targets"]
+    of = min(tests, key=lambda name: tests[name]["excess"])
+    return of, tests[of]["excess"]
 
 
 def coverage(rank: NDArray, level: float | NDArray) -> float | NDArray:

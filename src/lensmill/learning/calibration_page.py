@@ -35,6 +35,7 @@ COLOURS = (
 )
 POINTS = 20  # of the simultaneous band
 BINS = 60
+ROWS = 9  # of the table that fill its place
 JOINT = {"density": ("all: density", ":"), "tarp": ("all: TARP", "--")}
 HEAD = ("", "bias", "scatter", "width /\nprior", "68 %", "95 %", "coverage\nerror", "CRPS /\nprior")
 
@@ -156,13 +157,14 @@ def _table(axis: Axes, found: Mapping[str, Any], units: Mapping[str, str]) -> No
     first = next(iter(found["targets"].values()))
     alone = (f"{first['expected']:.3f}", f"sampling alone (in 1 of 20: {first['limit']:.3f})")
     rows.append([alone[1], *[""] * 5, alone[0], ""])
+    height = min(1.0, (len(rows) + 1.5) / ROWS)
     table = axis.table(
         cellText=rows,
         colLabels=HEAD,
         colWidths=(0.34, *[0.66 / 7] * 7),
         cellLoc="right",
         edges="horizontal",
-        bbox=(0, 0, 1, 1),
+        bbox=(0, 1 - height, 1, height),
     )
     table.auto_set_font_size(False)
     table.set_fontsize(7.5 if len(rows) < 11 else 6.5)

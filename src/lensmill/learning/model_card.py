@@ -148,13 +148,13 @@ def _is_prior(value: Any) -> bool:
 def _unknown(training: Mapping[str, Any], judged: Mapping[str, Any], simulated: bool) -> list[str]:
     said = ["- Whatever lies outside that range: it answers all the same."]
     if simulated:
-        said.append("- The real sky: all that it has seen is drawn from the prior above.")
+        said.append("- Real data: all that it has seen is drawn from the prior above.")
     said.append(
         "- How common systems are elsewhere: its answers hold the frequencies of its population."
     )
     if not judged:
         said.append(
-            "- Its own errors, where it answers with numbers: it claims none that are judged."
+            "- Whether errors that it claims hold at all levels and together: that is not judged."
         )
     return said
 

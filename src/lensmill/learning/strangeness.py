@@ -204,9 +204,14 @@ def trusts(strange: Mapping[str, float] | None, family: Mapping[str, float]) -> 
     bool or None
         False if so many false alarms had a probability below 1 % at the rate that was asked for,
         or at the upper end of the measured one, or at the least one that so few systems can set.
+        Else True; None, for not known, where the threshold was set on too few for the rate asked
+        for.
     """
     if strange is None:
         return None
+    least = 1 / (family["set_on"] + 1)
     alarms = round(strange["rate"] * strange["of"])
-    expected = max(family["wanted"], family["high"], 1 / (family["set_on"] + 1))
-    return bool(binom.sf(alarms - 1, strange["of"], expected) >= CHANCE)
+    expected = max(family["wanted"], family["high"], least)
+    if binom.sf(alarms - 1, strange["of"], expected) < CHANCE:
+        return False
+    return True if least <= family["wanted"] else None

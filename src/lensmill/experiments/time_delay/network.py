@@ -206,13 +206,13 @@ def _judge(
     """Return the tables ``calibration`` and ``features`` of the systems that are judged."""
     from lensmill.learning import models
 
-    sky = network.training["standardisation"]["sky"]
+    sky, n = network.training["standardisation"]["sky"], len(observed.index)
     columns = predictions.judge(
-        np.concatenate(draws),
+        np.concatenate(draws)[:n],
         truth,
         {name: sky[name]["scale"][0] for name in predictions.JUDGED},
         rng,
-        np.concatenate(density_rank) if density_rank else None,
+        np.concatenate(density_rank)[:n] if density_rank else None,
     )
     inner = _outputs(models.inner(network.model), features)
     return {

@@ -19,7 +19,8 @@ from network_settings import network_settings
 
 from lensmill import experiments
 from lensmill.experiments.time_delay import invariance as symmetry
-from lensmill.experiments.time_delay import network, observe, score, simulate
+from lensmill.experiments.time_delay import network, observe, predictions, score, simulate
+from lensmill.learning import calibration
 from lensmill.learning import training as loop
 from lensmill.pipeline import settings as checked
 from lensmill.pipeline import splits, store, streams
@@ -113,6 +114,70 @@ def test_scores_are_those_of_the_predictions(noisy):
     assert scores["systems"] == len(error)
 
 
+def test_errors_are_judged_together_with_what_is_strange(noisy):
+    _, scores, folder = noisy
+    judged = scores["calibration"]
+    table = store.read(folder / "predictions.h5", "calibration")
+    systems = store.read(folder / "predictions.h5", "systems")
+    assert judged["systems"] == scores["systems"] == len(table["index"])
+    assert np.array_equal(table["index"], systems["index"])
+    error = np.log(systems["d_dt_median"] / systems["d_dt"])
+    # medians of 100 draws and of 200: they scatter by a tenth of the error, which the rank tells
+    assert np.corrcoef(table["error_ln_d_dt"], error)[0, 1] > 0.9
+    assert np.abs(table["rank_ln_d_dt"] - systems["d_dt_rank"]).max() < 0.3
+    assert set(judged["targets"]) == {"ln_d_dt", "potential", "deflection_x", "deflection_y"}
+    errors = [
+        one["error"] for one in (*judged["targets"].values(), judged["density"], judged["tarp"])
+    ]
+    assert scores["coverage_error"] == judged["worst"]["error"] == max(errors)
+    assert judged["strangeness"]["own"]
+    strange = store.read(folder / "predictions.h5", "strangeness")
+    assert np.array_equal(strange["index"], systems["index"])
+
+
+def test_the_density_of_the_truth_is_that_where_the_network_answers(noisy, population):
+    trained = noisy[0]
+    net = network.load(**trained)
+    observed, truth = observe.from_simulated(**population, part=splits.TEST, n_images=4)
+    u = observe.noise_uniforms(1, "time_delay", "tiny", observed.index, 4)
+    observed = observe.perturb(observed, LABORATORY, u)
+    architecture = network._architecture(net.training["settings"], LABORATORY)
+    outputs = network._outputs(net.model, architecture.features(observed))
+    rng = np.random.default_rng(1)
+    # a truth that is one of the posterior's own draws is uniform by density; one far off is not
+    draws = network.regression.sample(outputs, architecture.head, 101, rng)
+    mixture = network.posteriors.unpack(outputs, architecture.head.components, draws.shape[2])
+    own = network.posteriors.log_densities(mixture, draws)
+    rank = calibration.density_ranks(own[:, 1:], own[:, 0], rng)
+    assert calibration.uniformity(rank) > 1e-3
+    moved = truth._replace(d_dt=20 * truth.d_dt)
+    given = (outputs, draws, rng)
+    found = network._density_ranks(net, architecture, observed, moved, *given)
+    assert found.mean() > 0.95
+    assert network._density_ranks(net, architecture, observed, truth, *given).mean() < 0.9
+
+
+def test_what_is_judged_changes_no_draw(noisy, population, tmp_path, monkeypatch):
+    monkeypatch.setattr(predictions, "JUDGED_SYSTEMS", 1)
+    scores_of(population, noisy[0], tmp_path)
+    for table in ("systems", "images", "samples"):
+        with_, without = (store.read(f / "predictions.h5", table) for f in (noisy[2], tmp_path))
+        assert all(np.array_equal(with_[name], without[name]) for name in with_)
+    assert len(store.read(tmp_path / "predictions.h5", "features")["index"]) == 1
+
+
+def test_a_population_is_strange_or_not_to_the_network_of_another(noisy, population, tmp_path):
+    family = str(noisy[2] / "predictions.h5")
+    predicted = str(noisy[2] / "predicted.h5")
+    alike = score.score(predicted, {}, 1, str(tmp_path / "alike.h5"), family)["calibration"]
+    own = noisy[1]["calibration"]["strangeness"]
+    assert not alike["strangeness"]["own"]
+    assert alike["strangeness"]["family"] == own["family"]
+    scores = (store.read(path, "strangeness") for path in (family, tmp_path / "alike.h5"))
+    first, second = (table["strangeness"] for table in scores)
+    assert first == pytest.approx(second)
+
+
 def test_intervals_are_nested_and_hold_the_median(noisy):
     systems = store.read(noisy[2] / "predictions.h5", "systems")
     names = ("low95", "low68", "median", "high68", "high95")
@@ -178,6 +243,10 @@ def test_real_systems_have_samples_and_no_false_truth(noisy, population, tmp_pat
     assert scores["systems"] == 2
     assert scores["mse_standardised"] is None
     assert scores["targets"]["potential"] is None
+    judged = scores["calibration"]
+    assert judged["systems"] == 1  # of the other the distance is not known
+    assert (set(judged["targets"]), judged["density"], judged["tarp"]) == ({"ln_d_dt"}, None, None)
+    assert "exact tests have the last word" in judged["note"]
     predicted = store.read(tmp_path / "predictions.h5", "systems")
     assert predicted["index"].tolist() == [0, 1]
     assert predicted["d_dt_rank"][1] == 0.5
