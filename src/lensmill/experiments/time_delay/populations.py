@@ -34,6 +34,8 @@ from lensmill.pipeline.streams import generator, uniforms
 
 log = logging.getLogger(__name__)
 
+NOTHING = 80.0  # below the largest logarithm of a weight: a draw that counts for nothing
+
 SHAPES = ("slope", "one_minus_q", "shear", "kappa_ext")
 # The universe that mocks of different universes are moved to: their ratio of H0 to the true one.
 REFERENCE = 70.0  # [km / (Mpc s)]
@@ -181,7 +183,10 @@ def select(prior: Mapping[str, Any], seed: int, drawn: int) -> dict[int, populat
 
 
 def read(posteriors: str) -> dict[int, dict[str, NDArray]]:
-    """Read draws of exact posteriors: shape and distance, by row of the population."""
+    """Read draws of exact posteriors: shape and distance, by row of the population.
+
+    Those that were joined with an image (``ln_image``) count by it.
+    """
     systems = store.read(posteriors, "systems", ["index", "first_draw", "n_draws"])
     columns = store.read(posteriors, "draws") if systems["n_draws"].any() else {}
     found = {}
@@ -189,8 +194,9 @@ def read(posteriors: str) -> dict[int, dict[str, NDArray]]:
         if not n:
             continue
         one = {name: column[first : first + n] for name, column in columns.items()}
-        one["one_minus_q"] = np.hypot(one["ellipticity_1"], one["ellipticity_2"])
-        one["shear"] = np.hypot(one["gamma1"], one["gamma2"])
+        if "one_minus_q" not in one:
+            one["one_minus_q"] = np.hypot(one["ellipticity_1"], one["ellipticity_2"])
+            one["shear"] = np.hypot(one["gamma1"], one["gamma2"])
         found[i] = one
     return found
 
@@ -213,9 +219,18 @@ def gather(
         z_lens=systems["z_lens"],
         z_source=systems["z_source"],
         ln_marginal=np.concatenate([one["ln_marginal"] for one in draws]),
+        ln_weight=_weights(draws),
         group=np.unique(systems["n_images"], return_inverse=True)[1],
         **columns,
     )
+
+
+def _weights(draws: Sequence[Mapping[str, NDArray]]) -> NDArray | None:
+    """Logarithm of what draws count by, where an image of some system tells them apart."""
+    if not any("ln_image" in one for one in draws):
+        return None
+    found = [np.asarray(one.get("ln_image", np.zeros(len(one["slope"])))) for one in draws]
+    return np.concatenate([np.maximum(ln, ln.max() - NOTHING) for ln in found])
 
 
 def cosmology(prior: Mapping[str, Any], mock: bool) -> dict[str, list]:
