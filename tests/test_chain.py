@@ -83,6 +83,25 @@ def test_scores_say_what_they_are_of(runs, experiment):
         assert scores["systems"] >= 0
 
 
+def test_a_card_lies_beside_every_model(runs):
+    models = sorted((runs("lens_finding") / FINDER / "networks").glob("*/model.keras"))
+    assert len(models) == 4
+    for model in models:
+        card = model.with_name("model_card.md").read_text()
+        assert card.startswith(f"# {model.parent.name}: model card")
+        assert "| `auroc` |" in card
+
+
+def test_a_network_that_claims_errors_is_judged_on_real_systems_too(runs):
+    for population in ("survey", "published"):
+        folder = runs("time_delay") / RESULTS / "scores/survey_quad" / population
+        scores = json.loads((folder / "scores.json").read_text())
+        judged = scores["calibration"]
+        assert judged["strangeness"]["own"] == (population == "survey")
+        assert ("note" in judged) == (population == "published")
+        assert scores["coverage_error"] == judged["worst"]["error"]
+
+
 @pytest.fixture
 def run(runs):
     """Return the folder in which time delays were run."""
