@@ -13,7 +13,8 @@ from lensmill.experiments.lens_parameters.figures import NAMES
 from lensmill.experiments.lens_parameters.parameters import PARAMETERS
 
 USELESS = 0.9  # scatter over that of the prior alone, from which an answer beats nothing
-VERDICT = "within 10 % of the prior's: beats nothing"
+ALIKE = "no: within 10 % of the prior's, it beats nothing"
+WORSE = "no: worse than the prior alone"
 QUANTITIES = {  # published: the numbers of `score.score` that it is set beside, as they are called
     "bias": "bias",
     "scatter": "scatter",
@@ -111,7 +112,9 @@ def row(numbers: Mapping[str, Any] | None, unit: str) -> list[str]:
         return [*cells, "–", "–", "the prior has one value"]
     width = numbers["width_over_prior"]
     cells += [f"{scatter / prior:.2f}", "–" if width is None else f"{width:.2f}"]
-    return [*cells, "yes" if scatter < USELESS * prior else VERDICT]
+    if scatter < USELESS * prior:
+        return [*cells, "yes"]
+    return [*cells, ALIKE if USELESS * scatter <= prior else WORSE]
 
 
 def _published(theirs: Table, parameter: str, telescope: str) -> list[str]:

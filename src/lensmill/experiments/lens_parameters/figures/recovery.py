@@ -23,6 +23,7 @@ SHOWN = (
 ACROSS = 4
 BINS, FEWEST = 8, 5  # bins, and systems in each
 POINTS = 2000  # that are drawn
+FEW = 300  # points up to which they are drawn larger
 FRAME = (0.5, 99.5)  # percentiles of the truth that the frame shows
 
 
@@ -60,7 +61,7 @@ def _panel(axis, name, table, prior, colour):
         truth[:POINTS],
         inside[:POINTS],
         ".",
-        ms=1.5,
+        ms=1.5 if truth.size > FEW else 3,
         mew=0,
         color=colour,
         alpha=0.5,

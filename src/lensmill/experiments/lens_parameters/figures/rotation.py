@@ -23,7 +23,7 @@ from lensmill.experiments.lens_parameters import figures
 
 # Column by column: the parameter of the example, and what is compared, as it is called.
 COLUMNS = (
-    ("theta_e", {"theta_e": r"$\delta\ln\theta_\mathrm{E}$", "slope": r"$\delta\gamma$"}),
+    ("theta_e", {"theta_e": r"$\ln\theta_\mathrm{E}$", "slope": r"$\gamma$"}),
     ("source_x", {"source": "source [arcsec]", "lens": "lens [arcsec]"}),
     ("ellipticity_1", {"ellipticity": "ellipticity", "shear": "shear"}),
 )
