@@ -48,8 +48,16 @@ def plot(scores: list[str]) -> Figure:
         alone = next(found for several in kinds.values() for found in several)
         for axis, value in zip(axes, _prior(alone), strict=True):
             axis.axhline(value, **{**looks[name], "ls": "--"}, lw=0.7, zorder=0)
+    sizes = [
+        found["train_systems"]
+        for kinds in curves.values()
+        for several in kinds.values()
+        for found in several
+    ]
     for axis, text in zip(axes, PANELS, strict=True):
-        axis.set(xscale="log", ylim=(0, 1.05 * axis.get_ylim()[1]), ylabel=text)
+        # of a panel too in which nothing is known
+        axis.set(xscale="log", xlim=(0.7 * min(sizes), 1.4 * max(sizes)))
+        axis.set(ylim=(0, 1.05 * axis.get_ylim()[1]), ylabel=text)
     figure.supxlabel("training systems", fontsize=8)
     figure.get_layout_engine().set(wspace=0.04)
     figure.legend(handles=_keys(looks), loc="outside upper center", ncols=5)
