@@ -18,7 +18,8 @@ CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 def figures(name):
     """Return the figures that an experiment declares, in its defaults or in a shipped config."""
-    shipped = (yaml.safe_load(path.read_text())["experiments"] for path in CONFIGS)
+    paths = [*CONFIGS, *(experiments.FOLDER / name).glob("paper.yaml")]
+    shipped = (yaml.safe_load(path.read_text())["experiments"] for path in paths)
     more = [chosen[name].get("figures", {}) for chosen in shipped if name in chosen]
     return dict(ChainMap(experiments.defaults(name)["figures"], *more))
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lensmill.pipeline import logs, store
+from lensmill.plotting.pictures import colours, picture
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,6 @@ FLAGS = {  # what to beware of, as the page explains it
     "resampled": "brought to other pixels: its noise is correlated, points ring by some per cent",
     "foreign-psf": "not blurred as the images that the network learned from; theirs is {psf}",
 }
-LARGEST = 128  # a picture has at most so many pixels a side: larger cut-outs are averaged down
-SOFTENING = 2.0  # the stretch is linear below so many standard deviations of the sky
-FAINTEST_WHITE = 20.0  # standard deviations: what is fainter does not become white, or noise would
 TEMPLATE = "ranked.html.jinja"
 
 
@@ -141,64 +139,6 @@ def _table(
     return ranked, rows
 
 
-def picture(image: NDArray) -> NDArray:
-    """Turn an image into one for the eye: asinh stretch, colours if it has two bands or more.
-
-    Parameters
-    ----------
-    image : array, shape (height, width, bands)
-        Sky-subtracted; bands from blue to red.
-
-    Returns
-    -------
-    array, shape (height, width) or (height, width, 3)
-        uint8, the first row at the top, so y (which grows with the row of ``image``) points up.
-        Sky is dark, and the brightest 0.3 % are white if they are 20 standard deviations of the sky
-        or more.
-    """
-    image = _shrink(np.nan_to_num(np.asarray(image, float), posinf=0.0, neginf=0.0))[::-1]
-    image = _colours(image)
-    sky = np.median(image, axis=(0, 1))
-    noise = 1.4826 * np.median(np.abs(image - sky), axis=(0, 1))
-    noise = np.where(noise > 0, noise, image.std(axis=(0, 1)))
-    noise = np.where(noise > 0, noise, 1.0)  # one value everywhere, whatever the unit of flux
-    image = (image - sky) / noise  # bands of equal noise: none gives the whole picture its colour
-
-    # One stretch for all colours: the asinh of each band alone would bleach what is bright.
-    light = image.mean(axis=2, keepdims=True)
-    white = max(np.percentile(light, 99.7), FAINTEST_WHITE)
-    low, high = np.arcsinh(np.array([-0.5, white]) / SOFTENING)
-    stretched = (np.arcsinh(light / SOFTENING) - low) / (high - low)
-    ratio = (image + SOFTENING) / np.maximum(light + SOFTENING, 0.5)
-    coloured = np.clip(stretched, 0, None) * np.clip(ratio, 0, 3)
-    coloured = coloured / np.maximum(coloured.max(axis=2, keepdims=True), 1.0)
-    grey = np.round(255 * coloured).astype(np.uint8)
-    return grey[..., 0] if grey.shape[2] == 1 else grey
-
-
-def _shrink(image: NDArray) -> NDArray:
-    """Bin an image until it is small enough; its middle is kept."""
-    height, width, bands = image.shape
-    block = -(-max(height, width) // LARGEST)
-    if block == 1:
-        return image
-    rows, columns = height // block, width // block
-    top, left = (height - rows * block) // 2, (width - columns * block) // 2
-    image = image[top : top + rows * block, left : left + columns * block]
-    return image.reshape(rows, block, columns, block, bands).mean(axis=(1, 3))
-
-
-def _colours(image: NDArray) -> NDArray:
-    """Return what is shown red, green and blue; one band stays one."""
-    n_bands = image.shape[2]
-    if n_bands == 1:
-        return image
-    if n_bands == 2:
-        return np.stack([image[..., 1], image.mean(axis=2), image[..., 0]], axis=2)
-    blue = 0 if n_bands == 3 else 1  # the bluest of many bands is mostly noise
-    return image[..., [n_bands - 1, (n_bands + blue) // 2, blue]]
-
-
 def png(grey_or_rgb: NDArray) -> bytes:
     """Encode uint8 pixels, shape (height, width) or (height, width, 3), as PNG."""
     file = io.BytesIO()
@@ -276,5 +216,5 @@ def _bands(bands: list[str]) -> str:
     if len(bands) == 2:
         return f"{bands[1]} red, {bands[0]} blue, their mean green"
     number = np.arange(len(bands)).reshape(1, 1, -1)
-    red, green, blue = (bands[int(i)] for i in _colours(number)[0, 0])
+    red, green, blue = (bands[int(i)] for i in colours(number)[0, 0])
     return f"{red} red, {green} green, {blue} blue"

@@ -10,11 +10,14 @@ from lensmill.cutouts.lookups import prediction_inputs as prediction_inputs
 from lensmill.cutouts.lookups import refuse_unlike as refuse_unlike
 from lensmill.cutouts.lookups import source_files as source_files
 from lensmill.experiments.lens_parameters.families import FAMILIES as FAMILIES
+from lensmill.pipeline.settings import refer
 
 
 def check(settings: Mapping, where: str) -> None:
-    """Refuse images too small for a network."""
+    """Refuse images too small for a network, and comparisons of networks that are not there."""
     lookups.check(settings, where)
+    for name in settings["comparison"]:
+        refer(name, settings["networks"], f"{where}.comparison")
 
 
 def claims_errors(network: Mapping) -> bool:

@@ -1,10 +1,8 @@
 """What the figures of the lens finder share."""
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from lensmill.experiments.lens_finding import ranking
 from lensmill.experiments.lens_finding.sky import KINDS, REAL
 from lensmill.pipeline import store
 from lensmill.plotting import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
@@ -57,19 +55,3 @@ def threshold(path: str) -> float:
     """Return the logit that a network's completeness is quoted at; 0 if nothing set one."""
     value = float(store.attributes(path)["threshold"])
     return value if np.isfinite(value) else 0.0
-
-
-def picture(axis: Axes, image: NDArray, text: str = "") -> None:
-    """Show an image, shape (height, width, bands), with a line of text below."""
-    axis.imshow(ranking.picture(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.set_xlabel(text, fontsize=6, labelpad=1.5)
-
-
-def scale_bar(axis: Axes, pixels: int, pixel_scale: float, length: float = 1.0) -> None:
-    """Draw a bar of so many arcsec in the lower left corner of a picture."""
-    long = length / pixel_scale
-    x, y = 0.06 * pixels, 0.92 * pixels
-    axis.plot([x, x + long], [y, y], color="w", lw=1.2, solid_capstyle="butt")
-    axis.text(x + long / 2, y - 0.03 * pixels, f'{length:g}"', color="w", fontsize=6, ha="center")

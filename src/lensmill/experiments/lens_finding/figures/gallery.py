@@ -14,8 +14,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lensmill import plotting
-from lensmill.experiments.lens_finding.figures import kind_name, picture, scale_bar
+from lensmill.experiments.lens_finding.figures import kind_name
 from lensmill.pipeline import store
+from lensmill.plotting.pictures import scale_bar, show
 
 ACROSS = 10  # pictures in a row
 OF_A_KIND = ACROSS // 2
@@ -59,6 +60,6 @@ def _draw(axes, images, name, texts):
     """Draw a group of pictures with its name above the first."""
     for axis, image, text in zip(axes, images, texts, strict=True):
         axis.set_axis_on()
-        picture(axis, image, text)
+        show(axis, image, text)
     if len(axes):
         axes[0].set_title(name, loc="left", fontweight="bold")

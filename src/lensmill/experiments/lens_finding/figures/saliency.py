@@ -13,8 +13,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lensmill import plotting
-from lensmill.experiments.lens_finding.figures import kind_name, picture
+from lensmill.experiments.lens_finding.figures import kind_name
 from lensmill.pipeline import store
+from lensmill.plotting.pictures import show
 
 GROUPS = ("lenses found", "lenses lost", "non-lenses rejected", "false alarms")
 EACH = 3  # systems of a group
@@ -35,12 +36,12 @@ def plot(saliency: str) -> Figure:
         for row, (top, middle, bottom) in zip(rows, panels.T, strict=False):
             for axis in (top, middle, bottom):
                 axis.set_axis_on()
-            picture(top, maps["pixels"][row])
+            show(top, maps["pixels"][row])
             gradient, attention = (maps[name][row][::-1] for name in ("gradient", "attention"))
             white = max(np.percentile(gradient, 99.5), 1e-30)
             middle.imshow(gradient / white, cmap="inferno", vmin=0, vmax=1)
             middle.set(xticks=[], yticks=[])
-            picture(bottom, maps["pixels"][row].mean(axis=-1, keepdims=True), _text(systems, row))
+            show(bottom, maps["pixels"][row].mean(axis=-1, keepdims=True), _text(systems, row))
             bottom.imshow(attention, cmap="inferno", vmin=0, vmax=1, alpha=0.55)
         if rows.size:
             panels[0, 0].set_title(name, loc="left", fontweight="bold")

@@ -13,8 +13,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lensmill import plotting
-from lensmill.experiments.lens_finding.figures import kind_name, labelled, picture, scale_bar
+from lensmill.experiments.lens_finding.figures import kind_name, labelled
 from lensmill.pipeline import store
+from lensmill.plotting.pictures import scale_bar, show
 
 ACROSS, DEEP = 7, 2
 
@@ -42,7 +43,7 @@ def plot(dataset: str, predictions: str) -> Figure:
         for axis, row in zip(panels, rows, strict=False):
             axis.set_axis_on()
             one = {key: values[row] for key, values in table.items()}
-            picture(axis, pixels[np.flatnonzero(index == one["index"])[0]], _text(one))
+            show(axis, pixels[np.flatnonzero(index == one["index"])[0]], _text(one))
         panels[0].set_title(name, loc="left", fontweight="bold")
         if rows.size:
             scale_bar(panels[0], pixels.shape[1], scale)

@@ -12,6 +12,7 @@ import pytest
 
 from lensmill.experiments.lens_finding import ranking
 from lensmill.pipeline import store
+from lensmill.plotting.pictures import picture
 
 SETTINGS = {"thumbnails": 5, "masked_fraction": 0.1, "snr": 5.0}
 
@@ -238,7 +239,7 @@ def test_scores_of_other_images_are_refused(tmp_path):
 @pytest.mark.parametrize("bands", [1, 2, 3, 4, 5])
 def test_png_holds_the_pixels_of_the_picture(bands):
     rng = np.random.default_rng(1)
-    grey_or_rgb = ranking.picture(rng.normal(size=(6, 5, bands)))
+    grey_or_rgb = picture(rng.normal(size=(6, 5, bands)))
     assert grey_or_rgb.shape == ((6, 5) if bands == 1 else (6, 5, 3))
     read = matplotlib.image.imread(io.BytesIO(ranking.png(grey_or_rgb)))
     assert np.array_equal(np.round(255 * read).astype(np.uint8), grey_or_rgb)
@@ -247,13 +248,13 @@ def test_png_holds_the_pixels_of_the_picture(bands):
 def test_y_points_up_and_x_to_the_right():
     image = np.random.default_rng(1).normal(size=(21, 15, 1))
     image[2, 12] = 500.0  # low y, high x
-    assert np.unravel_index(ranking.picture(image).argmax(), (21, 15)) == (18, 12)
+    assert np.unravel_index(picture(image).argmax(), (21, 15)) == (18, 12)
 
 
 def test_the_red_band_is_shown_red():
     image = np.random.default_rng(1).normal(size=(21, 15, 3))
     image[10, 7] = [0, 0, 100.0]  # g, r, i
-    red, green, blue = (int(c) for c in ranking.picture(image)[10, 7])
+    red, green, blue = (int(c) for c in picture(image)[10, 7])
     assert red > 200
     assert max(green, blue) < 60
     assert ranking._bands(["g", "r", "i"]) == "i red, r green, g blue"
@@ -262,30 +263,30 @@ def test_the_red_band_is_shown_red():
 
 def test_a_picture_does_not_depend_on_the_unit_of_the_image():
     image = np.random.default_rng(1).gamma(0.5, size=(30, 30, 3))
-    assert np.array_equal(ranking.picture(image), ranking.picture(2.0**30 * image))
+    assert np.array_equal(picture(image), picture(2.0**30 * image))
 
 
 def test_noise_alone_is_not_stretched_to_white():
-    assert ranking.picture(np.random.default_rng(1).normal(size=(50, 50, 1))).max() < 200
+    assert picture(np.random.default_rng(1).normal(size=(50, 50, 1))).max() < 200
 
 
 def test_broken_and_empty_images_have_a_picture():
     for value in (0.0, 7.0, np.nan, np.inf):
-        assert np.isfinite(ranking.picture(np.full((5, 5, 3), value))).all()
+        assert np.isfinite(picture(np.full((5, 5, 3), value))).all()
 
 
 def test_large_cutouts_are_averaged_down():
     image = np.random.default_rng(1).normal(size=(401, 300, 1))
-    assert ranking.picture(image).shape == (100, 75)
+    assert picture(image).shape == (100, 75)
 
 
 def test_a_picture_of_a_few_lit_pixels_does_not_depend_on_the_unit_either():
     image = np.zeros((21, 15, 1))
     image[8:12, 5:9] = 3.0  # more than half has one value: the noise is that of all pixels
-    expected = ranking.picture(image)
+    expected = picture(image)
     assert expected.max() > expected.min()
     for unit in (1e-40, 1e-31, 1e20):
-        assert np.array_equal(ranking.picture(image * unit), expected)
+        assert np.array_equal(picture(image * unit), expected)
 
 
 def test_names_that_are_numbers_stand_in_the_table_as_they_are(tmp_path):
