@@ -6,7 +6,7 @@ projection, Golub & Pereyra 1973), so that only shapes and places are searched.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -228,7 +228,7 @@ def _components(
     columns: dict[str, list] = {name: [] for name in ("kind", "lensed", "x", "y", *SHAPE[2:])}
     for light, images in zip(tried, places, strict=True):
         for lensed, (x, y, *shape) in zip((False, True), light.reshape(2, 6), strict=True):
-            row = (scenes.SERSIC, lensed, *(centre + (x, y)), *shape)
+            row = (scenes.SERSIC, lensed, centre[0] + x, centre[1] + y, *shape)
             for name, value in zip(columns, row, strict=True):
                 columns[name].append(value)
         for x, y in images:
