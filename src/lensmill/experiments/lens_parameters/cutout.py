@@ -1,9 +1,11 @@
 """A cut-out of one's own with the image of a star: read, checked, on the grid of an observation.
 
-The rules: the image fills the frame of the observation. The star is alone in a square of an odd
-number of pixels of the size of the image's, brightest in the middle one, with its light in all 1 to
-a hundredth, none of it cut off and none below zero. A map of the noise, if there is one, has the
-shape of the image. Everything that is wrong is said at once.
+The rules: the image fills the frame of the observation, and its sky is subtracted or given: at the
+edge of so small a frame lies the halo of the galaxy, many times the noise, which a network that has
+learned from whole halos must find there (`lensmill.cutouts.ingest` takes it for sky). The star is
+alone in a square of an odd number of pixels of the size of the image's, brightest in the middle
+one, with its light in all 1 to a hundredth, none of it cut off and none below zero. A map of the
+noise, if there is one, has the shape of the image. Everything that is wrong is said at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +26,8 @@ LARGEST_SUM = 0.01  # by which the light of a star may be off 1
 DEEPEST = 1e-3  # of the peak: how far a star may lie below zero
 CUT_OFF = 0.02  # of the peak: what may be left of a star at the edge of its image
 APART, DEEP = 3, 2  # pixels of a difference, and rows along an edge that give some
-TO_SIGMA = 1.4826 / np.sqrt(2)  # of the median absolute difference
+DARKEST = 5  # percentile of a map of the noise that stands for its sky
+TO_SIGMA = 1.4826 / np.sqrt(6)  # of the median absolute second difference
 MASKED = 0.5  # part of a pixel that was filled, from which it does not count
 HOW_MANY = {"image": "image", "psf": "image of a star", "noise": "map of the noise"}
 
@@ -32,7 +35,7 @@ HOW_MANY = {"image": "image", "psf": "image of a star", "noise": "map of the noi
 class Cutout(NamedTuple):
     """Images of one system and all that belongs to them, on the grid of the observation."""
 
-    pixels: NDArray  # (size, size, bands) float32, sky subtracted
+    pixels: NDArray  # (size, size, bands) float32
     masked: NDArray  # the same, bool
     psfs: list[Psf]  # of each band
     noise: NDArray | None  # like pixels; infinite where it was not finite
@@ -66,7 +69,8 @@ def read(given: Mapping[str, Any], observation: Mapping[str, Any]) -> Cutout:
     ----------
     given : mapping
         ``image``, ``psf`` and maybe ``noise``: a file, or one for each band; maybe ``pixel_scale``
-        [arcsec], of all of them, whatever they say.
+        [arcsec] of the image, whatever it says; maybe ``sky``, its level in a pixel of the image,
+        for each band if there are several.
     observation : mapping
         ``pixel_scale``, ``size`` and ``bands`` of what the network learned from.
 
@@ -87,6 +91,9 @@ def read(given: Mapping[str, Any], observation: Mapping[str, Any]) -> Cutout:
                 f"from ({', '.join(bands)}); name one {what} for each, in that order, or choose a "
                 "network of other bands"
             )
+    left = np.atleast_1d(given.get("sky", 0.0)).astype(float)
+    if len(left) not in (1, len(bands)):
+        faults.append(f"sky: {len(left)} numbers for {len(bands)} bands; give one, or one for each")
     _refuse(faults)
     scale = given.get("pixel_scale")
     image, natives, missing = _image(sources["image"], observation, scale)
@@ -109,12 +116,21 @@ def read(given: Mapping[str, Any], observation: Mapping[str, Any]) -> Cutout:
             f"pixels of {natives[0]:.4g} arcsec were resampled to {observation['pixel_scale']:g}: "
             "neighbours have part of their noise in common"
         )
+    noise = np.stack(maps, axis=-1) if maps else None
+    level = np.array([image.numbers[f"sky_{band}"] for band in bands])
+    area = np.square(observation["pixel_scale"] / np.array(natives)) if resampled else 1.0
+    below = level - left < -np.array([image.numbers[f"sky_sigma_{band}"] for band in bands])
+    if below.any():
+        notes.append(
+            "its edge lies below zero by more than the noise: too much sky was subtracted, which "
+            "the network takes for less light of the galaxy"
+        )
     return Cutout(
-        image.pixels,
+        image.pixels + ((level - left) * area).astype(np.float32),
         image.masked > MASKED,
         stars,
-        np.stack(maps, axis=-1) if maps else None,
-        sky_noise(image.pixels),
+        noise,
+        sky_noise(image.pixels) if noise is None else np.percentile(noise, DARKEST, axis=(0, 1)),
         natives[0],
         _centre(image.numbers, observation["size"], resampled),
         resampled,
@@ -131,13 +147,14 @@ def _refuse(faults: list[str]) -> None:
 def sky_noise(pixels: NDArray) -> NDArray:
     """Return the noise of the sky in each band, from pixels (size, size, bands).
 
-    From differences of pixels `APART` apart along the edges, as `lensmill.learning.stretch` does:
-    the halo of a galaxy that reaches the edge does not count.
+    From second differences of pixels `APART` apart along the edges: the halo of a galaxy that
+    reaches the edge counts for little there.
     """
     values = []
     for image in (pixels, pixels.swapaxes(0, 1)):
         for edge in (image[:DEEP], image[-DEEP:]):
-            values.append((edge[:, APART:] - edge[:, :-APART]).reshape(-1, pixels.shape[-1]))
+            ends = edge[:, 2 * APART :] + edge[:, : -2 * APART]
+            values.append((ends - 2 * edge[:, APART:-APART]).reshape(-1, pixels.shape[-1]))
     return TO_SIGMA * np.median(np.abs(np.concatenate(values)), axis=0).astype(float)
 
 

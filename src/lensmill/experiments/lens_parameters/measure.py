@@ -32,11 +32,11 @@ from lensmill.pipeline import provenance, store
 
 DRAWS = 4000
 TRIED = 12  # draws whose image is rendered beside that of the median
-LEAST_Q = 0.1  # of a mass that is rendered
+LEAST_Q, LARGEST_SHEAR = 0.1, 0.9  # of a mass that is rendered
 IMPOSSIBLE = 0.01  # of the draws, from which it is said that no lens is like them
 # ASSUME: the network learned one point-spread function, and bears others of nearly its width
 PSF_DIFFERENCE = 0.2
-NOISE_RATIO = 1.5  # of the sky to that of the training, either way, from which it is said
+NOISE_RATIO = 2.0  # of the sky to that of the training, either way, from which it is said
 GOOD_CHI2 = 1.5  # per pixel, beyond which it is said that the model does not fit
 AROUND = 2.0  # widths of the point-spread function around the lens galaxy and around points
 
@@ -277,6 +277,7 @@ def masses(draws: Mapping[str, NDArray]) -> list[dict[str, float]]:
     lenses = []
     for one in found:
         p = dict(zip(names, one, strict=True))
+        weaker = min(1.0, LARGEST_SHEAR / max(np.hypot(p["gamma1"], p["gamma2"]), 1e-9))
         lenses.append(
             {
                 "theta_e": p["theta_e"],
@@ -285,7 +286,8 @@ def masses(draws: Mapping[str, NDArray]) -> list[dict[str, float]]:
                 ),
                 "phi": float(0.5 * np.arctan2(p["ellipticity_2"], p["ellipticity_1"])),
                 "slope": float(np.clip(p["slope"], *SLOPES)),
-                **{name: p[name] for name in ("gamma1", "gamma2", "lens_x", "lens_y")},
+                **{name: weaker * p[name] for name in ("gamma1", "gamma2")},
+                **{name: p[name] for name in ("lens_x", "lens_y")},
             }
         )
     return lenses
@@ -295,7 +297,7 @@ def possible(draws: Mapping[str, NDArray]) -> NDArray:
     """Say which draws are those of a lens that can be rendered."""
     low, high = SLOPES
     slope = (draws["slope"] >= low) & (draws["slope"] <= high)
-    return slope & (draws["q"] >= LEAST_Q) & (draws["shear"] < 0.9)
+    return slope & (draws["q"] >= LEAST_Q) & (draws["shear"] < LARGEST_SHEAR)
 
 
 def render_again(
@@ -354,10 +356,11 @@ def plot_corner(name: str, verdict: str, draws: Mapping[str, NDArray]) -> Figure
         max_n_ticks=3,
         contour_kwargs={"linewidths": 0.9},
     )
+    figure.subplots_adjust(left=0.09, bottom=0.09)
     axes = np.array(figure.axes).reshape(len(LABELS), -1)
+    said = summarise(draws)
     for i, (key, label) in enumerate(LABELS.items()):
         values = (f"{key}_{end}" for end in ("low68", "median", "high68"))
-        said = summarise(draws)
         axes[i, i].set_title("${}^{{+{}}}_{{-{}}}$".format(*rounded(*map(said.get, values))), pad=4)
         axes[-1, i].set_xlabel(label)
         if i:
@@ -386,6 +389,7 @@ def plot_model(name: str, image: light_fit.Image, fit: Fit) -> Figure:
         drawn = axes[2].imshow((data - model) / sigma, vmin=-5, vmax=5, cmap="RdBu_r", **where)
         figure.colorbar(drawn, ax=axes[2], label="residual / noise")
         axes[1].plot(*fit.points.T, "+", color=plotting.SKY, ms=6)
+        axes[1].set(xlim=(-half, half), ylim=(-half, half))
         axes[0].set_ylabel("y [arcsec]")
     for axis, what in zip(rows[0], (name, "model", f"chi2 / pixel {fit.chi2:.3g}"), strict=True):
         axis.set_title(what)
@@ -454,8 +458,8 @@ def describe(
     away = chi2_away(image, fit)
     lines.append(
         f"model       chi^2 per pixel {fit.chi2:.3g}, away from galaxy and quasar images "
-        f"{away:.3g}: the best of {TRIED} draws and the median of the posterior, which has "
-        f"{first:.3g}"
+        f"{away:.3g}: the best of the median of the posterior, which has {first:.3g}, and "
+        f"{len(masses(draws)) - 1} draws"
     )
     lines += [
         f"careful:    {remark}"

@@ -13,7 +13,7 @@ def own_files(name):
     """Return an input function that names results of the networks that measure one's own image."""
     return lambda wildcards: [
         model_files("lens_parameters", network)[name]
-        for network in ask("lens_parameters", "own_networks")
+        for network in lens_images.own_networks(MEASURED)
     ]
 
 
@@ -21,14 +21,14 @@ def own_scores(name):
     """Return an input function that names a result for the population that they learned from."""
     return lambda wildcards: (
         f"results/lens_parameters/scores/{MEASURED['measure']['network']}/"
-        f"{ask('lens_parameters', 'own_population')}/{name}"
+        f"{lens_images.own_population(MEASURED)}/{name}"
     )
 
 
 rule measure_image:
     """Measure the lens in a user's own image, and judge the answer."""
     input:
-        files=lambda wildcards: ask("lens_parameters", "own_image", user_file),
+        files=lambda wildcards: lens_images.own_image(MEASURED, user_file),
         models=own_files("model"),
         trainings=own_files("training"),
         family=own_scores("predictions.h5"),
@@ -55,7 +55,7 @@ rule measure_image:
     params:
         given=lambda wildcards: lens_images.own_paths(MEASURED, user_file),
         name=Path(OWN_IMAGE).name,
-        points=lambda wildcards: ask("lens_parameters", "own_points"),
+        points=lambda wildcards: lens_images.own_points(MEASURED),
         seed=config["seed"],
         code=code("experiments/lens_parameters/measure.py"),
     script:
