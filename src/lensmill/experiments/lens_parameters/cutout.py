@@ -24,7 +24,7 @@ from lensmill.imaging.psf import Psf
 
 LARGEST_SUM = 0.01  # by which the light of a star may be off 1
 DEEPEST = 1e-3  # of the peak: how far a star may lie below zero
-CUT_OFF = 0.02  # of the peak: what may be left of a star at the edge of its image
+CUT_OFF = 0.005  # of the peak: what may be left of a star at the edge of its image
 APART, DEEP = 3, 2  # pixels of a difference, and rows along an edge that give some
 DARKEST = 5  # percentile of a map of the noise that stands for its sky
 TO_SIGMA = 1.4826 / np.sqrt(6)  # of the median absolute second difference

@@ -235,8 +235,10 @@ def _components(
             row = (scenes.POINT, False, x, y, 0.0, 0.0, 0.0, 0.0)
             for name, value in zip(columns, row, strict=True):
                 columns[name].append(value)
-    one = {name: np.array(values) for name, values in columns.items()}
-    rendered = _render(image, mass, one)
+    # most derivatives leave most components as they are: each is rendered once
+    table = np.array(list(columns.values()), float)
+    unique, where = np.unique(table, axis=1, return_inverse=True)
+    rendered = _render(image, mass, dict(zip(columns, unique, strict=True)))[where.ravel()]
     ends = np.cumsum([2 + len(images) for images in places])[:-1]
     return list(zip(np.split(rendered, ends), places, strict=True))
 
@@ -252,7 +254,7 @@ def _render(image: Image, mass: Mapping[str, float], columns: Mapping[str, NDArr
         light = scenes.light(
             *(columns[name][rows] for name in ("kind", "x", "y")),
             np.ones((n, bands)),
-            lensed=columns["lensed"][rows],
+            lensed=columns["lensed"][rows] > 0,
             radius=np.exp(columns["ln_radius"][rows]),
             index=np.exp(columns["ln_index"][rows]),
             q=1 - e[rows],

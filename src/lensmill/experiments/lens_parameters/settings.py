@@ -109,5 +109,5 @@ def name_of_image(settings: Mapping) -> str:
     """Return what the results for a user's image are called: after its file, fit for a folder."""
     image = settings["measure"].get("image") or "none"
     name = Path(image if isinstance(image, str) else image[0]).name
-    name = re.sub(r"\.(fits|fit|fts)(\.gz|\.fz)?(?=$|\[)", "", name)
+    name = re.sub(r"\.(fits|fit|fts)(\.gz|\.fz)?(?=$|\[)", "", name, flags=re.IGNORECASE)
     return re.sub(r"[^\w.+-]", "_", name).strip("._") or "_"
