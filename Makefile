@@ -38,6 +38,7 @@ lens: $(VENV)/run.stamp  ## the posterior of your own lens: make lens CSV=my_len
 	@$(BIN)/snakemake --cores $(CORES) --quiet host reason progress \
 		--config "experiments={time_delay: {lens: '$(subst ','',$(CSV))'}}" -- lens
 
+# By way of a file: on its command line Snakemake makes text of numbers in braces.
 QUOTED = '$(subst ','',$(1))'
 MEASURE = image: $(call QUOTED,$(IMAGE)), psf: $(call QUOTED,$(PSF))
 MEASURE += $(if $(NOISE),$(comma) noise: $(call QUOTED,$(NOISE)))
@@ -49,8 +50,9 @@ comma := ,
 measure: $(VENV)/run.stamp  ## the mass of the lens in your image: make measure IMAGE=my.fits PSF=star.fits [NOISE= PIXEL_SCALE= SKY= NETWORK=]
 	@test -n "$(IMAGE)" && test -n "$(PSF)" || { echo "Which image, and which star? make measure IMAGE=my.fits PSF=star.fits" >&2; exit 1; }
 	$(UNLOCK)
-	@$(BIN)/snakemake --cores $(CORES) --quiet host reason progress \
-		--config "experiments={lens_parameters: {measure: {$(MEASURE)}}}" -- measure
+	@own=$$(mktemp) && trap 'rm -f "$$own"' EXIT && \
+		echo "experiments: {lens_parameters: {measure: {$(MEASURE)}}}" > "$$own" && \
+		$(BIN)/snakemake --cores $(CORES) --quiet host reason progress --configfile "$$own" -- measure
 
 # Whatever code was edited since: a figure shows the results that are there.
 figures: $(VENV)/run.stamp  ## all figures again, from saved results (made if they are missing)

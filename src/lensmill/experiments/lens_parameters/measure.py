@@ -31,7 +31,7 @@ from lensmill.lensing.solver import SLOPES
 from lensmill.pipeline import provenance, store
 
 DRAWS = 4000
-TRIED = 12  # draws whose image is rendered beside that of the median
+TRIED = 24  # draws whose image is rendered beside that of the median
 LEAST_Q, LARGEST_SHEAR = 0.1, 0.9  # of a mass that is rendered
 IMPOSSIBLE = 0.01  # of the draws, from which it is said that no lens is like them
 # ASSUME: the network learned one point-spread function, and bears others of nearly its width
@@ -524,7 +524,9 @@ def remarks(
         said.append(f"{off:.0%} of the draws are no lens that can be: the posterior is too wide")
     if not away < GOOD_CHI2:
         said.append(
-            "the model does not fit the image to its noise: look at the residual. Light that one "
-            "Sersic profile each does not describe does that too, not only a wrong mass"
+            "the model does not fit the image to its noise. That alone says nothing against the "
+            "posterior: errors of its size move quasar images by more than a sharp image forgives, "
+            "and galaxies are no single Sersic profiles. Look at the residual for what is missing "
+            "altogether: another galaxy, an image of the source"
         )
     return said

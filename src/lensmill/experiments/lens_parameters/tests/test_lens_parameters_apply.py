@@ -2,9 +2,13 @@
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
 from network_settings import network_settings
 
@@ -23,6 +27,7 @@ from lensmill.imaging import camera, psf, quality
 from lensmill.learning import posteriors, strangeness
 from lensmill.pipeline import settings, shards, splits, store
 
+ROOT = Path(__file__).parents[5]
 DEFAULTS = experiments.defaults("lens_parameters")
 POPULATION = settings.population(DEFAULTS, "hst_quasars")
 OBSERVATION = POPULATION["observation"]
@@ -393,11 +398,8 @@ def test_pixels_without_noise_known_do_not_count_in_the_fit():
 
 def own(**measure):
     """Return settings of the experiment with an own image."""
-    whole = settings.complete(
-        {**experiments.choices("lens_parameters"), "measure": measure},
-        experiments.schema("lens_parameters"),
-    )
-    return whole
+    chosen = {**experiments.choices("lens_parameters"), "measure": measure}
+    return settings.complete(chosen, experiments.schema("lens_parameters"))
 
 
 def test_without_files_the_remedy_is_said():
@@ -442,6 +444,40 @@ def test_the_members_of_an_ensemble_are_asked():
     assert lookups.own_networks(own()) == ["hst_p4m"]
     assert lookups.own_population(own(network="lsst_p4m_seed2")) == "lsst_quasars"
     assert lookups.own_points(own())
+
+
+def plan(folder, given):
+    """Ask what `make measure` would do: the jobs, and all that is said."""
+    chosen = ", ".join(f"{key}: '{value}'" for key, value in given.items())
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--dry-run"]
+    command += ["--directory", folder, "--cores", "1", "--config"]
+    command += [f"experiments={{lens_parameters: {{measure: {{{chosen}}}}}}}", "--", "measure"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    return re.findall(r"^(?:local)?rule (\w+):", said, re.MULTILINE), said
+
+
+def test_the_first_image_needs_a_network_and_a_bad_one_is_refused_before(mock, tmp_path):
+    given = files_of(tmp_path, mock[..., 0])
+    jobs, said = plan(tmp_path, given)
+    assert {"train_network", "score_network", "measure_image", "measure"} <= set(jobs), said[-2000:]
+    bad = write(tmp_path / "two.fits", 2 * STAR)
+    jobs, said = plan(tmp_path, {**given, "psf": bad})
+    assert jobs == [] and "two.fits: its pixels sum to 2, not to 1" in said
+
+
+def test_make_hands_on_any_name_of_an_image():
+    command = ["make", "--dry-run", "measure", "IMAGE=it's a lens.fits", "PSF=a star.fits"]
+    cases = {
+        (): {},
+        ("PIXEL_SCALE=0.08", "SKY=0.3"): {"pixel_scale": 0.08, "sky": 0.3},
+        ("NOISE=n.fits", "NETWORK=other"): {"noise": "n.fits", "network": "other"},
+    }
+    for more, wanted in cases.items():
+        said = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True).stdout
+        given = yaml.safe_load(re.search(r'echo "(experiments: .*)" > ', said)[1])
+        measured = given["experiments"]["lens_parameters"]["measure"]
+        assert measured == {"image": "it's a lens.fits", "psf": "a star.fits", **wanted}
 
 
 def test_a_lens_of_the_challenge_runs_through(trained, shared_data, tmp_path):
