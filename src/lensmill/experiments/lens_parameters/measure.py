@@ -78,6 +78,7 @@ class Judgement(NamedTuple):
     """Whether an image is like those that the network learned from."""
 
     verdict: str
+    reasons: tuple[str, ...]  # against it
     strangeness: float
     family: dict[str, float]  # `strangeness.judge_family`; empty if it is not known
     psf: list[tuple[float, float]]  # width of the image's and of the training's, by band [arcsec]
@@ -226,12 +227,13 @@ def judge(
         facts = json.loads(about[strangeness.FAMILY])
         found = strangeness.Family(**store.read(family, strangeness.FAMILY))
         score = float(strangeness.strangeness(found, features)[0])
-    sharp = all(abs(ours / theirs - 1) <= PSF_DIFFERENCE for ours, theirs in widths)
-    if facts and score <= facts["threshold"] and sharp:
-        verdict = INSIDE
-    else:
-        verdict = NOT_JUDGED if sharp and not facts else OUTSIDE
-    return Judgement(verdict, score, facts, widths, skies)
+    reasons = []
+    if facts and score > facts["threshold"]:
+        reasons.append("it looks strange to the network")
+    if any(abs(ours / theirs - 1) > PSF_DIFFERENCE for ours, theirs in widths):
+        reasons.append("it has another sharpness")
+    verdict = OUTSIDE if reasons else INSIDE if facts else NOT_JUDGED
+    return Judgement(verdict, tuple(reasons), score, facts, widths, skies)
 
 
 def draw(mixture: posteriors.Mixture, seed: int) -> dict[str, NDArray]:
@@ -436,7 +438,11 @@ def describe(
     image, fit, first = rendered
     summary = summarise(draws)
     scale, size = training["observation"]["pixel_scale"], len(read.pixels)
-    lines = [f"{name}: {judgement.verdict.upper()}", _describe_strangeness(judgement, training)]
+    why = f" ({', '.join(judgement.reasons)})" * bool(judgement.reasons)
+    lines = [
+        f"{name}: {judgement.verdict.upper()}{why}",
+        _describe_strangeness(judgement, training),
+    ]
     was = f"resampled from {read.native:.4g}" if read.resampled else "as the network learned"
     x, y = read.centre
     lines.append(

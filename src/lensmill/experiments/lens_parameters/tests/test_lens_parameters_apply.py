@@ -517,3 +517,22 @@ def test_other_surveys_are_resampled_or_refused(shared_data):
     }
     with pytest.raises(ValueError, match=r"is 76 x 76 pixels of 0.04 arcsec.*at least 128 x 128"):
         cutout.read(small, OBSERVATION)
+
+
+def test_the_verdict_is_by_strangeness_and_sharpness(trained, mock, tmp_path):
+    net, files = trained
+    read = cutout.read(files_of(tmp_path, mock[..., 0]), OBSERVATION)
+    _, features = measure.ask([net], read.pixels, "mine")
+
+    def judge(read, features):
+        return measure.judge(read, features, files["family"], OBSERVATION)
+
+    middle = store.read(files["family"], strangeness.FAMILY)["mean"][None]
+    assert judge(read, middle)[:2] == (measure.INSIDE, ())
+    far = judge(read, middle + 1e3 * (1 + np.abs(features)))
+    assert far[:2] == (measure.OUTSIDE, ("it looks strange to the network",))
+    blurred = read._replace(psfs=[psf.gaussian(0.4, SCALE)])
+    assert judge(blurred, middle)[:2] == (measure.OUTSIDE, ("it has another sharpness",))
+    unscored = str(tmp_path / "few.h5")
+    store.write(unscored, {}, {}, {})
+    assert measure.judge(read, middle, unscored, OBSERVATION).verdict == measure.NOT_JUDGED
