@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # A package of the user's own must not shadow a locked one.
 export PYTHONNOUSERSITE := 1
 
-.PHONY: run dry-run lens figures report env test test-all lint format docs measured lock clean help
+.PHONY: run dry-run lens measure figures report env test test-all lint format docs measured lock clean help
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp  ## the whole workflow with the settings of config.yaml
@@ -37,6 +37,22 @@ lens: $(VENV)/run.stamp  ## the posterior of your own lens: make lens CSV=my_len
 	$(UNLOCK)
 	@$(BIN)/snakemake --cores $(CORES) --quiet host reason progress \
 		--config "experiments={time_delay: {lens: '$(subst ','',$(CSV))'}}" -- lens
+
+# By way of a file: on its command line Snakemake makes text of numbers in braces.
+QUOTED = '$(subst ','',$(1))'
+MEASURE = image: $(call QUOTED,$(IMAGE)), psf: $(call QUOTED,$(PSF))
+MEASURE += $(if $(NOISE),$(comma) noise: $(call QUOTED,$(NOISE)))
+MEASURE += $(if $(PIXEL_SCALE),$(comma) pixel_scale: $(PIXEL_SCALE))
+MEASURE += $(if $(SKY),$(comma) sky: $(SKY))
+MEASURE += $(if $(NETWORK),$(comma) network: $(call QUOTED,$(NETWORK)))
+comma := ,
+
+measure: $(VENV)/run.stamp  ## the mass of the lens in your image: make measure IMAGE=my.fits PSF=star.fits [NOISE= PIXEL_SCALE= SKY= NETWORK=]
+	@test -n "$(IMAGE)" && test -n "$(PSF)" || { echo "Which image, and which star? make measure IMAGE=my.fits PSF=star.fits" >&2; exit 1; }
+	$(UNLOCK)
+	@own=$$(mktemp) && trap 'rm -f "$$own"' EXIT && \
+		echo "experiments: {lens_parameters: {measure: {$(MEASURE)}}}" > "$$own" && \
+		$(BIN)/snakemake --cores $(CORES) --quiet host reason progress --configfile "$$own" -- measure
 
 # Whatever code was edited since: a figure shows the results that are there.
 figures: $(VENV)/run.stamp  ## all figures again, from saved results (made if they are missing)

@@ -66,6 +66,7 @@ class Image(NamedTuple):
     content_hash: str
     host_hash: str  # of the whole image that it is a corner of, else its own
     notes: tuple[str, ...]  # what its owner should know
+    masked: NDArray  # (size, size, bands): part of each pixel that was filled
 
 
 def ingest(
@@ -125,7 +126,7 @@ def ingest(
         with scratch.open("wb") as file:
             for candidate in logs.progress(candidates, f"ingest {population}"):
                 try:
-                    image = _image(candidate, settings)
+                    image = read_image(candidate, settings)
                 except Refused as reason:
                     refused.append((candidate.file, str(reason)))
                     sizes += [reason.size] if isinstance(reason, TooSmall) else []
@@ -133,7 +134,7 @@ def ingest(
                 image.pixels.tofile(file)
                 notes += [(candidate.file, note) for note in image.notes]
                 used.append(candidate)
-                images.append(image._replace(pixels=image.pixels[:0]))
+                images.append(image._replace(pixels=image.pixels[:0], masked=image.masked[:0]))
         _warn("used, but", notes)
         _report(path, refused, len(candidates), len(used), _advice(sizes, settings))
         facts = {
@@ -208,8 +209,21 @@ def _check_units(path: Path, units: Mapping[str, str], columns: Mapping[str, str
             )
 
 
-def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
-    """Bring one candidate to the grid of the observation, or say why it cannot be used."""
+def read_image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
+    """Bring one candidate to the grid of the observation.
+
+    Parameters
+    ----------
+    candidate : Candidate
+        With a source for each band.
+    settings : mapping
+        As for `ingest`.
+
+    Raises
+    ------
+    Refused
+        With the reason why it cannot be used.
+    """
     if candidate.reason:
         raise Refused(candidate.reason)
     observation = settings["observation"]
@@ -264,11 +278,12 @@ def _image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
                 f"up: {bands[hashes.index(one)]!r} and {bands[i]!r}"
             )
     numbers["snr"] = float(np.sqrt(np.sum(np.square(snrs))))
-    numbers["masked_fraction"] = float(np.mean(masked))
+    numbers["masked_fraction"] = float(np.mean([part.mean() for part in masked]))
     _judge(numbers, areas, settings)
     own = _hash_bands(hashes)
     host = _hash_bands(hosts) if candidate.corner is not None else own
-    return Image(np.stack(frames, axis=-1).astype(np.float32), numbers, own, host, tuple(notes))
+    pixels = np.stack(frames, axis=-1).astype(np.float32)
+    return Image(pixels, numbers, own, host, tuple(notes), np.stack(masked, axis=-1))
 
 
 def _hash_bands(hashes: list[str]) -> str:
@@ -387,7 +402,7 @@ def _corner_side(plane: files.Plane, settings: Mapping[str, Any]) -> int:
 
 class _Band(NamedTuple):
     frame: NDArray  # (size, size)
-    masked: float  # part of the frame
+    masked: NDArray  # part of each pixel of the frame
     saturated: float  # part of the file
     snr: float
     sky: cleaning.Sky
@@ -422,7 +437,7 @@ def _band(plane: files.Plane, mask_values: list, settings: Mapping[str, Any]) ->
     snr = quality.band_snr(cleaned[None, :, :, None], scale, sigma)[0, 0]
     ratio = observation["pixel_scale"] / scale
     frame, part = cleaning.to_frame(cleaned, mask, ratio, observation["size"])
-    return _Band(frame, float(part.mean()), saturated, float(snr), sky, float(scale))
+    return _Band(frame, part, saturated, float(snr), sky, float(scale))
 
 
 def _check_values(

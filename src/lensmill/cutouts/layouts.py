@@ -289,7 +289,7 @@ def table(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dic
         if label is None and labelled(settings):
             label, why = parse_label(cells.get("label", ""))
         reasons += [f"line {line}: {why}"] if why else []
-        sources = tuple(_source(path.parent, text) for text in texts)
+        sources = tuple(find_source(path.parent, text) for text in texts)
         used = {name_column, *(() if template else map(str, bands))}
         used |= {"label"} if labelled(settings) else set()
         metadata = {key: text for key, text in cells.items() if key not in used}
@@ -328,7 +328,7 @@ def _file_of_band(cells: dict[str, str], band: Any, template: str | None, path: 
         ) from error
 
 
-def _source(folder: Path, text: str) -> Source:
+def find_source(folder: Path, text: str) -> Source:
     """Read a file's name with what stands behind it.
 
     ``[2]``: plane of a cube, or extension; ``[SCI]`` or ``[SCI,2]``: extension by name and

@@ -5,6 +5,7 @@ most others; where that is less work than Fourier transforms (with the kernel's 
 The frame is continued beyond its edge by its first and last rows and columns.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -33,10 +34,18 @@ class Kernel(NamedTuple):
 
 def prepare(psf: Psf, size: int) -> Kernel:
     """Choose how to convolve frames of ``size`` with a kernel."""
-    half = psf.kernel.shape[0] // 2
-    left, values, right = np.linalg.svd(psf.kernel)
+    return _prepare(psf.kernel.tobytes(), len(psf.kernel), size)
+
+
+# Whoever renders one scene after the other would spend most of the time here.
+@functools.lru_cache(maxsize=16)
+def _prepare(content: bytes, side: int, size: int) -> Kernel:
+    """Prepare the kernel, ``side`` float64 numbers square, that has these bytes."""
+    kernel = np.frombuffer(content).reshape(side, side)
+    half = side // 2
+    left, values, right = np.linalg.svd(kernel)
     remainders = [
-        np.abs(psf.kernel - (left[:, :k] * values[:k]) @ right[:k]).sum()
+        np.abs(kernel - (left[:, :k] * values[:k]) @ right[:k]).sum()
         for k in range(1, min(half, 12) + 1)
     ]
     enough = np.flatnonzero(np.array(remainders) < TOLERANCE)
@@ -51,7 +60,7 @@ def prepare(psf: Psf, size: int) -> Kernel:
             *(_taps(columns.T, taps), _taps(rows, taps), np.zeros((0, 0), np.complex64), 0, half)
         )
     wide = np.zeros((length, length), np.float32)
-    wide[: 2 * half + 1, : 2 * half + 1] = psf.kernel
+    wide[: 2 * half + 1, : 2 * half + 1] = kernel
     none = np.zeros((0, 0), np.float32)
     transform = fft.rfft2(np.roll(wide, (-half, -half), (0, 1)))
     return Kernel(none, none, transform, length, half)

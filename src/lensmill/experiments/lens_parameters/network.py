@@ -169,9 +169,9 @@ def predict(
             f"(first: index {systems['index'][bad.argmax()]}); did its training diverge, or do the "
             "images hold what is not finite?"
         )
-    mixture = head(record["settings"]).unpack(outputs)
-    mixture = posteriors.rescale(mixture, *record["standardisation"].values())
-    columns = tables_of(mixture, systems, record["prior"], settings["draws"], seed)
+    columns = tables_of(
+        read_outputs(network, outputs), systems, record["prior"], settings["draws"], seed
+    )
     columns[strangeness.FEATURES] = {
         "index": systems["index"],
         "inner": features.astype(np.float32),
@@ -195,6 +195,12 @@ def predict(
         dataset=store.attributes(dataset)["content_digest"],
     )
     store.write(output, columns, UNITS, attributes)
+
+
+def read_outputs(network: Network, outputs: NDArray) -> posteriors.Mixture:
+    """Return the posteriors, in the targets, that outputs (n, P) of a network stand for."""
+    mixture = head(network.training["settings"]).unpack(outputs)
+    return posteriors.rescale(mixture, *network.training["standardisation"].values())
 
 
 def tables_of(

@@ -1,8 +1,10 @@
-"""Steps only lens parameters have: the same sky turned, and a table beside what others found.
+"""Steps only lens parameters have: a turned sky, published numbers, delays, one's own image.
 
 Reads:  results/lens_parameters/networks/, results/lens_parameters/scores/
-Writes: results/lens_parameters/scores/
+Writes: results/lens_parameters/{scores,joint,measure}/
 """
+
+from lensmill.experiments.lens_parameters import settings as lens_images
 
 MEASURER = config["experiments"]["lens_parameters"]
 
@@ -108,3 +110,75 @@ rule join_mocks:
         code=code("experiments/lens_parameters/joint.py"),
     script:
         "scripts/join_mocks.py"
+
+
+OWN_IMAGE = f"results/lens_parameters/measure/{lens_images.name_of_image(MEASURER)}"
+
+
+def own_files(name):
+    """Return an input function that names results of the networks that measure one's own image."""
+    return lambda wildcards: [
+        model_files("lens_parameters", network)[name]
+        for network in lens_images.own_networks(MEASURER)
+    ]
+
+
+def own_scores(name):
+    """Return an input function that names a result for the population that they learned from."""
+    return lambda wildcards: (
+        f"results/lens_parameters/scores/{MEASURER['measure']['network']}/"
+        f"{lens_images.own_population(MEASURER)}/{name}"
+    )
+
+
+rule measure_image:
+    """Measure the lens in a user's own image, and judge the answer."""
+    input:
+        files=lambda wildcards: lens_images.own_image(MEASURER, user_file),
+        models=own_files("model"),
+        trainings=own_files("training"),
+        family=own_scores("predictions.h5"),
+        scores=own_scores("scores.json"),
+    output:
+        posterior=f"{OWN_IMAGE}/posterior.h5",
+        text=f"{OWN_IMAGE}/measured.txt",
+        model=f"{OWN_IMAGE}/model.fits",
+        figures=expand(
+            f"{OWN_IMAGE}/{{figure}}.{{kind}}",
+            figure=["corner", "model"],
+            kind=["pdf", "png"],
+        ),
+    log:
+        f"results/lens_parameters/logs/measure_image/{Path(OWN_IMAGE).name}.log",
+    conda:
+        ROOT / "envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: attempt
+        * find("lens_parameters", "resources", "predict_network", "mem_mb"),
+        runtime=lambda wildcards, attempt: attempt
+        * find("lens_parameters", "resources", "predict_network", "runtime"),
+    params:
+        given=lambda wildcards: lens_images.own_paths(MEASURER, user_file),
+        name=Path(OWN_IMAGE).name,
+        points=lambda wildcards: lens_images.own_points(MEASURER),
+        seed=config["seed"],
+        code=code("experiments/lens_parameters/measure.py"),
+    script:
+        "scripts/measure_image.py"
+
+
+localrules:
+    measure,
+
+
+rule measure:
+    """Measure the lens in one's own image: `make measure IMAGE=my.fits PSF=star.fits`."""
+    input:
+        rules.measure_image.output.text,
+    log:
+        "results/lens_parameters/logs/measure.log",
+    conda:
+        ROOT / "envs/train.yaml"
+    shell:
+        "cat {input} 2> {log}"

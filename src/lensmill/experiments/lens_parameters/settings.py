@@ -3,14 +3,17 @@
 Only literals and the standard library: this is read in every job (../README.md).
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from lensmill.cutouts import lookups
 from lensmill.cutouts.lookups import prediction_inputs as prediction_inputs
 from lensmill.cutouts.lookups import refuse_unlike as refuse_unlike
 from lensmill.cutouts.lookups import source_files as source_files
 from lensmill.experiments.lens_parameters.families import FAMILIES as FAMILIES
-from lensmill.pipeline.settings import refer
+from lensmill.pipeline import names
+from lensmill.pipeline.settings import population, refer
 
 
 def check(settings: Mapping, where: str) -> None:
@@ -29,3 +32,84 @@ def score_inputs(settings: Mapping, name: str, network: Mapping, population: str
     """Name the scored predictions of the network's own population: what is strange is unlike it."""
     own = network["train_on"]
     return {} if population == own else {"family": f"scores/{name}/{own}/predictions.h5"}
+
+
+def own_image(settings: Mapping, find: Callable[[str], str]) -> list[str]:
+    """List the files of a user's own image, which are read before the first job runs.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or with all that is wrong with them.
+    """
+    chosen, where = settings["measure"], "experiments.lens_parameters.measure"
+    missing = [key for key in ("image", "psf") if not chosen.get(key)]
+    if missing:
+        raise ValueError(
+            f"{where} names no {' and no '.join(missing)}; say `make measure IMAGE=my.fits "
+            "PSF=star.fits`, or name them in a --configfile"
+        )
+    from lensmill.experiments.lens_parameters import cutout  # numpy and astropy take a while
+
+    observation = settings["populations"][own_population(settings)]["observation"]
+    given = own_paths(settings, find)
+    try:
+        cutout.read(given, settings["observations"][observation])
+    except ValueError as error:
+        raise ValueError(f"{where} {error}") from None
+    return cutout.files_of(given)
+
+
+def own_paths(settings: Mapping, find: Callable[[str], str]) -> dict:
+    """Return what a user says of the own image, every path as it is found."""
+
+    def found(text: str) -> str:
+        path, bracket, behind = text.partition("[")
+        return find(str(Path(path.rstrip()).expanduser())) + bracket + behind
+
+    given = {}
+    for key, value in settings["measure"].items():
+        if key in ("image", "psf", "noise"):
+            value = found(value) if isinstance(value, str) else [found(text) for text in value]
+        if key != "network":
+            given[key] = value
+    return given
+
+
+def own_points(settings: Mapping) -> bool:
+    """Say whether sources that the network learned from may hold a quasar."""
+    chosen = population(settings, own_population(settings))
+    return "prior" not in chosen or chosen["prior"]["quasar_fraction"] > 0
+
+
+def own_population(settings: Mapping) -> str:
+    """Name the population that the network learned from which measures a user's own image."""
+    return _network(settings)["train_on"]
+
+
+def own_networks(settings: Mapping) -> list[str]:
+    """List the trained networks that measure a user's own image: the members of an ensemble."""
+    name = settings["measure"]["network"]
+    base, member = names.member(name)
+    _network(settings)
+    return [f"{base}_seed{i + 1}" for i in range(member["seeds"])] if "seeds" in member else [name]
+
+
+def _network(settings: Mapping) -> Mapping:
+    """Return the definition of the network that measures a user's own image."""
+    name, networks = settings["measure"]["network"], settings["networks"]
+    base = names.member(name)[0]
+    if base not in networks:
+        raise ValueError(
+            f"experiments.lens_parameters.measure.network: {name!r} is none of "
+            f"{', '.join(networks)}"
+        )
+    return networks[base]
+
+
+def name_of_image(settings: Mapping) -> str:
+    """Return what the results for a user's image are called: after its file, fit for a folder."""
+    image = settings["measure"].get("image") or "none"
+    name = Path(image if isinstance(image, str) else image[0]).name
+    name = re.sub(r"\.(fits|fit|fts)(\.gz|\.fz)?(?=$|\[)", "", name, flags=re.IGNORECASE)
+    return re.sub(r"[^\w.+-]", "_", name).strip("._") or "_"
