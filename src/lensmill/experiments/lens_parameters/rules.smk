@@ -9,30 +9,16 @@ MEASURED = config["experiments"]["lens_parameters"]
 OWN_IMAGE = f"results/lens_parameters/measure/{lens_images.name_of_image(MEASURED)}"
 
 
-def own_files(name):
-    """Return an input function that names results of the networks that measure one's own image."""
-    return lambda wildcards: [
-        model_files("lens_parameters", network)[name]
-        for network in lens_images.own_networks(MEASURED)
-    ]
-
-
-def own_scores(name):
-    """Return an input function that names a result for the population that they learned from."""
-    return lambda wildcards: (
-        f"results/lens_parameters/scores/{MEASURED['measure']['network']}/"
-        f"{lens_images.own_population(MEASURED)}/{name}"
-    )
-
-
 rule measure_image:
     """Measure the lens in a user's own image, and judge the answer."""
     input:
+        unpack(
+            lambda wildcards: {
+                argument: [f"results/lens_parameters/{path}" for path in paths]
+                for argument, paths in lens_images.own_results(MEASURED).items()
+            }
+        ),
         files=lambda wildcards: lens_images.own_image(MEASURED, user_file),
-        models=own_files("model"),
-        trainings=own_files("training"),
-        family=own_scores("predictions.h5"),
-        scores=own_scores("scores.json"),
     output:
         posterior=f"{OWN_IMAGE}/posterior.h5",
         text=f"{OWN_IMAGE}/measured.txt",
