@@ -105,7 +105,7 @@ def measure_image(
     Parameters
     ----------
     given : mapping
-        ``image``, ``psf``, maybe ``noise`` and ``pixel_scale``, see `cutout.read`.
+        ``image``, ``psf``, maybe ``noise``, ``pixel_scale`` and ``sky``, see `cutout.read`.
     models, trainings : sequence of path
         Of the network, or of the members of an ensemble.
     family : path
@@ -163,9 +163,8 @@ def measure_image(
     )
     store.write(posterior, columns, UNITS, facts)
     write_model(model, image, fit)
-    corners, models = figures[:2], figures[2:]
-    plotting.save(partial(plot_corner, name, judgement.verdict, draws), {}, corners)
-    plotting.save(partial(plot_model, name, image, fit), {}, models)
+    plotting.save(partial(plot_corner, name, judgement.verdict, draws), {}, figures[:2])
+    plotting.save(partial(plot_model, name, image, fit), {}, figures[2:])
     training = networks[0].training
     said = describe(
         name,

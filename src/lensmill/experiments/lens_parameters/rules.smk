@@ -115,30 +115,16 @@ rule join_mocks:
 OWN_IMAGE = f"results/lens_parameters/measure/{lens_images.name_of_image(MEASURER)}"
 
 
-def own_files(name):
-    """Return an input function that names results of the networks that measure one's own image."""
-    return lambda wildcards: [
-        model_files("lens_parameters", network)[name]
-        for network in lens_images.own_networks(MEASURER)
-    ]
-
-
-def own_scores(name):
-    """Return an input function that names a result for the population that they learned from."""
-    return lambda wildcards: (
-        f"results/lens_parameters/scores/{MEASURER['measure']['network']}/"
-        f"{lens_images.own_population(MEASURER)}/{name}"
-    )
-
-
 rule measure_image:
     """Measure the lens in a user's own image, and judge the answer."""
     input:
+        unpack(
+            lambda wildcards: {
+                argument: [f"results/lens_parameters/{path}" for path in paths]
+                for argument, paths in lens_images.own_results(MEASURER).items()
+            }
+        ),
         files=lambda wildcards: lens_images.own_image(MEASURER, user_file),
-        models=own_files("model"),
-        trainings=own_files("training"),
-        family=own_scores("predictions.h5"),
-        scores=own_scores("scores.json"),
     output:
         posterior=f"{OWN_IMAGE}/posterior.h5",
         text=f"{OWN_IMAGE}/measured.txt",

@@ -87,6 +87,19 @@ def own_population(settings: Mapping) -> str:
     return _network(settings)["train_on"]
 
 
+def own_results(settings: Mapping) -> dict[str, list[str]]:
+    """Name the results that measuring a user's own image takes, by argument."""
+    name = settings["measure"]["network"]
+    networks = [f"networks/{one}" for one in own_networks(settings)]
+    scores = f"scores/{name}/{own_population(settings)}"
+    return {
+        "models": [f"{folder}/model.keras" for folder in networks],
+        "trainings": [f"{folder}/training.json" for folder in networks],
+        "family": [f"{scores}/predictions.h5"],
+        "scores": [f"{scores}/scores.json"],
+    }
+
+
 def own_networks(settings: Mapping) -> list[str]:
     """List the trained networks that measure a user's own image: the members of an ensemble."""
     name = settings["measure"]["network"]

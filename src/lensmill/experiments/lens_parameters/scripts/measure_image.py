@@ -4,13 +4,14 @@ from lensmill.experiments.lens_parameters import measure
 from lensmill.pipeline import intact, logs
 
 logs.start(snakemake.log[0])
-intact.verify([*snakemake.input.models, snakemake.input.family, snakemake.input.scores])
+files = {key: list(snakemake.input[key]) for key in ("models", "trainings", "family", "scores")}
+intact.verify(path for paths in files.values() for path in paths)
 measure.measure_image(
     snakemake.params.given,
-    snakemake.input.models,
-    snakemake.input.trainings,
-    snakemake.input.family,
-    snakemake.input.scores,
+    files["models"],
+    files["trainings"],
+    files["family"][0],
+    files["scores"][0],
     snakemake.output.posterior,
     snakemake.output.text,
     snakemake.output.model,
