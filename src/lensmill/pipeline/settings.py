@@ -49,8 +49,30 @@ def _include(schema: Any, fragments: Mapping) -> Any:
         return schema
     schema = {k: _include(v, fragments) for k, v in schema.items() if k != "fragments"}
     for name in schema.pop("include", ()):
-        schema["properties"] = _overlay(fragments[name], schema.get("properties", {}))
+        own = schema.get("properties", {})
+        schema["properties"] = _overlay(_narrowed(fragments[name], own), own)
     return schema
+
+
+def _narrowed(fragment: Mapping, own: Mapping) -> dict[str, Any]:
+    """Take out of a fragment what hangs on values that the experiment does not have."""
+
+    def has(by: str, value: str) -> bool:
+        return value in own.get(by, {}).get("enum", [value])
+
+    found = {key: dict(of) for key, of in fragment.items()}
+    for of in found.values():
+        if "default_by" in of:
+            of["default_by"] = {
+                by: {value: x for value, x in values.items() if has(by, value)}
+                for by, values in of["default_by"].items()
+            }
+        if "used_with" in of:
+            of["used_with"] = {
+                by: [value for value in values if has(by, value)]
+                for by, values in of["used_with"].items()
+            }
+    return found
 
 
 def resolve(schema: Mapping, root: Mapping) -> Mapping:

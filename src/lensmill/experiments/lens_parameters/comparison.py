@@ -23,7 +23,7 @@ QUANTITIES = {  # published: the numbers of `score.score` that it is set beside,
 }
 UNITS = {"percent": "%", "arcsec": '"', "1": "", "": ""}
 YEAR = re.compile(r".*?\b\d{4}\b")  # of a publication, its authors and its year
-READ_IN = {"abstract": "its abstract", "elsewhere": "what others quote"}
+READ_IN = {"abstract": "its abstract", "unchecked": "memory, not looked up in it"}
 HEADS = (
     *("parameter", "bias", "scatter", "prior alone", "scatter / prior", "width / prior"),
     *("beats the prior?", "theirs", "what differs in the images"),

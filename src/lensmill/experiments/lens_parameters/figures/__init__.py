@@ -29,14 +29,14 @@ NAMES = {
     "lsst_shifted": ("LSST $i$, slope – 0.07, rounder", GREY),
     "hst_p4m": ("p4m, HST F160W", ORANGE),
     "lsst_p4m": ("p4m, LSST $i$", GREEN),
-    "hst_resnet": ("ResNet, HST F160W", VERMILION),
-    "lsst_resnet": ("ResNet, LSST $i$", BLUE),
+    "hst_resnet": ("ResNet, HST F160W", BLUE),
+    "lsst_resnet": ("ResNet, LSST $i$", SKY),
     "hst_resnet_augmented": ("ResNet, augmented, HST F160W", PURPLE),
     "lsst_resnet_augmented": ("ResNet, augmented, LSST $i$", PURPLE),
     "hst_f814w_p4m": ("p4m, HST F814W", VERMILION),
     "euclid_p4m": ("p4m, Euclid VIS", BLUE),
     "hst_galaxies_p4m": ("p4m, HST F160W, galaxies", BLACK),
-    "euclid_galaxies_p4m": ("p4m, Euclid VIS, galaxies", SKY),
+    "euclid_galaxies_p4m": ("p4m, Euclid VIS, galaxies", VERMILION),
     "lsst_galaxies_p4m": ("p4m, LSST $i$, galaxies", GREY),
 }
 
