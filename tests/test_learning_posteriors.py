@@ -86,3 +86,29 @@ def test_a_few_outliers_do_not_move_the_robust_scatter():
     error[:100] = 1e4
     assert calibration.robust_scatter(error) == pytest.approx(2.0, rel=0.03)
     assert calibration.bias(error) == pytest.approx(0.1, abs=0.06)
+
+
+def test_the_marginal_of_a_mixture_is_that_of_its_draws():
+    mixture = posteriors.unpack(outputs(1, 2, 4, seed=3), 2, 4)
+    some = posteriors.marginal(mixture, [0, 2])
+    draws = posteriors.sample(mixture, 200_000, np.random.default_rng(4))[0][:, [0, 2]]
+    edges = [np.quantile(draws[:, i], [0.2, 0.5, 0.8]) for i in (0, 1)]
+    own = posteriors.sample(some, 200_000, np.random.default_rng(5))[0]
+    for i in (0, 1):
+        assert np.quantile(own[:, i], [0.2, 0.5, 0.8]) == pytest.approx(edges[i], abs=0.02)
+    assert np.cov(own.T) == pytest.approx(np.cov(draws.T), rel=0.03, abs=0.01)
+
+
+def test_an_ensemble_is_the_mean_of_its_densities():
+    members = [posteriors.unpack(outputs(5, 2, 3, seed=i), 2, 3) for i in (6, 7, 8)]
+    x = np.random.default_rng(9).normal(size=(5, 3))
+    mean = np.mean([np.exp(posteriors.log_density(m, x)) for m in members], axis=0)
+    assert np.exp(posteriors.log_density(posteriors.join(members), x)) == pytest.approx(mean)
+
+
+def test_rescaled_mixtures_keep_their_probability():
+    mixture, scale, mean = posteriors.unpack(outputs(4, 2, 2), 2, 2), [2.0, 0.1], [5.0, -1.0]
+    x = np.random.default_rng(1).normal(size=(4, 2))
+    density = posteriors.log_density(posteriors.rescale(mixture, mean, scale), x * scale + mean)
+    expected = posteriors.log_density(mixture, x) - np.log(np.prod(scale))
+    assert density == pytest.approx(expected)

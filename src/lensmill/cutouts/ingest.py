@@ -435,6 +435,8 @@ def _band(plane: files.Plane, mask_values: list, settings: Mapping[str, Any]) ->
     cleaned = cleaning.fill(pixels.astype(np.float64) - sky.level, mask, settings["fill"])
     sigma = np.array([[sky.sigma]])
     snr = quality.band_snr(cleaned[None, :, :, None], scale, sigma)[0, 0]
+    if settings.get("sky") == "keep":
+        cleaned += sky.level
     ratio = observation["pixel_scale"] / scale
     frame, part = cleaning.to_frame(cleaned, mask, ratio, observation["size"])
     return _Band(frame, part, saturated, float(snr), sky, float(scale))

@@ -122,7 +122,9 @@ def marginal(mixture: Mixture, columns: Sequence[int]) -> Mixture:
     """Return the mixtures of some of the targets, whatever the others are."""
     spread = np.linalg.inv(mixture.factor)
     rows = spread[:, :, list(columns)]
-    covariance = rows @ rows.transpose(0, 1, 3, 2)
-    # the inverse of a lower factor of the covariance is a factor of the precision
-    factor = np.linalg.inv(np.linalg.cholesky(covariance))
+    # A factor of the covariance, whose inverse is one of the precision; without the covariance
+    # itself, which has twice as many digits.
+    upper = np.linalg.qr(rows.transpose(0, 1, 3, 2), mode="r")
+    upper *= np.sign(np.diagonal(upper, axis1=2, axis2=3))[..., None]
+    factor = np.linalg.inv(upper.transpose(0, 1, 3, 2))
     return Mixture(mixture.weight, mixture.mean[:, :, list(columns)], factor)
