@@ -29,7 +29,7 @@ FAMILY, HUBBLE = STUDY["priors"]["survey"], STUDY["hubble"]
 
 def measure(path: str, size: int, image: bool) -> dict:
     """Infer H0 over truth of all sets of so many systems of a file."""
-    draws = list(populations.read(path).values())
+    draws = list(populations.read(path, "draws" if image else "delays").values())
     systems = store.read(path, "systems")
     answer_prior = {"h0": HUBBLE["h0"]}
     interim = {name: FAMILY[name] for name in populations.SHAPES}
@@ -42,8 +42,6 @@ def measure(path: str, size: int, image: bool) -> dict:
         )
         # the sample is all lenses: a source within 0.6 theta_E has two images or four
         gathered = gathered._replace(group=None)
-        if not image:
-            gathered = gathered._replace(ln_weight=None)
         model = population.prepare(gathered, interim, priors)
         answer = population.sample(model, generator(1, "benchmark", path, first))
         summary = populations.summarise(answer, True)

@@ -6,7 +6,7 @@ image of the model is which of the data is summed over, so the order of the rows
 The time-delay distance is integrated over: delays are proportional to it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import permutations
 from typing import Any, NamedTuple
 
@@ -118,6 +118,9 @@ class Posterior:
     z_lens, z_source : float
         Redshifts.
     stars : Stars, optional
+    more : callable, optional
+        Logarithm of the likelihood of whatever else is known of a lens, an image for example:
+        lenses (n, 11) to (n,).
 
     Raises
     ------
@@ -133,10 +136,11 @@ class Posterior:
         z_lens: float,
         z_source: float,
         stars: Stars | None = None,
+        more: Callable[[NDArray], NDArray] | None = None,
     ):
         _refuse_data(data)
-        self.data, self.prior, self.stars = data, prior, stars
-        self.k = len(data.delay)
+        self.data, self.prior, self.stars, self.more = data, prior, stars, more
+        self.k, self.z_lens, self.z_source = len(data.delay), z_lens, z_source
         for angle, size in (("phi", "one_minus_q"), ("shear_angle", "shear")):
             _refuse_direction(prior, angle, size)
         self.distance = distance_prior(z_lens, z_source, prior["h0"], prior["omega_m"])
@@ -229,15 +233,15 @@ class Posterior:
         if kind == "image_in_disc":  # one image uniform in a disc, mapped back
             with np.errstate(divide="ignore"):
                 ln = ln + np.log(out.magnification / (np.pi * size**2))
-        of_stars, miss = self._stars(p)
-        return out._replace(ln=ln + of_stars, chi2=out.chi2 + miss + self.galaxy_chi2(p))
+        others, miss = self._others(p)
+        return out._replace(ln=ln + others, chi2=out.chi2 + miss + self.galaxy_chi2(p))
 
     def optional(self, p: NDArray, magnification: NDArray) -> tuple[NDArray, NDArray]:
-        """Log-likelihood and chi^2 of fluxes and stars, of lenses whose images are the data's.
+        """Log-likelihood and chi^2 of fluxes and others, of lenses whose images are the data's.
 
         ``magnification`` has shape (n, k), in the order of the data.
         """
-        ln, chi2 = self._stars(p)
+        ln, chi2 = self._others(p)
         seen = self.data.flux_error > 0
         if seen.any():
             error = self.data.flux_error[seen]
@@ -248,13 +252,15 @@ class Posterior:
             chi2 = chi2 + miss
         return ln, chi2
 
-    def _stars(self, p: NDArray) -> tuple[NDArray, NDArray]:
+    def _others(self, p: NDArray) -> tuple[NDArray, NDArray]:
+        """Log-likelihood and chi^2 of stars, and of what else is known, which has no chi^2."""
+        ln = np.zeros(len(p)) if self.more is None else self.more(p)
         if self.stars is None:
-            return np.zeros(len(p)), np.zeros(len(p))
+            return ln, np.zeros(len(p))
         sigma_v, error, *seen = self.stars
         predicted = velocity_dispersion(p[:, 0], p[:, 3], self._d_s_over_d_ls, *seen)
         miss = ((predicted - sigma_v) / error) ** 2
-        return -miss / 2 - LN_2PI / 2 - np.log(error), miss
+        return ln - miss / 2 - LN_2PI / 2 - np.log(error), miss
 
     def galaxy_chi2(self, p: NDArray) -> NDArray:
         """Squared miss of the galaxy's measured position, in errors."""

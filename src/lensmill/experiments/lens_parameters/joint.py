@@ -1,9 +1,8 @@
 """Image and delays together: what a network sees in an image, times what positions and delays say.
 
 For mocks whose test images a network has measured: their positions, delays and redshifts are
-observed, the exact posterior of these is sampled (`lensmill.inference`), and its draws count by the
-image (`lensmill.inference.image_posterior`). The same is done for one's own system, whose draws the
-experiment `time_delay` has written.
+observed, and the exact posterior of these is sampled (`lensmill.inference`), alone and times what
+the network says of the image (`lensmill.inference.image_posterior`).
 """
 
 import json
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from lensmill.experiments.lens_parameters.families import FAMILIES
 from lensmill.experiments.lens_parameters.parameters import SHAPE
 from lensmill.inference import image_posterior, posterior
-from lensmill.inference.importance import effective_size, pareto_k, resample
+from lensmill.inference.importance import resample
 from lensmill.inference.point_images import (
     PARAMETERS as SAMPLED,
 )
@@ -39,6 +38,12 @@ log = logging.getLogger(__name__)
 
 TIMED = (2, 4)  # numbers of images whose posteriors are sampled
 MIN_MAGNIFICATION = 0.1  # as in `sky`
+DRAWS = {
+    **dict.fromkeys(("slope", "one_minus_q", "shear", "kappa_ext"), ""),
+    "d_dt": "Mpc",
+    "d_dt_error": "Mpc",
+    "ln_marginal": "",
+}
 UNITS = {
     "systems": {
         "index": "",
@@ -49,19 +54,12 @@ UNITS = {
         **{f"{kind}_{q}": "Mpc" for kind in ("delays", "joint") for q in ("low", "median", "high")},
         **{f"{kind}_rank": "" for kind in ("delays", "joint")},
         **{f"{kind}_slope_{q}": "" for kind in ("delays", "joint") for q in ("median", "error")},
-        "ess": "",
-        "joint_ess": "",
-        "joint_pareto_k": "",
+        **{f"{kind}_{q}": "" for kind in ("delays", "joint") for q in ("ess", "pareto_k")},
         "first_draw": "",
         "n_draws": "",
     },
-    "draws": {
-        **dict.fromkeys(("slope", "one_minus_q", "shear", "kappa_ext"), ""),
-        "d_dt": "Mpc",
-        "d_dt_error": "Mpc",
-        "ln_marginal": "",
-        "ln_image": "",  # of the image, given the lens
-    },
+    "draws": DRAWS,
+    "delays": DRAWS,  # without the image
 }
 
 
@@ -133,13 +131,16 @@ def join_mocks(
             float(system["z_source"]),
         )
         image = posteriors.Mixture(*(part[[row]] for part in shape))
-        one, columns = join(target, image, whole, settings, rng, float(system["d_dt"]))
+        one, found = join(target, image, whole, settings, rng, float(system["d_dt"]))
         facts = {c: system[c] for c in ("index", "n_images", "z_lens", "z_source", "d_dt")}
-        rows.append({**facts, **one, "n_draws": len(columns["slope"])})
-        draws.append(columns)
+        rows.append({**facts, **one, "n_draws": settings["draws"]})
+        draws.append(found)
     systems = {column: np.array([row[column] for row in rows]) for column in rows[0]}
     systems["first_draw"] = np.cumsum(systems["n_draws"]) - systems["n_draws"]
-    table = {column: np.concatenate([one[column] for one in draws]) for column in draws[0]}
+    tables = {
+        table: {c: np.concatenate([one[table][c] for one in draws]) for c in DRAWS}
+        for table in ("draws", "delays")
+    }
     about = store.attributes(predictions)
     attributes = provenance.attributes(
         dict(settings),
@@ -148,7 +149,7 @@ def join_mocks(
         population=name,
         seed=seed,
     )
-    store.write(output, {"systems": systems, "draws": table}, UNITS, attributes)
+    store.write(output, {"systems": systems, **tables}, UNITS, attributes)
     found = {"network": str(about["network"]), "population": str(name), **summarise(systems)}
     with store.whole(Path(summary)) as file:
         file.write(json.dumps(found, indent=1).encode())
@@ -198,60 +199,56 @@ def join(
     settings: Mapping[str, Any],
     rng: np.random.Generator,
     true: float = np.nan,
-) -> tuple[dict[str, float], dict[str, NDArray]]:
-    """Sample a system by positions and delays, and weigh the draws by the image.
+) -> tuple[dict[str, float], dict[str, dict[str, NDArray]]]:
+    """Sample a system by positions and delays alone, and together with the image.
 
     Returns
     -------
-    numbers, draws : dict
-        Of the tables ``systems`` and ``draws``.
+    numbers : dict
+        Of the table ``systems``.
+    draws : dict
+        By table: ``delays`` and ``draws``, the latter with the image.
     """
-    sampled = posterior.sample(target, rng, settings["ess"])
-    rows = rng.permutation(resample(sampled.ln_weight, settings["draws"], rng))
-    lens = dict(zip(SAMPLED, sampled.parameters[rows].T, strict=True))
-    ln_image = image_posterior.log_likelihood(lens, image, prior)
-    n = len(rows)
-    kappa = inverse_cdf(prior["kappa_ext"], rng.random(n))
-    # what the delays ask for is D_dt (1 - kappa)
-    d_dt, error = (x[rows] / (1 - kappa) for x in (sampled.d_dt, sampled.d_dt_error))
-    ln_d_dt = np.empty(n)
-    draw_distance(d_dt, error, rng.random(n), *target.distance, ln_d_dt)
-    numbers: dict[str, float] = {"ess": sampled.ess}
-    for kind, ln_weight in (("delays", np.zeros(n)), ("joint", ln_image)):
-        numbers |= _numbers(kind, ln_weight, ln_d_dt, lens["slope"], true)
-    numbers |= {"joint_ess": effective_size(ln_image), "joint_pareto_k": pareto_k(ln_image)}
-    draws = {
-        "slope": lens["slope"],
-        "one_minus_q": np.hypot(lens["ellipticity_1"], lens["ellipticity_2"]),
-        "shear": np.hypot(lens["gamma1"], lens["gamma2"]),
-        "kappa_ext": kappa,
-        "d_dt": d_dt,
-        "d_dt_error": error,
-        "ln_marginal": sampled.ln_marginal[rows],
-        "ln_image": ln_image,
-    }
+
+    def seen(p: NDArray) -> NDArray:
+        lens = dict(zip(SAMPLED, p.T, strict=True))
+        return image_posterior.log_likelihood(lens, image, prior)
+
+    redshifts = target.z_lens, target.z_source
+    together = Posterior(target.data, target.prior, *redshifts, more=seen)
+    numbers: dict[str, float] = {}
+    draws = {}
+    for kind, one in (("delays", target), ("joint", together)):
+        sampled = posterior.sample(one, rng, settings["ess"])
+        rows = rng.permutation(resample(sampled.ln_weight, settings["draws"], rng))
+        lens = dict(zip(SAMPLED, sampled.parameters[rows].T, strict=True))
+        n = len(rows)
+        kappa = inverse_cdf(prior["kappa_ext"], rng.random(n))
+        # what the delays ask for is D_dt (1 - kappa)
+        d_dt, error = (x[rows] / (1 - kappa) for x in (sampled.d_dt, sampled.d_dt_error))
+        ln_d_dt = np.empty(n)
+        draw_distance(d_dt, error, rng.random(n), *target.distance, ln_d_dt)
+        numbers |= _numbers(kind, ln_d_dt, lens["slope"], true)
+        numbers |= {f"{kind}_ess": sampled.ess, f"{kind}_pareto_k": sampled.pareto_k}
+        draws["draws" if kind == "joint" else kind] = {
+            "slope": lens["slope"],
+            "one_minus_q": np.hypot(lens["ellipticity_1"], lens["ellipticity_2"]),
+            "shear": np.hypot(lens["gamma1"], lens["gamma2"]),
+            "kappa_ext": kappa,
+            "d_dt": d_dt,
+            "d_dt_error": error,
+            "ln_marginal": sampled.ln_marginal[rows],
+        }
     return numbers, draws
 
 
-def _numbers(
-    kind: str, ln_weight: NDArray, ln_d_dt: NDArray, slope: NDArray, true: float
-) -> dict[str, float]:
+def _numbers(kind: str, ln_d_dt: NDArray, slope: NDArray, true: float) -> dict[str, float]:
     """Quantiles of distance and slope, and the rank of the true distance."""
-    weight = np.exp(ln_weight - ln_weight.max())
-    weight /= weight.sum()
-    found = {}
-    levels = np.array(ONE_SIGMA_PERCENTILES) / 100
-    low, median, high = np.exp(_quantile(ln_d_dt, weight, levels))
-    found |= {f"{kind}_low": low, f"{kind}_median": median, f"{kind}_high": high}
-    found[f"{kind}_rank"] = float(weight @ (ln_d_dt < np.log(true)))
-    low, median, high = _quantile(slope, weight, levels)
+    low, median, high = np.exp(np.percentile(ln_d_dt, ONE_SIGMA_PERCENTILES))
+    found = {f"{kind}_low": low, f"{kind}_median": median, f"{kind}_high": high}
+    found[f"{kind}_rank"] = float(np.mean(ln_d_dt < np.log(true)))
+    low, median, high = np.percentile(slope, ONE_SIGMA_PERCENTILES)
     return found | {f"{kind}_slope_median": median, f"{kind}_slope_error": (high - low) / 2}
-
-
-def _quantile(x: NDArray, weight: NDArray, levels: NDArray) -> NDArray:
-    order = np.argsort(x)
-    below = np.cumsum(weight[order])
-    return np.interp(levels, below - weight[order] / 2, x[order])
 
 
 def summarise(systems: Mapping[str, NDArray]) -> dict[str, Any]:
@@ -274,6 +271,5 @@ def summarise(systems: Mapping[str, NDArray]) -> dict[str, Any]:
         }
     found["scatter_ratio"] = found["joint"]["scatter"] / found["delays"]["scatter"]
     found["width_ratio"] = found["joint"]["width"] / found["delays"]["width"]
-    found["ess"] = float(np.median(systems["joint_ess"]))
-    found["few"] = int((systems["joint_ess"] < posterior.FEW).sum())
+    found["least_ess"] = float(np.min([systems["joint_ess"], systems["delays_ess"]]))
     return found

@@ -34,8 +34,6 @@ from lensmill.pipeline.streams import generator, uniforms
 
 log = logging.getLogger(__name__)
 
-NOTHING = 80.0  # below the largest logarithm of a weight: a draw that counts for nothing
-
 SHAPES = ("slope", "one_minus_q", "shear", "kappa_ext")
 # The universe that mocks of different universes are moved to: their ratio of H0 to the true one.
 REFERENCE = 70.0  # [km / (Mpc s)]
@@ -182,13 +180,10 @@ def select(prior: Mapping[str, Any], seed: int, drawn: int) -> dict[int, populat
     }
 
 
-def read(posteriors: str) -> dict[int, dict[str, NDArray]]:
-    """Read draws of exact posteriors: shape and distance, by row of the population.
-
-    Those that were joined with an image (``ln_image``) count by it.
-    """
+def read(posteriors: str, table: str = "draws") -> dict[int, dict[str, NDArray]]:
+    """Read draws of exact posteriors: shape and distance, by row of the population."""
     systems = store.read(posteriors, "systems", ["index", "first_draw", "n_draws"])
-    columns = store.read(posteriors, "draws") if systems["n_draws"].any() else {}
+    columns = store.read(posteriors, table) if systems["n_draws"].any() else {}
     found = {}
     for i, first, n in zip(*(systems[c].tolist() for c in systems), strict=True):
         if not n:
@@ -219,18 +214,9 @@ def gather(
         z_lens=systems["z_lens"],
         z_source=systems["z_source"],
         ln_marginal=np.concatenate([one["ln_marginal"] for one in draws]),
-        ln_weight=_weights(draws),
         group=np.unique(systems["n_images"], return_inverse=True)[1],
         **columns,
     )
-
-
-def _weights(draws: Sequence[Mapping[str, NDArray]]) -> NDArray | None:
-    """Logarithm of what draws count by, where an image of some system tells them apart."""
-    if not any("ln_image" in one for one in draws):
-        return None
-    found = [np.asarray(one.get("ln_image", np.zeros(len(one["slope"])))) for one in draws]
-    return np.concatenate([np.maximum(ln, ln.max() - NOTHING) for ln in found])
 
 
 def cosmology(prior: Mapping[str, Any], mock: bool) -> dict[str, list]:
