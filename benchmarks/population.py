@@ -105,6 +105,7 @@ class Pool:
         self.systems = {
             name: column[rows] for name, column in store.read(dataset, "systems").items()
         }
+        self.systems["name"] = rows.astype(str)
         self.systems["h0"] = np.full(len(rows), populations.REFERENCE)
         self.systems |= {name: np.ones(len(rows), int) for name in ("h0_known", "d_dt_known")}
         self.systems |= {name: np.zeros(len(rows)) for name in ("d_dt_minus", "d_dt_plus")}
