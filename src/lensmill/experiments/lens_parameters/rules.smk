@@ -9,15 +9,9 @@ from lensmill.experiments.lens_parameters import settings as lens_images
 MEASURER = config["experiments"]["lens_parameters"]
 
 
-def of_all_seeds(name):
-    """Name the network of the table: the ensemble, if a definition stands for several seeds."""
-    members = names.members(name, MEASURER["networks"][name])
-    return ([member for member in members if "_fold" not in member] or members)[-1]
-
-
 # Networks of the table, and what they learned from.
 MEASURED = {
-    of_all_seeds(name): MEASURER["networks"][name]["train_on"]
+    lens_images.of_all_seeds(MEASURER, name): MEASURER["networks"][name]["train_on"]
     for name in MEASURER["comparison"]
 }
 
@@ -78,12 +72,6 @@ rule turn_lenses:
         "scripts/turn_lenses.py"
 
 
-def learned_from(wildcards):
-    """Return what fixes the systems of the population that a network learned from."""
-    network = find("lens_parameters", "networks", names.member(wildcards.network)[0])
-    return checked.population(MEASURER, network["train_on"])
-
-
 rule join_mocks:
     """Infer distances of mocks by positions and delays, with and without what a network sees."""
     input:
@@ -104,7 +92,9 @@ rule join_mocks:
         mem_mb=2000,
         runtime=60,
     params:
-        population=learned_from,
+        population=lambda wildcards: lens_images.learned_from(
+            MEASURER, wildcards.network
+        ),
         settings=MEASURER["joint"],
         seed=config["seed"],
         code=code("experiments/lens_parameters/joint.py"),

@@ -126,3 +126,15 @@ def name_of_image(settings: Mapping) -> str:
     name = Path(image if isinstance(image, str) else image[0]).name
     name = re.sub(r"\.(fits|fit|fts)(\.gz|\.fz)?(?=$|\[)", "", name, flags=re.IGNORECASE)
     return re.sub(r"[^\w.+-]", "_", name).strip("._") or "_"
+
+
+def of_all_seeds(settings: Mapping, name: str) -> str:
+    """Name a network of the table: the ensemble, if a definition stands for several seeds."""
+    members = names.members(name, settings["networks"][name])
+    return ([member for member in members if "_fold" not in member] or members)[-1]
+
+
+def learned_from(settings: Mapping, network: str) -> dict:
+    """Return what fixes the systems of the population that a network learned from."""
+    name = names.member(network)[0]
+    return population(settings, settings["networks"][name]["train_on"])
