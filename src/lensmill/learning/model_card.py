@@ -69,11 +69,12 @@ def card(
     """Return the card of one network; arguments as in `write`, but read."""
     population = populations[name]
     simulated = "ingest" not in population
+    learned = training.get("population") or scores["population"]
     judged = scores.get("calibration") or {}
     judged = judged if "systems" in judged else {}  # of classes, other things are called so
     strange = judged.get("strangeness")
     sections = {
-        "Trained on": _trained_on(training, population, simulated),
+        "Trained on": _trained_on(training, learned, population, simulated),
         "Valid range": _valid_range(population, simulated),
         "What it does not know": _unknown(training, judged, simulated),
         "When not to trust it": _distrust(strange),
@@ -81,9 +82,9 @@ def card(
         "How to cite": [citation],
     }
     title = f"# {name}: model card"
+    of = f" of the experiment `{training['experiment']}`" if "experiment" in training else ""
     said = (
-        f"A network of the experiment `{training['experiment']}`; the model and `training.json`, "
-        "with all its settings, lie beside this card."
+        f"A network{of}; the model and `training.json`, with all its settings, lie beside this card."
     )
     parts = [f"## {head}\n\n" + "\n".join(lines) for head, lines in sections.items()]
     return "\n\n".join([title, said, *parts]) + "\n"
@@ -105,11 +106,11 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
 
 
 def _trained_on(
-    training: Mapping[str, Any], population: Mapping[str, Any], simulated: bool
+    training: Mapping[str, Any], name: str, population: Mapping[str, Any], simulated: bool
 ) -> list[str]:
     what = f"family `{population['family']}`" if "family" in population else "mocks"
     source = what if simulated else f"real systems from `{population['ingest']}`"
-    rows = [["population", f"`{training['population']}`: {source}"]]
+    rows = [["population", f"`{name}`: {source}"]]
     rows += [[said, training[key]] for key, said in FACTS.items() if training.get(key) is not None]
     versions = ", ".join(f"{name} {is_}" for name, is_ in training.get("versions", {}).items())
     rows += [["with", versions]] if versions else []
