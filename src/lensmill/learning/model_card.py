@@ -84,7 +84,8 @@ def card(
     title = f"# {name}: model card"
     of = f" of the experiment `{training['experiment']}`" if "experiment" in training else ""
     said = (
-        f"A network{of}; the model and `training.json`, with all its settings, lie beside this card."
+        f"A network{of}; the model and `training.json`, with all its settings, lie beside this "
+        "card."
     )
     parts = [f"## {head}\n\n" + "\n".join(lines) for head, lines in sections.items()]
     return "\n\n".join([title, said, *parts]) + "\n"
