@@ -208,6 +208,7 @@ for study in filter(models_of, config["experiments"]):
             cards_of([study]),
         log:
             f"results/{study}/logs/write_model_cards.log",
+        localrule: True
         conda:
             ROOT / "envs/figures.yaml"
         params:
