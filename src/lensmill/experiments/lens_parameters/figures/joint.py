@@ -48,6 +48,6 @@ def plot(systems: str, summary: str) -> Figure:
     right.plot(without, joined, "o", ms=2.5, color=plotting.BLACK)
     most = 1.05 * max(without.max(), joined.max())
     right.plot([0, most], [0, most], color=plotting.GREY, lw=0.8)
-    right.set(xlim=(0, most), ylim=(0, most), xlabel="error of the slope without image")
-    right.set_ylabel("with image")
+    right.set(xlim=(0, most), ylim=(0, most), xlabel="error of slope, no image")
+    right.set_ylabel("error of slope, with image")
     return figure
