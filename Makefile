@@ -44,10 +44,12 @@ MEASURE = image: $(call QUOTED,$(IMAGE)), psf: $(call QUOTED,$(PSF))
 MEASURE += $(if $(NOISE),$(comma) noise: $(call QUOTED,$(NOISE)))
 MEASURE += $(if $(PIXEL_SCALE),$(comma) pixel_scale: $(PIXEL_SCALE))
 MEASURE += $(if $(SKY),$(comma) sky: $(SKY))
+MEASURE += $(if $(LENS),$(comma) lens: $(call QUOTED,$(LENS)))
+MEASURE += $(if $(SYSTEM),$(comma) system: $(call QUOTED,$(SYSTEM)))
 MEASURE += $(if $(NETWORK),$(comma) network: $(call QUOTED,$(NETWORK)))
 comma := ,
 
-measure: $(VENV)/run.stamp  ## the mass of the lens in your image: make measure IMAGE=my.fits PSF=star.fits [NOISE= PIXEL_SCALE= SKY= NETWORK=]
+measure: $(VENV)/run.stamp  ## the mass of the lens in your image: make measure IMAGE=my.fits PSF=star.fits [NOISE= PIXEL_SCALE= SKY= NETWORK= LENS= SYSTEM=]
 	@test -n "$(IMAGE)" && test -n "$(PSF)" || { echo "Which image, and which star? make measure IMAGE=my.fits PSF=star.fits" >&2; exit 1; }
 	$(UNLOCK)
 	@own=$$(mktemp) && trap 'rm -f "$$own"' EXIT && \

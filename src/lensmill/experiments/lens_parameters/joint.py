@@ -2,7 +2,8 @@
 
 For mocks whose test images a network has measured: their positions, delays and redshifts are
 observed, and the exact posterior of these is sampled (`lensmill.inference`), alone and times what
-the network says of the image (`lensmill.inference.image_posterior`).
+the network says of the image (`lensmill.inference.image_posterior`). Of one's own system the draws
+of `time_delay` are there already: they are weighted by the image.
 """
 
 import json
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from lensmill.experiments.lens_parameters.families import FAMILIES
 from lensmill.experiments.lens_parameters.parameters import SHAPE
 from lensmill.inference import image_posterior, posterior
-from lensmill.inference.importance import resample
+from lensmill.inference.importance import effective_size, resample
 from lensmill.inference.point_images import (
     PARAMETERS as SAMPLED,
 )
@@ -38,6 +39,11 @@ log = logging.getLogger(__name__)
 
 TIMED = (2, 4)  # numbers of images whose posteriors are sampled
 MIN_MAGNIFICATION = 0.1  # as in `sky`
+OWN = {  # columns of the draws of one's own lens
+    **{"theta_e": "arcsec", "ellipticity_1": "", "ellipticity_2": "", "slope": ""},
+    **{"gamma1": "", "gamma2": "", "kappa_ext": "", "ln_d_dt": "", "d_dt": "Mpc"},
+    **{"d_dt_error": "Mpc", "ln_marginal": ""},
+}
 DRAWS = {
     **dict.fromkeys(("slope", "one_minus_q", "shear", "kappa_ext"), ""),
     "d_dt": "Mpc",
@@ -249,6 +255,86 @@ def _numbers(kind: str, ln_d_dt: NDArray, slope: NDArray, true: float) -> dict[s
     found[f"{kind}_rank"] = float(np.mean(ln_d_dt < np.log(true)))
     low, median, high = np.percentile(slope, ONE_SIGMA_PERCENTILES)
     return found | {f"{kind}_slope_median": median, f"{kind}_slope_error": (high - low) / 2}
+
+
+def join_lens(
+    image: str,
+    lens: str,
+    output: str,
+    text: str,
+    prior: Mapping[str, Any],
+    system: str | None = None,
+) -> None:
+    """Weigh the draws of one's own lens, by positions and delays, by one's own image of it.
+
+    Both must lie in one frame: x to the right and y up in the image, in arcsec.
+
+    Parameters
+    ----------
+    image : path
+        The posterior by the image, written by `measure.measure_image`.
+    lens : path
+        Posteriors by positions and delays, with tables ``systems`` and ``draws``.
+    output, text : path
+        Written: the draws with ``ln_image`` (HDF5), and what comes of them, to read.
+    prior : mapping
+        Of the population that the network learned from.
+    system : str, optional
+        Its name in ``lens``; it need not be given where there is but one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such system, it has no draws, or hardly a draw fits the image.
+    """
+    systems = store.read(lens, "systems")
+    names = [str(name) for name in systems["name"]]
+    if (system or names[0]) not in names or (system is None and len(names) > 1):
+        raise ValueError(
+            f"{lens} has the systems {', '.join(names)}; name one of them (measure.system)"
+        )
+    row = names.index(system) if system is not None else 0
+    first, n = int(systems["first_draw"][row]), int(systems["n_draws"][row])
+    if not n:
+        raise ValueError(f"{lens}: {names[row]} has no draws, since no lens makes its images")
+    draws = {c: v[first : first + n] for c, v in store.read(lens, "draws").items()}
+    mixture = posteriors.Mixture(**store.read(image, "mixtures"))
+    seen = posteriors.marginal(mixture, range(SHAPE.start, SHAPE.stop))
+    ln_image = image_posterior.log_likelihood(draws, seen, prior)
+    left = effective_size(ln_image) if np.isfinite(ln_image).any() else 0.0
+    if left < posterior.FEW:
+        raise ValueError(
+            f"{left:.0f} of {n} draws of {names[row]} fit its image, but {posterior.FEW:.0f} or "
+            "more must: positions and image contradict each other, or lie in frames that are "
+            "turned or mirrored against each other (x to the right and y up in the image), or the "
+            "image is far better than the delays: raise hubble.posteriors.draws"
+        )
+    weight = np.exp(ln_image - ln_image.max())
+    lines = [
+        f"{names[row]}, positions and delays with the image: {left:.0f} effective draws of {n}"
+    ]
+    d_dt = np.exp(draws["ln_d_dt"])
+    for name, unit, x in (("D_dt", " Mpc", d_dt), ("slope", "", draws["slope"])):
+        said = []
+        for weights in (np.ones(n), weight):
+            low, middle, high = _weighted(x, weights)
+            digits = 0 if unit else 3
+            said.append(
+                f"{middle:.{digits}f} +{high - middle:.{digits}f} -{middle - low:.{digits}f}{unit}"
+            )
+        lines.append(f"  {name:6s} {said[0]} without, {said[1]} with the image")
+    columns = {name: draws[name] for name in OWN} | {"ln_image": ln_image}
+    about = provenance.attributes({}, experiment="lens_parameters", system=names[row])
+    store.write(output, {"draws": columns}, {"draws": {**OWN, "ln_image": ""}}, about)
+    with store.whole(Path(text)) as file:
+        file.write(("\n".join(lines) + "\n").encode())
+
+
+def _weighted(x: NDArray, weight: NDArray) -> NDArray:
+    """Return the ends of the central 68 % and the median of weighted draws."""
+    order = np.argsort(x)
+    below = np.cumsum(weight[order]) - weight[order] / 2
+    return np.interp(np.array(ONE_SIGMA_PERCENTILES) / 100, below / weight.sum(), x[order])
 
 
 def summarise(systems: Mapping[str, NDArray]) -> dict[str, Any]:

@@ -144,6 +144,28 @@ rule measure_image:
         "scripts/measure_image.py"
 
 
+rule join_lens:
+    """Weigh the draws of one's own lens, by positions and delays, by one's own image of it."""
+    input:
+        image=rules.measure_image.output.posterior,
+        lens=lambda wildcards: lens_images.own_lens(MEASURER, user_file),
+    output:
+        draws=f"{OWN_IMAGE}/joint.h5",
+        text=f"{OWN_IMAGE}/joint.txt",
+    log:
+        f"results/lens_parameters/logs/join_lens/{Path(OWN_IMAGE).name}.log",
+    conda:
+        ROOT / "envs/simulate.yaml"
+    params:
+        prior=lambda wildcards: lens_images.learned_from(
+            MEASURER, MEASURER["measure"]["network"]
+        )["prior"],
+        system=MEASURER["measure"].get("system"),
+        code=code("experiments/lens_parameters/joint.py"),
+    script:
+        "scripts/join_lens.py"
+
+
 localrules:
     measure,
 
@@ -152,6 +174,7 @@ rule measure:
     """Measure the lens in one's own image: `make measure IMAGE=my.fits PSF=star.fits`."""
     input:
         rules.measure_image.output.text,
+        [rules.join_lens.output.text] if "lens" in MEASURER["measure"] else [],
     log:
         "results/lens_parameters/logs/measure.log",
     conda:

@@ -71,7 +71,7 @@ def own_paths(settings: Mapping, find: Callable[[str], str]) -> dict:
     for key, value in settings["measure"].items():
         if key in ("image", "psf", "noise"):
             value = found(value) if isinstance(value, str) else [found(text) for text in value]
-        if key != "network":
+        if key not in ("network", "lens", "system"):
             given[key] = value
     return given
 
@@ -138,3 +138,15 @@ def learned_from(settings: Mapping, network: str) -> dict:
     """Return what fixes the systems of the population that a network learned from."""
     name = names.member(network)[0]
     return population(settings, settings["networks"][name]["train_on"])
+
+
+def own_lens(settings: Mapping, find: Callable[[str], str]) -> str:
+    """Return the posteriors by positions and delays that one's own image is joined with."""
+    lens = settings["measure"].get("lens")
+    if lens is None:
+        raise ValueError(
+            "experiments.lens_parameters.measure names no lens: first `make lens CSV=my_lens.csv`, "
+            "then `make measure IMAGE=my.fits PSF=star.fits "
+            "LENS=results/time_delay/lens/my_lens/posterior.h5`"
+        )
+    return find(lens)

@@ -1,0 +1,179 @@
+"""Image and delays together: the likelihood of an image, and draws that count by it."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lensmill import experiments
+from lensmill.experiments.lens_parameters import joint
+from lensmill.inference import image_posterior, posterior
+from lensmill.inference.point_images import Posterior
+from lensmill.learning import posteriors
+from lensmill.pipeline import settings, store
+
+STUDY = experiments.defaults("lens_parameters")
+PRIOR = settings.population(STUDY, "hst_quasars")["prior"]
+WIDTHS = np.array([0.02, 0.1, 0.1, 0.05, 0.05, 0.05])  # of what an image says of `SHAPES`
+
+
+def lenses(n, rng):
+    """Draw lenses of the prior of the network, behind sheets."""
+    from lensmill.pipeline.priors import inverse_cdf
+
+    e, g = (inverse_cdf(PRIOR[name], rng.random(n)) for name in ("one_minus_q", "shear"))
+    a, b = 2 * np.pi * rng.random((2, n))
+    return {
+        "theta_e": inverse_cdf(PRIOR["einstein_radius"], rng.random(n)),
+        "ellipticity_1": e * np.cos(a),
+        "ellipticity_2": e * np.sin(a),
+        "slope": inverse_cdf(PRIOR["slope"], rng.random(n)),
+        "gamma1": g * np.cos(b),
+        "gamma2": g * np.sin(b),
+        "kappa_ext": np.zeros(n),
+    }
+
+
+def image_of(shape):
+    """Return the mixture of an image that says: this, within `WIDTHS`."""
+    factor = np.diag(1 / WIDTHS)[None, None]
+    return posteriors.Mixture(np.ones((1, 1)), np.asarray(shape)[None, None], factor)
+
+
+def test_the_prior_of_shapes_is_that_of_its_draws():
+    rng = np.random.default_rng(0)
+    drawn = lenses(200_000, rng)
+    shape = image_posterior.shapes(drawn)
+    # a density integrates to 1 over the draws of another: a Gaussian about the middle
+    middle, width = np.median(shape, axis=0), np.array([0.3, 0.15, 0.15, 0.15, 0.04, 0.04])
+    test = stats.norm.logpdf(shape, middle, width).sum(axis=1)
+    ratio = np.exp(test - image_posterior.log_prior(shape, PRIOR))
+    # the part of the Gaussian that the prior allows at all
+    inside = np.isfinite(
+        image_posterior.log_prior(middle + width * rng.standard_normal((200_000, 6)), PRIOR)
+    ).mean()
+    # the shear's prior has next to nothing at 0, where the Gaussian peaks: the mean is noisy
+    assert ratio.mean() == pytest.approx(inside, rel=0.1)
+
+
+def test_a_sheet_is_divided_out():
+    rng = np.random.default_rng(1)
+    one = lenses(5, rng)
+    kappa = 0.1
+    behind = dict(one)
+    behind["kappa_ext"] = np.full(5, kappa)
+    behind["theta_e"] = one["theta_e"] * (1 - kappa) ** (1 / (one["slope"] - 1))
+    behind["gamma1"], behind["gamma2"] = ((1 - kappa) * one[g] for g in ("gamma1", "gamma2"))
+    assert image_posterior.shapes(behind) == pytest.approx(image_posterior.shapes(one))
+
+
+def test_draws_of_the_prior_become_those_of_the_image():
+    rng = np.random.default_rng(2)
+    drawn = lenses(400_000, rng)
+    truth = image_posterior.shapes(lenses(1, rng))[0]
+    ln = image_posterior.log_likelihood(drawn, image_of(truth), PRIOR)
+    weight = np.exp(ln - ln.max())
+    mean = weight @ image_posterior.shapes(drawn) / weight.sum()
+    left = weight.sum() ** 2 / (weight**2).sum()
+    assert left > 50
+    assert (np.abs(mean - truth) < 4 * WIDTHS / np.sqrt(left)).all()
+
+
+def system():
+    """Return a mock quad and its truth."""
+    truth = {"theta_e": 1.1, "q": 0.75, "phi": 0.4, "slope": 2.1, "gamma1": 0.03, "gamma2": 0.02}
+    more = {"source_x": 0.02, "source_y": 0.03, "kappa_ext": 0.02, "d_dt": 3000.0}
+    return truth | more
+
+
+def test_an_image_narrows_slope_and_distance():
+    rng = np.random.default_rng(3)
+    one = system()
+    observed = joint.observe(one, joint.Observation(0.003, 0.5, 0.02), rng)
+    assert len(observed.delay) == 4
+    target = Posterior(observed, joint.analysed(PRIOR), 0.5, 1.8)
+    e = 1 - one["q"]
+    shape = [np.log(1.1), e * np.cos(0.8), e * np.sin(0.8), 2.1, 0.03, 0.02]
+    asked = {"ess": 500, "draws": 1000}
+    found, draws = joint.join(target, image_of(shape), PRIOR, asked, rng, one["d_dt"])
+    assert found["joint_slope_error"] < 0.055
+    assert abs(found["joint_slope_median"] - 2.1) < 0.1
+    narrow = np.log(found["joint_high"] / found["joint_low"])
+    wide = np.log(found["delays_high"] / found["delays_low"])
+    assert narrow < 0.9 * wide
+    assert {len(column) for table in draws.values() for column in table.values()} == {1000}
+
+
+def own_lens(path, rng, n=2000):
+    """Write draws as `make lens` does: they know all but slope and distance."""
+    drawn = lenses(n, rng)
+    for name in drawn:
+        if name not in ("slope", "kappa_ext"):
+            drawn[name] = np.full(n, drawn[name][0])
+    d_dt = 3000 * (drawn["slope"] - 1)
+    columns = {c: drawn[c] for c in drawn} | {"ln_d_dt": np.log(d_dt), "d_dt": d_dt}
+    columns |= {"d_dt_error": np.full(n, 50.0), "ln_marginal": np.zeros(n)}
+    systems = {"name": np.array(["A"]), "first_draw": np.zeros(1, int), "n_draws": np.array([n])}
+    units = {"systems": dict.fromkeys(systems, ""), "draws": joint.OWN}
+    store.write(path, {"systems": systems, "draws": columns}, units, {})
+    return drawn
+
+
+def own_image(path, shape):
+    """Write what `measure` says of an image."""
+    mixture = image_of(shape)
+    places = np.zeros((1, 1, 4))
+    whole = posteriors.Mixture(
+        mixture.weight,
+        np.concatenate([mixture.mean, places], axis=2),
+        np.diag([*(1 / WIDTHS), 10, 10, 10, 10])[None, None],
+    )
+    units = {"mixtures": dict.fromkeys(posteriors.Mixture._fields, "")}
+    store.write(path, {"mixtures": whole._asdict()}, units, {})
+
+
+def test_ones_own_draws_count_by_ones_own_image(tmp_path):
+    rng = np.random.default_rng(4)
+    lens, image = str(tmp_path / "lens.h5"), str(tmp_path / "image.h5")
+    drawn = own_lens(lens, rng)
+    shape = image_posterior.shapes(drawn)[0]
+    shape[3] = 2.15
+    own_image(image, shape)
+    output, text = str(tmp_path / "joint.h5"), tmp_path / "joint.txt"
+    joint.join_lens(image, lens, output, str(text), PRIOR)
+    found = store.read(output, "draws")
+    weight = np.exp(found["ln_image"] - found["ln_image"].max())
+    # prior and image divide and multiply: what is left of the slope is the image's
+    assert weight @ found["slope"] / weight.sum() == pytest.approx(2.15, abs=0.01)
+    assert "with the image" in text.read_text()
+    with pytest.raises(ValueError, match="has the systems A; name one of them"):
+        joint.join_lens(image, lens, output, str(text), PRIOR, "B")
+
+
+def test_an_image_that_contradicts_the_delays_is_said(tmp_path):
+    rng = np.random.default_rng(5)
+    lens, image = str(tmp_path / "lens.h5"), str(tmp_path / "image.h5")
+    drawn = own_lens(lens, rng)
+    shape = image_posterior.shapes(drawn)[0]
+    shape[3] = 2.49
+    own_image(image, shape)
+    with pytest.raises(ValueError, match="positions and image contradict each other"):
+        joint.join_lens(image, lens, str(tmp_path / "j.h5"), str(tmp_path / "j.txt"), PRIOR)
+
+
+def test_the_summary_has_ratio_and_coverage():
+    n = 400
+    rng = np.random.default_rng(6)
+    z = rng.standard_normal(n)
+    table = {"d_dt": np.full(n, 3000.0)}
+    for kind, width in (("delays", 0.1), ("joint", 0.05)):
+        middle = 3000 * np.exp(width * z)
+        table |= {f"{kind}_median": middle, f"{kind}_rank": stats.norm.cdf(-z)}
+        table |= {f"{kind}_low": middle * np.exp(-width), f"{kind}_high": middle * np.exp(width)}
+        table[f"{kind}_ess"] = np.full(n, 1000.0)
+    found = json.loads(json.dumps(joint.summarise(table)))
+    assert found["scatter_ratio"] == pytest.approx(0.5)
+    assert found["width_ratio"] == pytest.approx(0.5)
+    assert found["joint"]["coverage68"] == pytest.approx(0.68, abs=0.06)
+    assert posterior.FEW > 1
