@@ -126,7 +126,7 @@ def read(given: Mapping[str, Any], observation: Mapping[str, Any]) -> Cutout:
             "the network takes for less light of the galaxy"
         )
     return Cutout(
-        image.pixels + ((level - left) * area).astype(np.float32),
+        image.pixels - (left * area).astype(np.float32),
         image.masked > MASKED,
         stars,
         noise,
