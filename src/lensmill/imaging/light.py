@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lensmill.imaging.scenes import SERSIC
+from lensmill.pipeline.draws import Draws
+
+MAX_CLUMPS = 3  # of a lensed source
+
 # Of spirals and rings; what others have there is not used.
 SHAPELESS = {"arms": 2.0, "pitch": 0.3, "contrast": 0.0, "phase": 0.0, "width": 0.1}
 
@@ -88,3 +93,55 @@ def turn(
         move(*centre),
         {**light, "x": x, "y": y, "phi": light["phi"] + angle},
     )
+
+
+def add_source(light: Light, rows: NDArray, draws: Draws, place: tuple[NDArray, NDArray]) -> None:
+    """Add a lensed galaxy to each of the systems ``rows``: smooth, with some bluer clumps.
+
+    Parameters
+    ----------
+    light : Light
+    rows : array of int, shape (n,)
+    draws : Draws
+        Of these systems: priors and slots ``source_magnitude``, ``source_colour``,
+        ``source_size``, ``source_index``, ``source_one_minus_q``; slots ``source_phi``,
+        ``clumps``, and of `MAX_CLUMPS` clumps ``clump0_radius``, ``clump0_angle``,
+        ``clump0_share`` and so on.
+    place : pair of array, shape (n,)
+        From the lens [arcsec].
+    """
+    x, y = place
+    size, magnitude = draws("source_size"), draws("source_magnitude")
+    colour = draws("source_colour")
+    clumps = np.floor((MAX_CLUMPS + 1) * draws.u("clumps"))
+    shares = np.stack(
+        [np.where(clumps > i, 0.25 * draws.u(f"clump{i}_share"), 0.0) for i in range(MAX_CLUMPS)]
+    )
+    light.add(
+        rows,
+        SERSIC,
+        lensed=True,
+        x=x,
+        y=y,
+        radius=size,
+        index=draws("source_index"),
+        q=1 - draws("source_one_minus_q"),
+        phi=np.pi * draws.u("source_phi"),
+        magnitude=magnitude - 2.5 * np.log10(1 - shares.sum(axis=0)),
+        colour=colour,
+    )
+    for i, share in enumerate(shares):
+        some = np.flatnonzero(share > 0)
+        r = 1.2 * size[some] * np.sqrt(draws.u(f"clump{i}_radius")[some])
+        angle = 2 * np.pi * draws.u(f"clump{i}_angle")[some]
+        light.add(
+            rows[some],
+            SERSIC,
+            lensed=True,
+            x=x[some] + r * np.cos(angle),
+            y=y[some] + r * np.sin(angle),
+            radius=0.2 * size[some],
+            index=0.8,
+            magnitude=magnitude[some] - 2.5 * np.log10(share[some]),
+            colour=colour[some] - 0.3,  # star-forming regions are bluer than what surrounds them
+        )

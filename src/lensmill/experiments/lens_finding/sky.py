@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.imaging import light as lights
-from lensmill.imaging.light import Light
+from lensmill.imaging.light import MAX_CLUMPS, Light
 from lensmill.imaging.scenes import POINT, RING, SERSIC, SPIRAL
 from lensmill.lensing.solver import solve
 from lensmill.pipeline.draws import Draws
@@ -20,7 +20,7 @@ from lensmill.pipeline.draws import Draws
 KINDS = ("lens", "unlit", "companions", "spiral", "ring", "merger", "satellites", "star")
 REAL = 255  # kind of an ingested system: nobody simulated it
 
-MAX_CLUMPS, MAX_NEIGHBOURS, MAX_COMPANIONS = 3, 2, 4
+MAX_NEIGHBOURS, MAX_COMPANIONS = 2, 4
 _EACH = ("x", "y", "magnitude", "radius", "index", "q", "phi", "colour")
 
 
@@ -196,44 +196,7 @@ def _images(
 ) -> dict[str, NDArray]:
     """Add the source of every lens, its clumps and its quasar; count the images of its centre."""
     x, y = source[0][rows], source[1][rows]
-    size = draws("source_size")
-    magnitude, colour = draws("source_magnitude"), draws("source_colour")
-    phi = np.pi * draws.u("source_phi")
-    q = 1 - draws("source_one_minus_q")
-    clumps = np.floor((MAX_CLUMPS + 1) * draws.u("clumps"))
-    shares = np.stack(
-        [np.where(clumps > i, 0.25 * draws.u(f"clump{i}_share"), 0.0) for i in range(MAX_CLUMPS)]
-    )
-    smooth = magnitude - 2.5 * np.log10(1 - shares.sum(axis=0))
-    index = draws("source_index")
-    light.add(
-        rows,
-        SERSIC,
-        lensed=True,
-        x=x,
-        y=y,
-        radius=size,
-        index=index,
-        q=q,
-        phi=phi,
-        magnitude=smooth,
-        colour=colour,
-    )
-    for i, share in enumerate(shares):
-        some = np.flatnonzero(share > 0)
-        r = 1.2 * size[some] * np.sqrt(draws.u(f"clump{i}_radius")[some])
-        angle = 2 * np.pi * draws.u(f"clump{i}_angle")[some]
-        light.add(
-            rows[some],
-            SERSIC,
-            lensed=True,
-            x=x[some] + r * np.cos(angle),
-            y=y[some] + r * np.sin(angle),
-            radius=0.2 * size[some],
-            index=0.8,
-            magnitude=magnitude[some] - 2.5 * np.log10(share[some]),
-            colour=colour[some] - 0.3,  # star-forming regions are bluer than what surrounds them
-        )
+    lights.add_source(light, rows, draws, (x, y))
     own = {key: values[rows] for key, values in mass.items()}
     images = solve(**own, source_x=x, source_y=y, min_magnification=0.1)
     owner = np.repeat(np.arange(len(rows)), images.n_images)

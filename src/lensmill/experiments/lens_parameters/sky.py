@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.imaging import light as lights
-from lensmill.imaging.light import Light
+from lensmill.imaging.light import MAX_CLUMPS, Light
 from lensmill.imaging.scenes import POINT, SERSIC
 from lensmill.lensing.distances import distances
 from lensmill.lensing.solver import solve
 from lensmill.pipeline.draws import Draws
 from lensmill.pipeline.priors import inverse_cdf
 
-MAX_CLUMPS, MAX_IMAGES = 3, 5
+MAX_IMAGES = 5
 
 # Which uniform number of a system becomes what; the order never changes.
 SLOTS = (
@@ -85,7 +85,7 @@ def draw(uniforms: NDArray, family: Mapping[str, list], prior: Mapping[str, Any]
     r = prior["source"][1] * theta_e * np.sqrt(draws.u("source_radius"))
     angle = 2 * np.pi * draws.u("source_angle")
     source = r * np.cos(angle), r * np.sin(angle)
-    _add_source(light, draws, source)
+    lights.add_source(light, np.arange(n), draws, source)
     truth = {
         "lens_magnitude": magnitude,
         "source_magnitude": draws("source_magnitude"),
@@ -105,46 +105,6 @@ def turn(drawn: Sky, angle: float) -> Sky:
     x, y = drawn.truth["source_x"], drawn.truth["source_y"]
     truth = {**drawn.truth, "source_x": c * x - s * y, "source_y": s * x + c * y}
     return Sky(mass, centre, truth, light)
-
-
-def _add_source(light: Light, draws: Draws, place: tuple[NDArray, NDArray]) -> None:
-    """Add the galaxy behind: smooth, with some bluer clumps."""
-    x, y = place
-    rows = np.arange(len(x))
-    size, magnitude = draws("source_size"), draws("source_magnitude")
-    colour = draws("source_colour")
-    clumps = np.floor((MAX_CLUMPS + 1) * draws.u("clumps"))
-    shares = np.stack(
-        [np.where(clumps > i, 0.25 * draws.u(f"clump{i}_share"), 0.0) for i in range(MAX_CLUMPS)]
-    )
-    light.add(
-        rows,
-        SERSIC,
-        lensed=True,
-        x=x,
-        y=y,
-        radius=size,
-        index=draws("source_index"),
-        q=1 - draws("source_one_minus_q"),
-        phi=np.pi * draws.u("source_phi"),
-        magnitude=magnitude - 2.5 * np.log10(1 - shares.sum(axis=0)),
-        colour=colour,
-    )
-    for i, share in enumerate(shares):
-        some = np.flatnonzero(share > 0)
-        r = 1.2 * size[some] * np.sqrt(draws.u(f"clump{i}_radius")[some])
-        angle = 2 * np.pi * draws.u(f"clump{i}_angle")[some]
-        light.add(
-            some,
-            SERSIC,
-            lensed=True,
-            x=x[some] + r * np.cos(angle),
-            y=y[some] + r * np.sin(angle),
-            radius=0.2 * size[some],
-            index=0.8,
-            magnitude=magnitude[some] - 2.5 * np.log10(share[some]),
-            colour=colour[some] - 0.3,  # star-forming regions are bluer than what surrounds them
-        )
 
 
 def _add_quasar(
