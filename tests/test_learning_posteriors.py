@@ -31,6 +31,18 @@ def test_the_loss_is_minus_the_logarithm_of_the_density():
     assert loss + 2 * np.log(2 * np.pi) == pytest.approx(-density, rel=1e-4, abs=1e-4)
 
 
+def test_the_first_target_counts_by_itself_with_its_own_density():
+    layers = pytest.importorskip("lensmill.learning.layers")
+    raw = outputs(20, 3, 4).astype(np.float32)
+    y = np.random.default_rng(2).normal(size=(20, 4)).astype(np.float32)
+    more, plain = (np.asarray(layers.MixtureLoss(3, 4, alone=w).call(y, raw)) for w in (2.0, 0.0))
+    first = posteriors.marginal(posteriors.unpack(raw, 3, 4), [0])
+    density = posteriors.log_density(first, y[:, :1])
+    assert more - plain + np.log(2 * np.pi) == pytest.approx(-2 * density, abs=1e-4)
+    with pytest.raises(ValueError, match="half of a position"):
+        layers.MixtureLoss(3, 4, pairs=(0,), alone=1.0)
+
+
 def test_samples_have_the_mean_and_covariance_of_their_mixture():
     mixture = posteriors.unpack(outputs(1, 3, 2), 3, 2)
     draws = posteriors.sample(mixture, 200_000, np.random.default_rng(3))[0]

@@ -75,11 +75,18 @@ class MixtureLoss(keras.losses.Loss):
         First columns of positions (x, y), whose block of the factor is not triangular but the
         exponential of ((a + b, c), (c, a - b)): so it is of the same form when they are turned.
         There a and b stand in the place of the diagonals, and c in that below them.
+    alone : float
+        Weight of the likelihood of the first target by itself, beside that of all together: a
+        network spends its effort where the loss is, and many targets leave little for each. Both
+        have their minimum at the posterior.
     """
 
-    def __init__(self, n_components, n_targets, pairs=(), name="mixture", **options):
+    def __init__(self, n_components, n_targets, pairs=(), alone=0.0, name="mixture", **options):
         super().__init__(name=name, **options)
         self.n_components, self.n_targets, self.pairs = n_components, n_targets, tuple(pairs)
+        if alone and 0 in self.pairs:
+            raise ValueError("alone is for a first target that is a number, not half of a position")
+        self.alone = alone
         rows, columns = np.tril_indices(n_targets, -1)
         one, two = np.eye(n_targets, dtype="float32"), np.eye(len(rows), dtype="float32")
         self.x = one[:, list(self.pairs)]
@@ -120,7 +127,12 @@ class MixtureLoss(keras.losses.Loss):
             z += ops.matmul(below * picked, ops.convert_to_tensor(self.add))
         log_density = ops.sum(diagonal - 0.5 * z * z, axis=1)
         log_weight = ops.log_softmax(logits, axis=1)
-        return -ops.logsumexp(log_weight + ops.reshape(log_density, (-1, k)), axis=1)
+        loss = -ops.logsumexp(log_weight + ops.reshape(log_density, (-1, k)), axis=1)
+        if self.alone:
+            # the factor is triangular: its first row is the first target's marginal
+            first = ops.reshape(diagonal[:, 0] - 0.5 * z[:, 0] ** 2, (-1, k))
+            loss -= self.alone * ops.logsumexp(log_weight + first, axis=1)
+        return loss
 
     def get_config(self):
         """Return what rebuilds this."""
@@ -129,6 +141,7 @@ class MixtureLoss(keras.losses.Loss):
             "n_components": self.n_components,
             "n_targets": self.n_targets,
             **({"pairs": self.pairs} if self.pairs else {}),
+            **({"alone": self.alone} if self.alone else {}),
         }
 
 

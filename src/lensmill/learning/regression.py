@@ -31,15 +31,21 @@ class Head(NamedTuple):
             return self.targets
         return posteriors.outputs(self.components, self.targets)
 
-    def loss(self) -> Any:
-        """Mean squared error, or the negative log-likelihood of the mixture."""
+    def loss(self, alone: float = 0.0) -> Any:
+        """Mean squared error, or the negative log-likelihood of the mixture.
+
+        Parameters
+        ----------
+        alone : float
+            Weight of the first target by itself, see `lensmill.learning.layers.MixtureLoss`.
+        """
         import keras
 
         from lensmill.learning import layers
 
         if self.kind == "point":
             return keras.losses.MeanSquaredError()
-        return layers.MixtureLoss(self.components, self.targets, pairs_of(self.spins))
+        return layers.MixtureLoss(self.components, self.targets, pairs_of(self.spins), alone)
 
     def unpack(self, outputs: NDArray) -> posteriors.Mixture:
         """Read the outputs of a network as the mixtures that they stand for."""

@@ -251,7 +251,7 @@ def prepare(
     log.info("%d systems to train on, %d features", *features.shape)
     return runs.Training(
         build=lambda: architecture.build(scaling["features"], keys.first % 2**20),
-        loss=architecture.head.loss(),
+        loss=architecture.head.loss(settings.get("distance_weight", 0.0)),
         epochs=lambda epoch: _standardise(draw(epoch), scaling["targets"]),
         validation=_standardise(validation, scaling["targets"]),
         settings={**settings, **architecture.fixed()},

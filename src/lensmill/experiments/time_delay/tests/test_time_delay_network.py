@@ -428,6 +428,7 @@ def test_a_population_without_such_systems_is_refused(population, tmp_path):
 OTHERS = {
     "augment": "rotation",
     "use_delays": False,
+    "distance_weight": 1.0,
     "guess_ellipticity": 0.2,
     "head": "gaussian",
     "components": 3,
