@@ -1,0 +1,447 @@
+"""Sums of templates fitted to fluxes, no coefficient negative: at known redshift, or for it.
+
+Fluxes and errors are in one unit, [maggies] as everywhere; a band that was not observed has no
+weight, whatever stands in its place.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lensmill.galaxies.compiling import kernel
+from lensmill.galaxies.maggies import Grid
+
+MOST_TEMPLATES = 32
+# Smallest part of a template that the others do not explain, squared: below it, it is one of them.
+DEPENDENT = 1e-11
+# A gradient this small, of columns of length 1 and data of length 1, is none.
+FLAT = 1e-10
+# A smaller difference of chi2 says nothing: fits as good as the best.
+TIE = 1e-6
+# of a template: its coefficient is 0, is free, is 0 and was found not to grow
+OUT, IN, REFUSED = 0, 1, 2
+
+
+class Redshifts(NamedTuple):
+    """Template fits over redshift.
+
+    Attributes
+    ----------
+    chi2 : array, shape (n, Z)
+        Of the best sum of templates at each redshift of the grid, with the fractional error of the
+        templates if any.
+    redshift : array, shape (n,)
+        Where chi2, less twice the logarithm of the prior, is least on the grid, the lowest of
+        those that differ by less than `TIE` (few bands leave a range of perfect fits); NaN for a
+        galaxy without any observed flux.
+    coefficients : array, shape (n, T)
+        There.
+    """
+
+    chi2: NDArray
+    redshift: NDArray
+    coefficients: NDArray
+
+
+def coefficients(
+    flux: ArrayLike, error: ArrayLike, observed: ArrayLike, redshift: ArrayLike, grid: Grid
+) -> NDArray:
+    """Return the non-negative coefficients of the templates at known redshift.
+
+    Parameters
+    ----------
+    flux, error : array, shape (n, B)
+        [maggies]; errors above 0 where observed.
+    observed : array, shape (n, B)
+        Whether a band was observed.
+    redshift : array, shape (n,)
+        Within the grid, which is interpolated in straight lines (as kcorrect does).
+    grid : Grid
+
+    Returns
+    -------
+    array, shape (n, T)
+        0 for a galaxy without any observed flux.
+
+    Raises
+    ------
+    ValueError
+        For redshifts outside the grid, errors that are not positive, fluxes that are not finite.
+    """
+    flux, weight = _checked(flux, error, observed, grid)
+    redshift = np.ascontiguousarray(redshift, dtype=float)
+    outside = ~((redshift >= grid.redshift[0]) & (redshift <= grid.redshift[-1]))
+    if outside.any():
+        i = int(outside.argmax())
+        raise ValueError(
+            f"galaxy {i}: redshift {redshift[i]:g} must lie on the grid, "
+            f"{grid.redshift[0]:g} to {grid.redshift[-1]:g}"
+        )
+    return fit_coefficients(flux, weight, redshift, grid.redshift, grid.maggies)
+
+
+def model(coefficients: ArrayLike, redshift: ArrayLike, grid: Grid) -> NDArray:
+    """Return the fluxes, shape (n, B) [maggies], of sums of templates at redshifts of the grid."""
+    redshift = np.asarray(redshift, float)
+    below = np.searchsorted(grid.redshift, redshift, side="right") - 1
+    below = np.clip(below, 0, grid.redshift.size - 2)
+    step = grid.redshift[below + 1] - grid.redshift[below]
+    share = ((redshift - grid.redshift[below]) / step)[:, None]
+    low = np.einsum("nt,ntb->nb", coefficients, grid.maggies[below])
+    high = np.einsum("nt,ntb->nb", coefficients, grid.maggies[below + 1])
+    return (1 - share) * low + share * high
+
+
+def redshifts(
+    flux: ArrayLike,
+    error: ArrayLike,
+    observed: ArrayLike,
+    grid: Grid,
+    template_error: tuple[ArrayLike, ArrayLike] | None = None,
+    log_prior: ArrayLike | None = None,
+) -> Redshifts:
+    """Fit sums of templates at every redshift of the grid.
+
+    Parameters
+    ----------
+    flux, error, observed : array, shape (n, B)
+        As for `coefficients`.
+    grid : Grid
+    template_error : two arrays, shape (K,), optional
+        Wavelengths at rest [Angstrom], increasing, and the error of the templates there as a
+        fraction of the flux; added to the errors in quadrature, as in Brammer, van Dokkum & Coppi
+        (2008). Straight lines between.
+    log_prior : array, shape (n, Z) or (Z,), optional
+        Logarithm of the prior on the grid, see `lensmill.galaxies.priors`.
+    """
+    flux, weight = _checked(flux, error, observed, grid)
+    fraction = np.zeros((grid.redshift.size, len(grid.bands)))
+    if template_error is not None:
+        rest = grid.wavelength / (1 + grid.redshift[:, None])
+        fraction = np.interp(rest, *(np.asarray(part, float) for part in template_error))
+    log = np.zeros((1, grid.redshift.size)) if log_prior is None else np.atleast_2d(log_prior)
+    if log.shape not in ((1, grid.redshift.size), (len(flux), grid.redshift.size)):
+        raise ValueError(
+            f"log_prior has shape {np.shape(log_prior)}, it must have one number for each of the "
+            f"{grid.redshift.size} redshifts of the grid, for all galaxies or for each"
+        )
+    chi2, best, found = fit_redshifts(
+        flux, weight, grid.maggies, fraction, np.ascontiguousarray(log, dtype=float)
+    )
+    redshift = np.where(best < 0, np.nan, grid.redshift[best])
+    return Redshifts(chi2, redshift, found)
+
+
+def posterior(chi2: NDArray, grid: Grid, log_prior: ArrayLike | None = None) -> NDArray:
+    """Return the density over redshift, shape (n, Z), of integral 1 over the grid (trapezoids).
+
+    With the best coefficients at each redshift in place of the integral over them.
+    """
+    log = -0.5 * chi2
+    if log_prior is not None:
+        log = log + log_prior
+    log -= log.max(axis=1, keepdims=True)
+    density = np.exp(log)
+    return density / np.trapezoid(density, grid.redshift, axis=1)[:, None]
+
+
+def zero_points(
+    flux: ArrayLike,
+    error: ArrayLike,
+    observed: ArrayLike,
+    redshift: ArrayLike,
+    grid: Grid,
+    steps: int = 5,
+    least: int = 50,
+) -> NDArray:
+    """Return the factor of each band, shape (B,), that brings fluxes to the templates.
+
+    Known redshifts, of training data only: the median of model over flux of the galaxies above
+    5 sigma in a band, in turns with the fits, as is usual before template fits (Ilbert et al.
+    2006). A common factor is left out: the geometric mean is 1. A band with fewer than
+    ``least`` such galaxies keeps 1.
+    """
+    flux, error = np.asarray(flux, float), np.asarray(error, float)
+    observed = np.asarray(observed, bool)
+    factor = np.ones(flux.shape[1])
+    good = observed & (flux > 5 * error)
+    enough = good.sum(axis=0) >= least
+    for _ in range(steps if enough.any() else 0):
+        found = coefficients(flux * factor, error * factor, observed, redshift, grid)
+        fluxes = model(found, redshift, grid)
+        for band in np.flatnonzero(enough):
+            rows = good[:, band]
+            factor[band] = np.median(fluxes[rows, band] / flux[rows, band])
+        factor[enough] /= np.exp(np.log(factor[enough]).mean())
+    return factor
+
+
+def _checked(
+    flux: ArrayLike, error: ArrayLike, observed: ArrayLike, grid: Grid
+) -> tuple[NDArray, NDArray]:
+    """Return fluxes, 0 where not observed, and weights 1 / error^2, likewise."""
+    flux, error = np.asarray(flux, float), np.asarray(error, float)
+    observed = np.asarray(observed, bool)
+    if not flux.shape == error.shape == observed.shape or flux.ndim != 2:
+        raise ValueError(
+            "flux, error and observed must have one shape, a row per galaxy and a column per band: "
+            f"they have {flux.shape}, {error.shape} and {observed.shape}"
+        )
+    if flux.shape[1] != len(grid.bands):
+        raise ValueError(
+            f"fluxes in {flux.shape[1]} bands, templates in {len(grid.bands)}: "
+            f"{', '.join(grid.bands)}"
+        )
+    if grid.maggies.shape[1] > MOST_TEMPLATES:
+        raise ValueError(f"{grid.maggies.shape[1]} templates: at most {MOST_TEMPLATES}")
+    for name, bad in (
+        ("flux", observed & ~np.isfinite(flux)),
+        ("error", observed & ~((error > 0) & np.isfinite(error))),
+    ):
+        if bad.any():
+            row, band = np.unravel_index(int(bad.argmax()), bad.shape)
+            value = (flux if name == "flux" else error)[row, band]
+            permitted = "finite" if name == "flux" else "finite and above 0"
+            raise ValueError(
+                f"galaxy {row}: {name} {value:g} in {grid.bands[band]} must be {permitted}; "
+                "mark the band as not observed if it is not"
+            )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = np.where(observed, 1 / error**2, 0.0)
+    return np.where(observed, flux, 0.0), weight
+
+
+@kernel
+def solve(
+    gram: NDArray,
+    right: NDArray,
+    passive: NDArray,
+    x: NDArray,
+    factor: NDArray,
+    places: NDArray,
+    trial: NDArray,
+) -> None:
+    """Non-negative least squares by its normal equations: Lawson & Hanson (1974), chapter 23.
+
+    Columns have length 1, the data at most 1. Starts from the set ``passive`` of positive
+    coefficients, as good as it is, and leaves it and ``x`` there; the rest is room to work in.
+
+    Parameters
+    ----------
+    gram, right : arrays, shapes (T, T), (T,)
+        A^T A and A^T b.
+    passive, x : arrays, shape (T,)
+        Which coefficients are positive, `IN` or `OUT` (in and out); the coefficients (out).
+    factor, places, trial : arrays, shapes (T, T), (T,), (T,)
+    """
+    n = right.size
+    # A start that is feasible: what comes out negative leaves the set.
+    negative = True
+    while negative:
+        negative = False
+        count = least_squares(gram, right, passive, factor, places, trial)
+        for p in range(count):
+            if trial[p] <= 0.0:
+                passive[places[p]] = OUT
+                negative = True
+    x[:] = 0.0
+    for p in range(count):
+        x[places[p]] = trial[p]
+
+    for _ in range(10 * n):
+        best, largest = -1, FLAT
+        for j in range(n):
+            if passive[j] == OUT:
+                gradient = right[j]
+                for p in range(count):
+                    gradient -= gram[j, places[p]] * x[places[p]]
+                if gradient > largest:
+                    best, largest = j, gradient
+        if best < 0:
+            break
+        passive[best] = IN
+        while True:
+            count = least_squares(gram, right, passive, factor, places, trial)
+            # as far towards the trial as no coefficient turns negative
+            share, first = 1.0, -1
+            for p in range(count):
+                j = places[p]
+                if trial[p] <= 0.0:
+                    step = x[j] / (x[j] - trial[p]) if x[j] > 0.0 else 0.0
+                    if step < share or first < 0:
+                        share, first = step, j
+            for p in range(count):
+                j = places[p]
+                x[j] = max(x[j] + share * (trial[p] - x[j]), 0.0)
+            if first < 0:
+                break
+            x[first] = 0.0
+            passive[first] = OUT
+        if passive[best] == IN:
+            # the others may be asked again
+            for j in range(n):
+                if passive[j] == REFUSED:
+                    passive[j] = OUT
+        else:
+            passive[best] = REFUSED
+    for j in range(n):
+        if passive[j] == REFUSED:
+            passive[j] = OUT
+
+
+@kernel
+def least_squares(
+    gram: NDArray,
+    right: NDArray,
+    passive: NDArray,
+    factor: NDArray,
+    places: NDArray,
+    trial: NDArray,
+) -> int:
+    """Solve for the passive coefficients (Cholesky); one that depends on the others leaves."""
+    count = 0
+    for j in range(right.size):
+        if passive[j] != IN:
+            continue
+        rest = gram[j, j]
+        for q in range(count):
+            value = gram[j, places[q]]
+            for s in range(q):
+                value -= factor[count, s] * factor[q, s]
+            value /= factor[q, q]
+            factor[count, q] = value
+            rest -= value * value
+        if rest <= DEPENDENT:
+            passive[j] = REFUSED
+            continue
+        factor[count, count] = np.sqrt(rest)
+        places[count] = j
+        count += 1
+    for p in range(count):
+        value = right[places[p]]
+        for q in range(p):
+            value -= factor[p, q] * trial[q]
+        trial[p] = value / factor[p, p]
+    for p in range(count - 1, -1, -1):
+        value = trial[p]
+        for q in range(p + 1, count):
+            value -= factor[q, p] * trial[q]
+        trial[p] = value / factor[p, p]
+    return count
+
+
+@kernel
+def normal_equations(
+    flux: NDArray,
+    weight: NDArray,
+    fluxes: NDArray,
+    gram: NDArray,
+    right: NDArray,
+    length: NDArray,
+    scaled: NDArray,
+) -> float:
+    """Fill the normal equations of columns and data of length 1; return the length of the data.
+
+    ``fluxes`` of the templates has shape (T, B); ``scaled``, of that shape, is room to work in. A
+    template without flux in the observed bands gets length 0.
+    """
+    n, bands = fluxes.shape
+    total = 0.0
+    for b in range(bands):
+        total += weight[b] * flux[b] * flux[b]
+    total = np.sqrt(total)
+    for t in range(n):
+        value, onto = 0.0, 0.0
+        for b in range(bands):
+            scaled[t, b] = weight[b] * fluxes[t, b]
+            value += scaled[t, b] * fluxes[t, b]
+            onto += scaled[t, b] * flux[b]
+        length[t] = np.sqrt(value)
+        right[t] = onto / (length[t] * total) if length[t] > 0.0 and total > 0.0 else 0.0
+    for t in range(n):
+        gram[t, t] = 1.0 if length[t] > 0.0 else 0.0
+        for u in range(t):
+            value = 0.0
+            for b in range(bands):
+                value += scaled[t, b] * fluxes[u, b]
+            norm = length[t] * length[u]
+            gram[t, u] = gram[u, t] = value / norm if norm > 0.0 else 0.0
+    return total
+
+
+@kernel
+def fit_coefficients(
+    flux: NDArray, weight: NDArray, redshift: NDArray, nodes: NDArray, maggies: NDArray
+) -> NDArray:
+    """Coefficients, shape (n, T), at known redshifts within ``nodes``."""
+    _, n, bands = maggies.shape
+    found = np.zeros((flux.shape[0], n))
+    gram, factor, scaled = np.empty((n, n)), np.empty((n, n)), np.empty((n, bands))
+    right, length, x, trial = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    passive, places = np.zeros(n, np.int8), np.zeros(n, np.int64)
+    fluxes = np.empty((n, bands))
+    for i in range(flux.shape[0]):
+        k = min(max(np.searchsorted(nodes, redshift[i], side="right") - 1, 0), nodes.size - 2)
+        share = (redshift[i] - nodes[k]) / (nodes[k + 1] - nodes[k])
+        for t in range(n):
+            for b in range(bands):
+                fluxes[t, b] = (1 - share) * maggies[k, t, b] + share * maggies[k + 1, t, b]
+        total = normal_equations(flux[i], weight[i], fluxes, gram, right, length, scaled)
+        passive[:] = OUT
+        solve(gram, right, passive, x, factor, places, trial)
+        for t in range(n):
+            if x[t] > 0.0:
+                found[i, t] = x[t] * total / length[t]
+    return found
+
+
+@kernel
+def fit_redshifts(
+    flux: NDArray, weight: NDArray, maggies: NDArray, fraction: NDArray, log_prior: NDArray
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Return chi2 (n, Z), place of the best redshift (n,), -1 for none, coefficients (n, T)."""
+    n_redshifts, n, bands = maggies.shape
+    chi2 = np.zeros((flux.shape[0], n_redshifts))
+    best = np.full(flux.shape[0], -1)
+    found = np.zeros((flux.shape[0], n))
+    gram, factor, scaled = np.empty((n, n)), np.empty((n, n)), np.empty((n, bands))
+    right, length, x, trial = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    passive, places = np.zeros(n, np.int8), np.zeros(n, np.int64)
+    weights = np.empty(bands)
+    for i in range(flux.shape[0]):
+        if not weight[i].any():
+            continue
+        prior = log_prior[i if log_prior.shape[0] > 1 else 0]
+        passive[:] = OUT
+        for step in range(n_redshifts + 1):
+            k = step
+            if step == n_redshifts:
+                # once more at the best, for the coefficients
+                least = np.inf
+                for j in range(n_redshifts):
+                    least = min(least, chi2[i, j] - 2 * prior[j])
+                k = 0
+                while chi2[i, k] - 2 * prior[k] > least + TIE:
+                    k += 1
+                best[i] = k
+            for b in range(bands):
+                extra = fraction[k, b] * flux[i, b]
+                weights[b] = weight[i, b] / (1 + weight[i, b] * extra * extra)
+            total = normal_equations(flux[i], weights, maggies[k], gram, right, length, scaled)
+            # from the templates that were needed at the redshift before
+            solve(gram, right, passive, x, factor, places, trial)
+            for t in range(n):
+                x[t] = x[t] * total / length[t] if x[t] > 0.0 else 0.0
+            if step == n_redshifts:
+                found[i] = x
+                continue
+            value = 0.0
+            for b in range(bands):
+                miss = flux[i, b]
+                for t in range(n):
+                    if x[t] > 0.0:
+                        miss -= x[t] * maggies[k, t, b]
+                value += weights[b] * miss * miss
+            chi2[i, k] = value
+    return chi2, best, found
