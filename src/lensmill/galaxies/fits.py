@@ -177,6 +177,42 @@ def zero_points(
     return factor
 
 
+def template_error(
+    flux: ArrayLike,
+    error: ArrayLike,
+    observed: ArrayLike,
+    redshift: ArrayLike,
+    grid: Grid,
+    bins: int = 12,
+    least: int = 50,
+) -> tuple[NDArray, NDArray]:
+    """Return wavelengths at rest [Angstrom] and the fractional error of the templates there.
+
+    What the templates miss of galaxies at known redshift (training data only) beyond the errors:
+    in each bin of wavelength, of equally many fluxes above 5 sigma, at least ``least``, the robust
+    scatter of (model - flux) / flux less the median noise, in quadrature; the idea of Brammer, van
+    Dokkum & Coppi (2008). 0 where the templates follow every flux, as they do if there are as many
+    of them as bands.
+    """
+    flux, error = np.asarray(flux, float), np.asarray(error, float)
+    good = np.asarray(observed, bool) & (flux > 5 * error)
+    if good.sum() < least:
+        raise ValueError(
+            f"{good.sum()} fluxes above 5 sigma do not tell the error of templates: "
+            f"{least} or more are needed"
+        )
+    found = coefficients(flux, error, observed, redshift, grid)
+    fluxes = model(found, redshift, grid)[good]
+    rest = (grid.wavelength / (1 + np.asarray(redshift, float)[:, None]))[good]
+    flux, noise = flux[good], error[good] / flux[good]
+    miss = np.abs(fluxes / flux - 1)
+    parts = np.array_split(np.argsort(rest), max(1, min(bins, rest.size // least)))
+    middle = np.array([np.median(rest[part]) for part in parts])
+    scatter = np.array([np.median(miss[part]) / 0.6745 for part in parts])
+    own = np.array([np.median(noise[part]) for part in parts])
+    return middle, np.sqrt(np.maximum(scatter**2 - own**2, 0.0))
+
+
 def _checked(
     flux: ArrayLike, error: ArrayLike, observed: ArrayLike, grid: Grid
 ) -> tuple[NDArray, NDArray]:
