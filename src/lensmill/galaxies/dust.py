@@ -12,7 +12,7 @@ ULTRAVIOLET, RED = 0.12, 0.63  # micron: where the curve begins, where its two p
 
 
 def curve(wavelength: ArrayLike) -> NDArray:
-    """k = A / E(B - V) of the stars at wavelengths at rest [Angstrom].
+    """Attenuation over E(B - V) of the stars, k, at wavelengths at rest [Angstrom].
 
     Published for 0.12 to 2.2 micron; below, on in a straight line; above, on until it is 0.
     """

@@ -16,7 +16,7 @@ MOST_TEMPLATES = 32
 # Smallest part of a template that the others do not explain, squared: below it, it is one of them.
 DEPENDENT = 1e-11
 # A gradient this small, of columns of length 1 and data of length 1, is none.
-FLAT = 1e-10
+FLAT = 1e-12
 # A smaller difference of chi2 says nothing: fits as good as the best.
 TIE = 1e-6
 # of a template: its coefficient is 0, is free, is 0 and was found not to grow

@@ -62,9 +62,7 @@ def fit(magnitude: ArrayLike, redshift: ArrayLike) -> MagnitudePrior:
     magnitude, redshift = np.asarray(magnitude, float), np.asarray(redshift, float)
     good = np.isfinite(magnitude) & (redshift > 0)
     if good.sum() < 10:
-        raise ValueError(
-            f"a prior cannot be fitted to {good.sum()} galaxies: 10 or more are needed"
-        )
+        raise ValueError(f"{good.sum()} galaxies do not tell a prior: 10 or more are needed")
     magnitude, redshift = magnitude[good], redshift[good]
     middle = float(np.median(magnitude))
 
