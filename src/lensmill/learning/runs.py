@@ -77,6 +77,8 @@ class Fit(NamedTuple):
     fit: Callable[[], Any]  # gives the fitted estimator
     settings: Mapping[str, Any]
     record: Mapping[str, Any]
+    # What of the validation part is to be known, ``val_...``: what a search compares.
+    validate: Callable[[Any], Mapping[str, float]] | None = None
 
 
 Prepare = Callable[[str, str, Mapping[str, Any], int, Keys], Training | Fit]
@@ -132,7 +134,7 @@ def train(
         with threadpool_limits(threads):
             plan = prepare(dataset, split, settings, seed, keys)
             fitted = plan.fit()
-        found: dict[str, Any] = {}
+            found: dict[str, Any] = dict(plan.validate(fitted)) if plan.validate else {}
         packages = ("scikit-learn", "skops", "numpy")
     else:
         start_keras(threads)

@@ -6,6 +6,11 @@ Only literals and the standard library: this is read in every job (../README.md)
 from collections.abc import Mapping
 
 from lensmill.experiments.photo_z.families import FAMILIES as FAMILIES
+from lensmill.experiments.photo_z.network_settings import bands_of, check_networks
+from lensmill.experiments.photo_z.network_settings import claims_errors as claims_errors
+from lensmill.experiments.photo_z.network_settings import prediction_inputs as prediction_inputs
+from lensmill.experiments.photo_z.network_settings import score_inputs as score_inputs
+from lensmill.experiments.photo_z.network_settings import suffix as suffix
 from lensmill.pipeline.settings import refer
 
 LINEAR = ("maggy", "nanomaggy", "microjansky", "cgs", "counts")
@@ -32,6 +37,7 @@ def check(settings: Mapping, where: str) -> None:
             check_columns(population, observation, place)
         else:
             check_mock(population, observation, f"{where}.observations.{population['observation']}")
+    check_networks(settings, where)
     for name, prior in settings["priors"].items():
         if "redshift" in prior and not prior["redshift"][0] < prior["redshift"][1]:
             raise ValueError(
@@ -81,19 +87,16 @@ def check_mock(population: Mapping, observation: Mapping, place: str) -> None:
 
 
 def refuse_unlike(settings: Mapping, trained_on: str, population: str, where: str) -> None:
-    """Raise if a network has learned from bands that a population does not have.
+    """Raise if two populations have no bands in common; `check_networks` knows which a network has.
 
     Raises
     ------
     ValueError
         Naming the bands and the remedy.
     """
-    ours, theirs = (
-        settings["observations"][settings["populations"][name]["observation"]]["bands"]
-        for name in (trained_on, population)
-    )
-    if missing := [band for band in ours if band not in theirs]:
+    ours, theirs = (bands_of(settings, name) for name in (trained_on, population))
+    if not set(ours) & set(theirs):
         raise ValueError(
-            f"{where}: {population!r} has no {', '.join(missing)}, from which a network of "
-            f"{trained_on!r} learns; give both an observation with these bands, or leave it out"
+            f"{where}: {population!r} has none of the bands {', '.join(ours)} of {trained_on!r}, "
+            "from which a network learns; leave it out"
         )
