@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.optimize import nnls
 
-from lensmill.galaxies import fits, maggies, priors, templates
+from lensmill.galaxies import fits, maggies, packages, priors, templates
 
 BANDS = [*(f"sdss_{band}" for band in "ugriz"), "twomass_J", "twomass_H", "twomass_Ks"]
 
@@ -52,6 +52,29 @@ def test_coefficients_are_those_of_scipy(grid):
         if observed[i].sum() >= found.shape[1]:
             theirs = (best * grid.maggies[place[i]].T).sum(axis=1)
             assert_allclose(fluxes[i], theirs, atol=1e-6 * error[i].min())
+
+
+def test_real_galaxies_are_fitted_no_worse_than_by_kcorrect():
+    from astropy.table import Table
+    from kcorrect.kcorrect import KcorrectSDSS
+
+    path = packages.folder("kcorrect") / "data/test/gst_tests_small.fits"
+    table = Table.read(path)[:300]
+    flux = 1e-9 * np.asarray(table["MODELFLUX"], float)
+    error = np.hypot(1e-9 / np.sqrt(np.asarray(table["MODELFLUX_IVAR"], float)), 0.02 * flux)
+    redshift = np.asarray(table["Z"], float).clip(0.01, 0.55)
+    kcorrect = KcorrectSDSS(redshift_range=[0.0, 0.6], nredshift=31, abcorrect=False)
+    theirs = kcorrect.fit_coeffs(redshift=redshift, maggies=flux, ivar=1 / error**2)
+
+    nodes = kcorrect.redshifts.astype(float)
+    grid = maggies.grid(templates.read("kcorrect"), BANDS[:5], nodes)
+    ours = fits.coefficients(flux, error, np.ones_like(flux), redshift, grid)
+    chi2 = [
+        (((fits.model(c, redshift, grid) - flux) / error) ** 2).sum(axis=1) for c in (ours, theirs)
+    ]
+    assert (chi2[0] <= chi2[1] + 1e-6).all()
+    fluxes = kcorrect.reconstruct(redshift=redshift, coeffs=ours)
+    assert_allclose(fits.model(ours, redshift, grid), fluxes, rtol=1e-4)
 
 
 def test_the_conditions_of_a_minimum_hold(grid):

@@ -86,6 +86,20 @@ def test_fluxes_are_those_of_kcorrect():
     assert_allclose(ours, theirs, rtol=1e-4)
 
 
+@pytest.mark.parametrize("band", ["hsc_g", "hsc_y", "megacam_u", "suprime_IB624"])
+def test_fluxes_are_those_of_speclite_which_interpolates_otherwise(band):
+    from astropy import units
+    from speclite.filters import load_filter
+
+    spectra = templates.read("kcorrect")
+    name = filters.BANDS[band][1].split("/")[-1].removesuffix(".ecsv")
+    unit = units.Unit("erg s-1 cm-2 AA-1")
+    theirs = load_filter(name).get_ab_maggies(
+        spectra.luminosity * unit, spectra.wavelength * units.AA
+    )
+    assert_allclose(maggies.model(spectra, [band], [0.0])[0, :, 0], theirs, rtol=1e-2)
+
+
 def test_the_second_set_is_no_sum_of_the_first():
     # shapes in eight narrow bands: what is left of each after the best sum of kcorrect's spectra
     from scipy.optimize import nnls
