@@ -3,10 +3,11 @@
 A piece is small beside a table of 10^7 rows, and only the columns that are asked for are read.
 """
 
+import csv
 import gzip
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
@@ -251,7 +252,9 @@ def _text(path: Path, table: str | None) -> Catalogue:
         first = [line, *itertools.islice(file, HEAD)]
     # The owners of tables are told what is wrong with semicolons, blanks and decimal commas.
     head = text_tables.split("".join([*comments, *first]))
-    delimiter = "," if len(head.names) < 2 else _delimiter(comments, first[0], head.names)
+    delimiter = "," if len(head.names) < 2 else _delimiter(first[0], head.names)
+    with opener(path, "rt", encoding="utf-8-sig") as file:
+        _check_lines(file, delimiter, len(head.names))
     form = {
         "sep": delimiter,
         "skiprows": len(comments) + 1,
@@ -261,28 +264,71 @@ def _text(path: Path, table: str | None) -> Catalogue:
         "encoding": "utf-8-sig",
         "chunksize": PIECE,
         "skipinitialspace": True,
-        "na_values": [],
         "keep_default_na": False,
-        "dtype": str,
-        "quotechar": '"',
     }
 
     def pieces(numbers: Sequence[str], texts: Sequence[str]) -> Iterator[dict[str, NDArray]]:
-        row = 0
+        done = 0
         try:
-            with pd.read_csv(path, usecols=[*numbers, *texts], **form) as chunks:
-                for chunk in chunks:
-                    yield {c: _numbers(chunk[c], c, row) for c in numbers} | {
-                        c: chunk[c].to_numpy(object) for c in texts
-                    }
-                    row += len(chunk)
+            try:
+                for chunk in _chunks(path, form, numbers, texts, quick=True):
+                    yield chunk
+                    done += 1
+            except ValueError as error:
+                if isinstance(error, pd.errors.ParserError):
+                    raise
+                # Some cell is no number as programs write them: cell by cell, thirty times slower.
+                yield from itertools.islice(
+                    _chunks(path, form, numbers, texts, quick=False), done, None
+                )
         except pd.errors.ParserError as error:
             raise ValueError(f"it is no table: {error}") from error
 
     return Catalogue(dict.fromkeys(head.names, 1), pieces)
 
 
-def _delimiter(comments: list[str], header: str, names: list[str]) -> str:
+def _check_lines(lines: Iterable[str], delimiter: str, columns: int) -> None:
+    """Raise at the first line without a cell for every column: pandas would fill it up."""
+    for number, line in enumerate(lines, 1):
+        if line.startswith("#") or not line.strip():
+            continue
+        if "#" in line:
+            raise ValueError(
+                f"line {number}: a '#' stands within the line, which begins a comment; take it out"
+            )
+        cells = line.count(delimiter) + 1
+        if '"' in line:
+            cells = len(next(csv.reader([line], delimiter=delimiter)))
+        if cells != columns:
+            raise ValueError(
+                f"line {number}: {cells} cells, but the header names {columns} columns; leave a "
+                "cell empty where there is no value, quote text that holds the separator, and "
+                "write decimals with a point"
+            )
+
+
+def _chunks(
+    path: Path, form: dict, numbers: Sequence[str], texts: Sequence[str], quick: bool
+) -> Iterator[dict[str, NDArray]]:
+    """Read a text in pieces; ``quick`` raises at the first cell that is no plain number."""
+    unknown = [text for text in text_tables.UNKNOWN if "inf" not in text]
+    unknown += [text.upper() for text in unknown] + ["NaN", "None", "Null"]
+    kind = dict.fromkeys(numbers, float) if quick else dict.fromkeys(numbers, str)
+    marks = {column: unknown if quick else [] for column in numbers}
+    kind |= dict.fromkeys(texts, str)
+    marks |= {column: [] for column in texts}
+    row = 0
+    columns = [*numbers, *texts]
+    with pd.read_csv(path, usecols=columns, dtype=kind, na_values=marks, **form) as chunks:
+        for chunk in chunks:
+            yield {
+                c: chunk[c].to_numpy(float) if quick else _numbers(chunk[c], c, row)
+                for c in numbers
+            } | {c: chunk[c].fillna("").to_numpy(object) for c in texts}
+            row += len(chunk)
+
+
+def _delimiter(header: str, names: list[str]) -> str:
     for sign in (",", "\t", " "):
         if [name.strip().strip('"') for name in header.strip().split(sign)] == names:
             return sign

@@ -103,14 +103,15 @@ def fit(dataset: str, split: str, bands: list[str], seed: int = 0) -> Table:
     blue = -2.5 * np.log10(rest[:, 0] / rest[:, 1]) < DIVIDE
     rows = {"kind": [], "weight": [], "mean": [], "root": []}
     for kind, mine in (("red", ~blue), ("blue", blue)):
-        law = GaussianMixture(COMPONENTS[kind], reg_covar=0.01, n_init=3, random_state=seed)
+        law = GaussianMixture(COMPONENTS[kind], reg_covar=0.01, random_state=seed)
         law.fit(logarithms(of_light[mine]))
         order = np.argsort(-law.weights_)
         for k in order:
             rows["kind"].append(kind)
-            rows["weight"].append(law.weights_[k] * mine.mean())
-            rows["mean"].append(law.means_[k])
-            rows["root"].append(np.linalg.cholesky(law.covariances_[k]).ravel())
+            root = np.linalg.cholesky(law.covariances_[k])
+            rows["weight"].append(round(law.weights_[k] * mine.mean(), 5))
+            rows["mean"].append(law.means_[k].round(4))
+            rows["root"].append(root.ravel().round(4))
     table = Table(rows)
     table.meta = {
         "galaxies": int(good.sum()),

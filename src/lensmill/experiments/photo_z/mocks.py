@@ -24,8 +24,8 @@ from lensmill.pipeline.priors import inverse_cdf
 # away; luminosities of all bands move by that alone.
 LUMINOSITY = "acs_F435W"
 H0, OMEGA_M = 70.0, 0.3  # for which the luminosity functions are
-STEP = 0.002  # of ln(1 + z) in the tables, finer than any feature of a band
-DUST = np.arange(9) * 0.05  # E(B - V) of the tables; between them two kinds of dust are mixed
+STEP = 0.003  # of ln(1 + z) in the tables; between their redshifts fluxes are straight lines
+DUST = np.arange(5) * 0.1  # E(B - V) of the tables; between them two kinds of dust are mixed
 CONTINUUM = ((6480.0, 6520.0), (6610.0, 6650.0))  # beside H alpha [Angstrom]
 FITTED = ("sdss_r", 17.4, 0.01, 0.6)  # band, magnitude and redshifts of what the mixture is of
 TRIALS = 128  # spectra by which the galaxies of a normal law are counted
@@ -36,7 +36,7 @@ class Spectra(NamedTuple):
     """What galaxies shine with: coefficients of the tables."""
 
     blue: NDArray  # (n,) bool
-    coefficients: NDArray  # (n, E, T): of each kind of dust; 1 maggie in r at rest before dust
+    coefficients: NDArray  # (n, E * T): of `dusty`; 1 maggie in r at rest before dust
     shares: NDArray  # (n, 5) of the light in r
 
 
@@ -53,17 +53,14 @@ class Sample(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def dusty() -> tuple[templates.Templates, ...]:
-    """Return the five spectra and the lines, behind each kind of dust."""
+def dusty() -> templates.Templates:
+    """Return the five spectra and the lines, behind each kind of dust in turn."""
     plain = templates.read(mixture.SPECTRA)
     bright = np.vstack([plain.luminosity, lines.spectrum(plain.wavelength)])
-    names = (*plain.names, "lines")
-    return tuple(
-        templates.Templates(
-            names, plain.wavelength, bright * dust.attenuation(plain.wavelength, ebv), plain.cubic
-        )
-        for ebv in DUST
-    )
+    through = np.stack([dust.attenuation(plain.wavelength, ebv) for ebv in DUST])
+    all_of_them = (through[:, None] * bright).reshape(-1, len(plain.wavelength))
+    names = tuple(f"{name} {ebv:g}" for ebv in DUST for name in (*plain.names, "lines"))
+    return templates.Templates(names, plain.wavelength, all_of_them, plain.cubic)
 
 
 @lru_cache(maxsize=1)
@@ -82,9 +79,8 @@ def redshifts(low: float, high: float) -> NDArray:
 
 @lru_cache(maxsize=8)
 def fluxes(bands: tuple[str, ...], low: float, high: float) -> NDArray:
-    """Return fluxes at 10 pc [maggies] of all spectra behind all dust, shape (Z, E, T, B)."""
-    z = redshifts(low, high)
-    return np.stack([maggies.model(each, bands, z, absorbed=True) for each in dusty()], axis=1)
+    """Return fluxes at 10 pc [maggies] of all spectra behind all dust, shape (Z, E * T, B)."""
+    return maggies.model(dusty(), bands, redshifts(low, high), absorbed=True)
 
 
 def spectra_of(uniforms: NDArray, weight: NDArray, prior: Mapping[str, Any]) -> Spectra:
@@ -115,7 +111,7 @@ def spectra_of(uniforms: NDArray, weight: NDArray, prior: Mapping[str, Any]) -> 
     rows = np.arange(len(uniforms))
     coefficients[rows, low] = (1 - part) * bright
     coefficients[rows, low + 1] = part * bright
-    return Spectra(blue, coefficients, shares)
+    return Spectra(blue, coefficients.reshape(len(uniforms), -1), shares)
 
 
 def sample(band: str, faintest: float, low: float, high: float, prior: Mapping[str, Any]) -> Sample:
@@ -135,7 +131,7 @@ def _sample(
     expansion = np.sqrt(OMEGA_M * (1 + z) ** 3 + 1 - OMEGA_M)
     return Sample(
         z,
-        np.ascontiguousarray(selected.reshape(len(z), -1).T),
+        np.ascontiguousarray(selected.T),
         (comoving * (1 + z) * 1e5) ** 2,
         comoving**2 / expansion * SPEED_OF_LIGHT / H0,
         10 ** (-0.4 * faintest),
@@ -146,8 +142,8 @@ def _sample(
 
 def luminosities(spectra: Spectra) -> NDArray:
     """Flux in B at rest at 10 pc [maggies], shape (n,)."""
-    table = np.stack([maggies.model(each, [LUMINOSITY], [0.0])[0, :, 0] for each in dusty()])
-    return np.einsum("net,et->n", spectra.coefficients, table)
+    table = maggies.model(dusty(), [LUMINOSITY], [0.0])[0, :, 0]
+    return spectra.coefficients @ table
 
 
 def characteristic(blue: NDArray, redshift: NDArray, of: Sample) -> NDArray:
@@ -162,7 +158,7 @@ def characteristic(blue: NDArray, redshift: NDArray, of: Sample) -> NDArray:
 
 def least(spectra: Spectra, of: Sample) -> NDArray:
     """Luminosity over the characteristic one that the cut asks for, shape (n, Z)."""
-    seen = spectra.coefficients.reshape(len(spectra.blue), -1) @ of.selected
+    seen = spectra.coefficients @ of.selected
     needed = of.faintest * of.distance * luminosities(spectra)[:, None]
     # where nothing of a galaxy is seen, no luminosity is enough
     needed = needed / np.maximum(seen, 1e-60)
@@ -281,8 +277,7 @@ def fluxes_at(
 ) -> NDArray:
     """Fluxes at 10 pc of the coefficients at their redshifts, shape (n, B) [maggies]."""
     table = fluxes(tuple(bands), low, high)
-    table = table.reshape(len(table), -1, len(bands))
-    coefficients = spectra.coefficients.reshape(len(below), -1)
+    coefficients = spectra.coefficients
     found = np.zeros((len(below), len(bands)))
     # of the kinds of dust two at most have coefficients, so most of each table is passed over
     for k in range(coefficients.shape[1]):
