@@ -24,24 +24,17 @@ OUT, IN, REFUSED = 0, 1, 2
 
 
 class Redshifts(NamedTuple):
-    """Template fits over redshift.
+    """Template fits of ``n`` galaxies at ``Z`` redshifts.
 
-    Attributes
-    ----------
-    chi2 : array, shape (n, Z)
-        Of the best sum of templates at each redshift of the grid, with the fractional error of the
-        templates if any.
-    redshift : array, shape (n,)
-        Where chi2, less twice the logarithm of the prior, is least on the grid, the lowest of
-        those that differ by less than `TIE` (few bands leave a range of perfect fits); NaN for a
-        galaxy without any observed flux.
-    coefficients : array, shape (n, T)
-        There.
+    chi2 is that of the best sum of templates at each redshift, with the fractional error of the
+    templates if any. The redshift is where chi2, less twice the logarithm of the prior, is least on
+    the grid, the lowest of those that differ by less than `TIE`: few bands leave a range of perfect
+    fits. It is NaN for a galaxy without any observed flux.
     """
 
-    chi2: NDArray
-    redshift: NDArray
-    coefficients: NDArray
+    chi2: NDArray  # shape (n, Z)
+    redshift: NDArray  # shape (n,)
+    coefficients: NDArray  # shape (n, T): there
 
 
 def coefficients(

@@ -24,22 +24,12 @@ AB = 3.631e-20 * 2.99792e18
 
 
 class Grid(NamedTuple):
-    """Fluxes of templates over redshift.
+    """Fluxes of ``T`` templates in ``B`` bands at ``Z`` redshifts."""
 
-    Attributes
-    ----------
-    redshift : array, shape (Z,)
-        Increasing.
-    maggies : array, shape (Z, T, B)
-    bands : tuple of str, length B
-    wavelength : array, shape (B,)
-        Effective wavelengths of the bands [Angstrom].
-    """
-
-    redshift: NDArray
-    maggies: NDArray
+    redshift: NDArray  # shape (Z,), increasing
+    maggies: NDArray  # shape (Z, T, B)
     bands: tuple[str, ...]
-    wavelength: NDArray
+    wavelength: NDArray  # shape (B,): effective, Angstrom
 
 
 def grid(

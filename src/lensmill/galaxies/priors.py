@@ -9,22 +9,12 @@ from scipy.special import gammaln
 
 
 class MagnitudePrior(NamedTuple):
-    """p(z | m) ~ z^a exp(-(z / z_m)^a), z_m = z_0 + k (m - m_0): the form of Benitez (2000).
+    """p(z | m) ~ z^a exp(-(z / z_m)^a), z_m = z_0 + k (m - m_0): the form of Benitez (2000)."""
 
-    Attributes
-    ----------
-    alpha : float
-        a, above 0.
-    redshift, slope : float
-        z_0 and k [1 / mag].
-    magnitude : float
-        m_0 [AB mag].
-    """
-
-    alpha: float
-    redshift: float
-    slope: float
-    magnitude: float
+    alpha: float  # a, above 0
+    redshift: float  # z_0
+    slope: float  # k, 1 / mag
+    magnitude: float  # m_0, AB mag
 
     def scale(self, magnitude: ArrayLike) -> NDArray:
         """z_m, kept above 0.01: a bright galaxy is near, not nowhere."""

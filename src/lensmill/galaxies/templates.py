@@ -22,24 +22,16 @@ CWW_SB_END = 25600.0  # the shortest of the eight spectra ends there [Angstrom]
 
 @dataclass(frozen=True, eq=False)
 class Templates:
-    """A set of spectra at rest.
+    """A set of ``T`` spectra at rest.
 
-    Attributes
-    ----------
-    names : tuple of str, length T
-    wavelength : array, shape (W,)
-        [Angstrom], increasing.
-    luminosity : array, shape (T, W)
-        Spectral flux density [erg / s / cm^2 / Angstrom]; of ``kcorrect`` at 10 pc for one solar
-        mass of stars ever formed, of ``cww_sb`` in units of their own.
-    cubic : bool
-        Between the wavelengths: a cubic spline, as kcorrect has it, or straight lines.
+    The unit of ``kcorrect`` is the flux at 10 pc of one solar mass of stars ever formed; those of
+    ``cww_sb`` have a unit of their own.
     """
 
     names: tuple[str, ...]
-    wavelength: NDArray
-    luminosity: NDArray
-    cubic: bool = False
+    wavelength: NDArray  # shape (W,), increasing, Angstrom
+    luminosity: NDArray  # shape (T, W), erg / s / cm^2 / Angstrom
+    cubic: bool = False  # a cubic spline between the wavelengths, as in kcorrect, or straight lines
 
 
 @cache
