@@ -103,7 +103,7 @@ def spectra_of(uniforms: NDArray, weight: NDArray, prior: Mapping[str, Any]) -> 
     stars = shares / mixture.light()
     blue = laws.blue[which]
     width = np.where(blue, inverse_cdf(prior["lines"], uniforms[:, 6]), 0.0)
-    bright = np.column_stack([stars, width * (stars @ continuum())])
+    bright = np.column_stack([stars, width * (stars * continuum()).sum(axis=1)])
     place = inverse_cdf(prior["ebv"], uniforms[:, 5]) / (DUST[1] - DUST[0])
     low = np.minimum(place.astype(int), len(DUST) - 2)
     part = (place - low)[:, None]
@@ -143,7 +143,7 @@ def _sample(
 def luminosities(spectra: Spectra) -> NDArray:
     """Flux in B at rest at 10 pc [maggies], shape (n,)."""
     table = maggies.model(dusty(), [LUMINOSITY], [0.0])[0, :, 0]
-    return spectra.coefficients @ table
+    return (spectra.coefficients * table).sum(axis=1)
 
 
 def characteristic(blue: NDArray, redshift: NDArray, of: Sample) -> NDArray:
@@ -158,7 +158,11 @@ def characteristic(blue: NDArray, redshift: NDArray, of: Sample) -> NDArray:
 
 def least(spectra: Spectra, of: Sample) -> NDArray:
     """Luminosity over the characteristic one that the cut asks for, shape (n, Z)."""
-    seen = spectra.coefficients @ of.selected
+    seen = np.zeros((len(spectra.blue), len(of.redshift)))
+    # row by row the same sum, which a product of matrices is not; most coefficients are 0
+    for k, spectrum in enumerate(of.selected):
+        rows = np.flatnonzero(spectra.coefficients[:, k])
+        seen[rows] += spectra.coefficients[rows, k, None] * spectrum
     needed = of.faintest * of.distance * luminosities(spectra)[:, None]
     # where nothing of a galaxy is seen, no luminosity is enough
     needed = needed / np.maximum(seen, 1e-60)
@@ -207,17 +211,27 @@ def draw_above(slope: float, log: NDArray, uniform: NDArray) -> NDArray:
     return np.maximum(np.interp(wanted, value[::-1], at[::-1]), np.minimum(log, at[-1]))
 
 
-def weights(of: Sample, prior: Mapping[str, Any]) -> NDArray:
-    """Weight of each normal law of the mixture in a sample, shape (K,).
+def weights(
+    band: str, faintest: float, low: float, high: float, prior: Mapping[str, Any]
+) -> NDArray:
+    """Weight of each normal law of the mixture in a `sample`, shape (K,).
 
     The mixture is of galaxies that are brighter than a magnitude in r; a law has more weight in
     another sample where that has more of its galaxies.
 
-    ASSUME: within a law all spectra gain alike.
+    ASSUME: within a law all spectra gain alike, and there are no others: galaxies at redshift 2
+    are made of the light of near ones, more of them blue, but none bluer.
     """
-    band, faintest, low, high = FITTED
-    fitted = sample(band, faintest, low, high, prior)
-    return mixture.read().weight * _counted(of, prior) / _counted(fitted, prior)
+    used = {key: prior[key] for key in ("luminosity", "evolves_to", "ebv", "lines")}
+    return _weights(band, faintest, low, high, json.dumps(used, sort_keys=True))
+
+
+@lru_cache(maxsize=8)
+def _weights(band: str, faintest: float, low: float, high: float, used: str) -> NDArray:
+    prior = json.loads(used)
+    mine = sample(band, faintest, low, high, prior)
+    fitted = sample(*FITTED, prior)
+    return mixture.read().weight * _counted(mine, prior) / _counted(fitted, prior)
 
 
 def _counted(of: Sample, prior: Mapping[str, Any]) -> NDArray:

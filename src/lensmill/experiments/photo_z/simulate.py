@@ -82,9 +82,9 @@ def galaxies(
 ) -> tuple[NDArray, NDArray]:
     """Return redshifts and fluxes without noise, shape (n, B) [maggies], of a sample."""
     low, high = prior["redshift"]
-    cut = observation["select"]
-    of = mocks.sample(cut["band"], cut["faintest"], low, high, prior)
-    weight = mocks.weights(of, prior)
+    select = observation["select"]
+    cut = select["band"], select["faintest"], low, high, prior
+    of, weight = mocks.sample(*cut), mocks.weights(*cut)
     spectra = mocks.spectra_of(uniforms[:, : mocks.NUMBERS], weight, prior)
     needed = mocks.least(spectra, of)
     found = mocks.density(spectra, needed, of)
