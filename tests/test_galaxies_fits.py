@@ -101,7 +101,9 @@ def test_what_was_put_in_comes_out_where_there_is_no_noise(grid):
 
 def test_a_template_that_is_a_sum_of_others_does_no_harm():
     plain = maggies.grid(templates.read("kcorrect"), BANDS, [0.1, 0.2])
-    double = np.concatenate([plain.maggies, plain.maggies[:, :2], plain.maggies[:, :1] * 3], axis=1)
+    some = plain.maggies[:, [4, 2, 0]] * [[3.0], [1.0], [0.1]]
+    mixed = plain.maggies[:, [1]] + plain.maggies[:, [3]]
+    double = np.concatenate([some, mixed, plain.maggies, some], axis=1)
     doubled = plain._replace(maggies=double)
     flux, error, observed, redshift, _ = galaxies(plain, 300, seed=4)
     found = [fits.coefficients(flux, error, observed, redshift, g) for g in (plain, doubled)]

@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from lensmill.galaxies.compiling import kernel
 from lensmill.galaxies.maggies import Grid
 
-MOST_TEMPLATES = 32
-# Smallest part of a template that the others do not explain, squared: below it, it is one of them.
-DEPENDENT = 1e-11
+# Smallest part of a template that the others do not explain: below it, it is one of them.
+DEPENDENT = 1e-9
 # A gradient this small, of columns of length 1 and data of length 1, is none.
 FLAT = 1e-12
 # A smaller difference of chi2 says nothing: fits as good as the best.
@@ -222,8 +221,6 @@ def _checked(
             f"fluxes in {flux.shape[1]} bands, templates in {len(grid.bands)}: "
             f"{', '.join(grid.bands)}"
         )
-    if grid.maggies.shape[1] > MOST_TEMPLATES:
-        raise ValueError(f"{grid.maggies.shape[1]} templates: at most {MOST_TEMPLATES}")
     for name, bad in (
         ("flux", observed & ~np.isfinite(flux)),
         ("error", observed & ~((error > 0) & np.isfinite(error))),
@@ -243,55 +240,72 @@ def _checked(
 
 @kernel
 def solve(
-    gram: NDArray,
-    right: NDArray,
+    columns: NDArray,
+    data: NDArray,
     passive: NDArray,
     x: NDArray,
+    basis: NDArray,
     factor: NDArray,
     places: NDArray,
     trial: NDArray,
+    rest: NDArray,
 ) -> None:
-    """Non-negative least squares by its normal equations: Lawson & Hanson (1974), chapter 23.
+    """Non-negative least squares: Lawson & Hanson (1974), chapter 23.
 
-    Columns have length 1, the data at most 1. Starts from the set ``passive`` of positive
-    coefficients, as good as it is, and leaves it and ``x`` there; the rest is room to work in.
+    Starts from the set ``passive`` of positive coefficients, as good as it is, and leaves it and
+    ``x`` there; what follows them is room to work in.
 
     Parameters
     ----------
-    gram, right : arrays, shapes (T, T), (T,)
-        A^T A and A^T b.
+    columns, data : arrays, shapes (T, B), (B,)
+        Of length 1, or 0.
     passive, x : arrays, shape (T,)
         Which coefficients are positive, `IN` or `OUT` (in and out); the coefficients (out).
-    factor, places, trial : arrays, shapes (T, T), (T,), (T,)
+    basis, factor, places, trial, rest : arrays, shapes (T, B), (T, T), (T,), (T,), (B,)
     """
-    n = right.size
+    n, bands = columns.shape
+    # In the order in which they came: of two that depend on each other the later one goes.
+    count = 0
+    for j in range(n):
+        if passive[j] == IN:
+            places[count] = j
+            count += 1
     # A start that is feasible: what comes out negative leaves the set.
     negative = True
     while negative:
         negative = False
-        count = least_squares(gram, right, passive, factor, places, trial)
+        count = least_squares(columns, data, passive, count, basis, factor, places, trial, rest)
         for p in range(count):
             if trial[p] <= 0.0:
                 passive[places[p]] = OUT
                 negative = True
+        if negative:
+            count = remaining(passive, count, places)
     x[:] = 0.0
     for p in range(count):
         x[places[p]] = trial[p]
 
     for _ in range(10 * n):
+        for b in range(bands):
+            rest[b] = data[b]
+        for p in range(count):
+            for b in range(bands):
+                rest[b] -= x[places[p]] * columns[places[p], b]
         best, largest = -1, FLAT
         for j in range(n):
             if passive[j] == OUT:
-                gradient = right[j]
-                for p in range(count):
-                    gradient -= gram[j, places[p]] * x[places[p]]
+                gradient = 0.0
+                for b in range(bands):
+                    gradient += columns[j, b] * rest[b]
                 if gradient > largest:
                     best, largest = j, gradient
         if best < 0:
             break
         passive[best] = IN
+        places[count] = best
+        count += 1
         while True:
-            count = least_squares(gram, right, passive, factor, places, trial)
+            count = least_squares(columns, data, passive, count, basis, factor, places, trial, rest)
             # as far towards the trial as no coefficient turns negative
             share, first = 1.0, -1
             for p in range(count):
@@ -307,6 +321,7 @@ def solve(
                 break
             x[first] = 0.0
             passive[first] = OUT
+            count = remaining(passive, count, places)
         if passive[best] == IN:
             # the others may be asked again
             for j in range(n):
@@ -315,87 +330,109 @@ def solve(
         else:
             passive[best] = REFUSED
     for j in range(n):
-        if passive[j] == REFUSED:
+        if passive[j] != IN:
             passive[j] = OUT
+            x[j] = 0.0
+
+
+@kernel
+def remaining(passive: NDArray, count: int, places: NDArray) -> int:
+    """Leave out of ``places`` what is no longer passive; return how many remain."""
+    kept = 0
+    for p in range(count):
+        if passive[places[p]] == IN:
+            places[kept] = places[p]
+            kept += 1
+    return kept
 
 
 @kernel
 def least_squares(
-    gram: NDArray,
-    right: NDArray,
+    columns: NDArray,
+    data: NDArray,
     passive: NDArray,
+    count: int,
+    basis: NDArray,
     factor: NDArray,
     places: NDArray,
     trial: NDArray,
+    rest: NDArray,
 ) -> int:
-    """Solve for the passive coefficients (Cholesky); one that depends on the others leaves."""
-    count = 0
-    for j in range(right.size):
-        if passive[j] != IN:
-            continue
-        rest = gram[j, j]
-        for q in range(count):
-            value = gram[j, places[q]]
-            for s in range(q):
-                value -= factor[count, s] * factor[q, s]
-            value /= factor[q, q]
-            factor[count, q] = value
-            rest -= value * value
-        if rest <= DEPENDENT:
+    """Solve for the passive coefficients, by the modified Gram-Schmidt process on data and all.
+
+    A column that depends on those before it leaves. Returns how many remain. Normal equations would
+    be quicker, but real templates depend on each other too nearly where one band has a small error.
+    """
+    bands = data.size
+    for b in range(bands):
+        rest[b] = data[b]
+    kept = 0
+    for p in range(count):
+        j = places[p]
+        for b in range(bands):
+            basis[kept, b] = columns[j, b]
+        for q in range(kept):
+            value = 0.0
+            for b in range(bands):
+                value += basis[q, b] * basis[kept, b]
+            factor[q, kept] = value
+            for b in range(bands):
+                basis[kept, b] -= value * basis[q, b]
+        length = 0.0
+        for b in range(bands):
+            length += basis[kept, b] * basis[kept, b]
+        length = np.sqrt(length)
+        if length <= DEPENDENT:
             passive[j] = REFUSED
             continue
-        factor[count, count] = np.sqrt(rest)
-        places[count] = j
-        count += 1
-    for p in range(count):
-        value = right[places[p]]
-        for q in range(p):
+        factor[kept, kept] = length
+        value = 0.0
+        for b in range(bands):
+            basis[kept, b] /= length
+            value += basis[kept, b] * rest[b]
+        for b in range(bands):
+            rest[b] -= value * basis[kept, b]
+        trial[kept] = value
+        places[kept] = j
+        kept += 1
+    for p in range(kept - 1, -1, -1):
+        value = trial[p]
+        for q in range(p + 1, kept):
             value -= factor[p, q] * trial[q]
         trial[p] = value / factor[p, p]
-    for p in range(count - 1, -1, -1):
-        value = trial[p]
-        for q in range(p + 1, count):
-            value -= factor[q, p] * trial[q]
-        trial[p] = value / factor[p, p]
-    return count
+    return kept
 
 
 @kernel
-def normal_equations(
+def scale(
     flux: NDArray,
     weight: NDArray,
     fluxes: NDArray,
-    gram: NDArray,
-    right: NDArray,
+    columns: NDArray,
+    data: NDArray,
     length: NDArray,
-    scaled: NDArray,
 ) -> float:
-    """Fill the normal equations of columns and data of length 1; return the length of the data.
+    """Fill columns and data, over the errors and of length 1; return the length of the data.
 
-    ``fluxes`` of the templates has shape (T, B); ``scaled``, of that shape, is room to work in. A
-    template without flux in the observed bands gets length 0.
+    ``fluxes`` of the templates has shape (T, B). A template without flux in the observed bands gets
+    length 0.
     """
     n, bands = fluxes.shape
     total = 0.0
     for b in range(bands):
-        total += weight[b] * flux[b] * flux[b]
+        data[b] = np.sqrt(weight[b]) * flux[b]
+        total += data[b] * data[b]
     total = np.sqrt(total)
+    for b in range(bands):
+        data[b] = data[b] / total if total > 0.0 else 0.0
     for t in range(n):
-        value, onto = 0.0, 0.0
+        value = 0.0
         for b in range(bands):
-            scaled[t, b] = weight[b] * fluxes[t, b]
-            value += scaled[t, b] * fluxes[t, b]
-            onto += scaled[t, b] * flux[b]
+            columns[t, b] = np.sqrt(weight[b]) * fluxes[t, b]
+            value += columns[t, b] * columns[t, b]
         length[t] = np.sqrt(value)
-        right[t] = onto / (length[t] * total) if length[t] > 0.0 and total > 0.0 else 0.0
-    for t in range(n):
-        gram[t, t] = 1.0 if length[t] > 0.0 else 0.0
-        for u in range(t):
-            value = 0.0
-            for b in range(bands):
-                value += scaled[t, b] * fluxes[u, b]
-            norm = length[t] * length[u]
-            gram[t, u] = gram[u, t] = value / norm if norm > 0.0 else 0.0
+        for b in range(bands):
+            columns[t, b] = columns[t, b] / length[t] if length[t] > 0.0 else 0.0
     return total
 
 
@@ -406,8 +443,9 @@ def fit_coefficients(
     """Coefficients, shape (n, T), at known redshifts within ``nodes``."""
     _, n, bands = maggies.shape
     found = np.zeros((flux.shape[0], n))
-    gram, factor, scaled = np.empty((n, n)), np.empty((n, n)), np.empty((n, bands))
-    right, length, x, trial = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    columns, basis, factor = np.empty((n, bands)), np.empty((n, bands)), np.empty((n, n))
+    length, x, trial = np.empty(n), np.empty(n), np.empty(n)
+    data, rest = np.empty(bands), np.empty(bands)
     passive, places = np.zeros(n, np.int8), np.zeros(n, np.int64)
     fluxes = np.empty((n, bands))
     for i in range(flux.shape[0]):
@@ -416,9 +454,9 @@ def fit_coefficients(
         for t in range(n):
             for b in range(bands):
                 fluxes[t, b] = (1 - share) * maggies[k, t, b] + share * maggies[k + 1, t, b]
-        total = normal_equations(flux[i], weight[i], fluxes, gram, right, length, scaled)
+        total = scale(flux[i], weight[i], fluxes, columns, data, length)
         passive[:] = OUT
-        solve(gram, right, passive, x, factor, places, trial)
+        solve(columns, data, passive, x, basis, factor, places, trial, rest)
         for t in range(n):
             if x[t] > 0.0:
                 found[i, t] = x[t] * total / length[t]
@@ -434,10 +472,10 @@ def fit_redshifts(
     chi2 = np.zeros((flux.shape[0], n_redshifts))
     best = np.full(flux.shape[0], -1)
     found = np.zeros((flux.shape[0], n))
-    gram, factor, scaled = np.empty((n, n)), np.empty((n, n)), np.empty((n, bands))
-    right, length, x, trial = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
+    columns, basis, factor = np.empty((n, bands)), np.empty((n, bands)), np.empty((n, n))
+    length, x, trial = np.empty(n), np.empty(n), np.empty(n)
+    data, rest, weights = np.empty(bands), np.empty(bands), np.empty(bands)
     passive, places = np.zeros(n, np.int8), np.zeros(n, np.int64)
-    weights = np.empty(bands)
     for i in range(flux.shape[0]):
         if not weight[i].any():
             continue
@@ -457,20 +495,19 @@ def fit_redshifts(
             for b in range(bands):
                 extra = fraction[k, b] * flux[i, b]
                 weights[b] = weight[i, b] / (1 + weight[i, b] * extra * extra)
-            total = normal_equations(flux[i], weights, maggies[k], gram, right, length, scaled)
+            total = scale(flux[i], weights, maggies[k], columns, data, length)
             # from the templates that were needed at the redshift before
-            solve(gram, right, passive, x, factor, places, trial)
-            for t in range(n):
-                x[t] = x[t] * total / length[t] if x[t] > 0.0 else 0.0
+            solve(columns, data, passive, x, basis, factor, places, trial, rest)
             if step == n_redshifts:
-                found[i] = x
+                for t in range(n):
+                    found[i, t] = x[t] * total / length[t] if x[t] > 0.0 else 0.0
                 continue
             value = 0.0
             for b in range(bands):
-                miss = flux[i, b]
+                miss = data[b]
                 for t in range(n):
                     if x[t] > 0.0:
-                        miss -= x[t] * maggies[k, t, b]
-                value += weights[b] * miss * miss
-            chi2[i, k] = value
+                        miss -= x[t] * columns[t, b]
+                value += miss * miss
+            chi2[i, k] = value * total * total
     return chi2, best, found
