@@ -138,7 +138,10 @@ def _fits(path: Path, table: str | None) -> Catalogue:
                     values = values if element is None else values[:, element]
                     found[column] = values.astype(float).reshape(len(rows))
                     if name in nulls:
-                        found[column][values.reshape(len(rows)) == nulls[name]] = np.nan
+                        # the mark is a number before scaling, which astropy forgets
+                        raw = rows.view(np.ndarray)[name]
+                        raw = raw if element is None else raw[:, element]
+                        found[column][raw.reshape(len(rows)) == nulls[name]] = np.nan
                 yield found | {column: _words(np.asarray(rows[column])) for column in texts}
 
     return Catalogue(names, pieces)

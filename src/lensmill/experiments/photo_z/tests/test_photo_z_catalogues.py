@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
 from lensmill.experiments.photo_z import catalogues
@@ -75,6 +76,15 @@ def test_cells_that_are_masked_are_not_known(tmp_path):
         found = everything(tmp_path / name, ["whole"])["whole"]
         assert np.isnan(found).tolist() == [False, True, False], name
         assert found[2] == 3, name
+
+
+def test_a_null_of_a_scaled_column_is_not_known(tmp_path):
+    raw = fits.Column("mag", "I", null=-32768, array=np.array([100, -32768, 300], "i2"))
+    table = fits.BinTableHDU.from_columns([raw])
+    table.header["TSCAL1"], table.header["TZERO1"] = 0.01, 15.0
+    table.writeto(tmp_path / "scaled.fits")
+    found = everything(tmp_path / "scaled.fits", ["mag"])["mag"]
+    np.testing.assert_allclose(found, [16.0, np.nan, 18.0])
 
 
 def test_infinities_stay_and_what_people_write_for_nothing_is_not_known(tmp_path):
