@@ -28,6 +28,7 @@ STEP = 0.003  # of ln(1 + z) in the tables; between their redshifts fluxes are s
 DUST = np.arange(5) * 0.1  # E(B - V) of the tables; between them two kinds of dust are mixed
 CONTINUUM = ((6480.0, 6520.0), (6610.0, 6650.0))  # beside H alpha [Angstrom]
 FITTED = ("sdss_r", 17.4, 0.01, 0.6)  # band, magnitude and redshifts of what the mixture is of
+OF_MIXTURE = 0.1  # median redshift of its galaxies
 TRIALS = 128  # spectra by which the galaxies of a normal law are counted
 NUMBERS = 7  # uniform numbers of `spectra_of`: law, four ratios, dust, lines
 
@@ -50,6 +51,7 @@ class Sample(NamedTuple):
     faintest: float  # [maggies]
     luminosity: Mapping[str, Mapping[str, float]]
     evolves_to: float
+    growth: NDArray  # (E * T, Z): of the light of each spectrum, see `growth`
 
 
 @lru_cache(maxsize=1)
@@ -69,6 +71,24 @@ def continuum() -> NDArray:
     plain = templates.read(mixture.SPECTRA)
     near = [(plain.wavelength > low) & (plain.wavelength < high) for low, high in CONTINUUM]
     return plain.luminosity[:, near[0] | near[1]].mean(axis=1)
+
+
+@lru_cache(maxsize=1)
+def young() -> NDArray:
+    """Say which spectra of `dusty` are of young stars, or of lines, shape (E * T,) bool."""
+    bands = maggies.model(templates.read(mixture.SPECTRA), ["sdss_u", "sdss_r"], [0.0])[0]
+    blue = -2.5 * np.log10(bands[:, 0] / bands[:, 1]) < mixture.DIVIDE
+    return np.tile([*blue, True], len(DUST))
+
+
+def growth(redshift: NDArray, youth: float, evolves_to: float) -> NDArray:
+    """Growth of the light of each spectrum since the galaxies of the mixture, shape (E * T, n).
+
+    That of young stars grows as a power of 1 + z: galaxies of one mass formed more stars when the
+    Universe was young (Speagle et al. 2014, ApJS 214, 15).
+    """
+    ratio = (1 + np.minimum(redshift, evolves_to)) / (1 + OF_MIXTURE)
+    return np.where(young()[:, None], ratio**youth, 1.0)
 
 
 def redshifts(low: float, high: float) -> NDArray:
@@ -116,14 +136,13 @@ def spectra_of(uniforms: NDArray, weight: NDArray, prior: Mapping[str, Any]) -> 
 
 def sample(band: str, faintest: float, low: float, high: float, prior: Mapping[str, Any]) -> Sample:
     """Describe a sample that ends at a magnitude of a band, between two redshifts."""
-    text = json.dumps(prior["luminosity"], sort_keys=True)
-    return _sample(band, faintest, low, high, text, prior["evolves_to"])
+    used = {key: prior[key] for key in ("luminosity", "evolves_to", "youth")}
+    return _sample(band, faintest, low, high, json.dumps(used, sort_keys=True))
 
 
 @lru_cache(maxsize=8)
-def _sample(
-    band: str, faintest: float, low: float, high: float, luminosity: str, evolves_to: float
-) -> Sample:
+def _sample(band: str, faintest: float, low: float, high: float, used: str) -> Sample:
+    prior = json.loads(used)
     z = redshifts(low, high)
     selected = fluxes((band,), low, high)[..., 0]
     _, angular, _, _ = distances(z / 2, z, H0, OMEGA_M)
@@ -135,15 +154,16 @@ def _sample(
         (comoving * (1 + z) * 1e5) ** 2,
         comoving**2 / expansion * SPEED_OF_LIGHT / H0,
         10 ** (-0.4 * faintest),
-        json.loads(luminosity),
-        evolves_to,
+        prior["luminosity"],
+        prior["evolves_to"],
+        growth(z, prior["youth"], prior["evolves_to"]),
     )
 
 
-def luminosities(spectra: Spectra) -> NDArray:
-    """Flux in B at rest at 10 pc [maggies], shape (n,)."""
-    table = maggies.model(dusty(), [LUMINOSITY], [0.0])[0, :, 0]
-    return (spectra.coefficients * table).sum(axis=1)
+@lru_cache(maxsize=1)
+def luminosity() -> NDArray:
+    """Flux of each spectrum of `dusty` in B at rest at 10 pc [maggies], shape (E * T,)."""
+    return maggies.model(dusty(), [LUMINOSITY], [0.0])[0, :, 0]
 
 
 def characteristic(blue: NDArray, redshift: NDArray, of: Sample) -> NDArray:
@@ -158,14 +178,15 @@ def characteristic(blue: NDArray, redshift: NDArray, of: Sample) -> NDArray:
 
 def least(spectra: Spectra, of: Sample) -> NDArray:
     """Luminosity over the characteristic one that the cut asks for, shape (n, Z)."""
-    seen = np.zeros((len(spectra.blue), len(of.redshift)))
+    seen, bright = np.zeros((2, len(spectra.blue), len(of.redshift)))
     # row by row the same sum, which a product of matrices is not; most coefficients are 0
-    for k, spectrum in enumerate(of.selected):
+    for k, grown in enumerate(of.growth):
         rows = np.flatnonzero(spectra.coefficients[:, k])
-        seen[rows] += spectra.coefficients[rows, k, None] * spectrum
-    needed = of.faintest * of.distance * luminosities(spectra)[:, None]
+        light = spectra.coefficients[rows, k, None] * grown
+        seen[rows] += light * of.selected[k]
+        bright[rows] += light * luminosity()[k]
     # where nothing of a galaxy is seen, no luminosity is enough
-    needed = needed / np.maximum(seen, 1e-60)
+    needed = of.faintest * of.distance * bright / np.maximum(seen, 1e-60)
     return needed / characteristic(spectra.blue[:, None], of.redshift, of)
 
 
@@ -219,10 +240,10 @@ def weights(
     The mixture is of galaxies that are brighter than a magnitude in r; a law has more weight in
     another sample where that has more of its galaxies.
 
-    ASSUME: within a law all spectra gain alike, and there are no others: galaxies at redshift 2
-    are made of the light of near ones, more of them blue, but none bluer.
+    ASSUME: within a law all spectra gain alike, and there are no others: far galaxies are near ones
+    with more young stars.
     """
-    used = {key: prior[key] for key in ("luminosity", "evolves_to", "ebv", "lines")}
+    used = {key: prior[key] for key in ("luminosity", "evolves_to", "youth", "ebv", "lines")}
     return _weights(band, faintest, low, high, json.dumps(used, sort_keys=True))
 
 
@@ -282,16 +303,23 @@ def draw_redshift(found: NDArray, of: Sample, uniform: NDArray) -> tuple[NDArray
 
 
 def fluxes_at(
-    spectra: Spectra,
+    coefficients: NDArray,
     below: NDArray,
     part: NDArray,
     bands: Sequence[str],
     low: float,
     high: float,
 ) -> NDArray:
-    """Fluxes at 10 pc of the coefficients at their redshifts, shape (n, B) [maggies]."""
+    """Fluxes at 10 pc of coefficients of `dusty`, shape (n, E * T), at redshifts of the tables.
+
+    ``below`` and ``part`` are those of `draw_redshift`.
+
+    Returns
+    -------
+    array, shape (n, B)
+        [maggies]
+    """
     table = fluxes(tuple(bands), low, high)
-    coefficients = spectra.coefficients
     found = np.zeros((len(below), len(bands)))
     # of the kinds of dust two at most have coefficients, so most of each table is passed over
     for k in range(coefficients.shape[1]):

@@ -98,11 +98,13 @@ def galaxies(
         slope = prior["luminosity"][kind]["slope"]
         chance = _column(uniforms, "luminosity")[mine]
         bright[mine] = mocks.draw_above(slope, faintest[mine], chance)
+    grown = mocks.growth(redshift, prior["youth"], prior["evolves_to"]).T
+    coefficients = spectra.coefficients * grown
     scale = np.exp(bright) * mocks.characteristic(spectra.blue, redshift, of)
-    scale /= mocks.luminosities(spectra)
+    scale /= (coefficients * mocks.luminosity()).sum(axis=1)
     distance = np.exp(np.interp(redshift, of.redshift, np.log(of.distance)))
     bands = tuple(observation["bands"])
-    flux = mocks.fluxes_at(spectra, below, part, bands, low, high)
+    flux = mocks.fluxes_at(coefficients, below, part, bands, low, high)
     return redshift, flux * (scale / distance)[:, None]
 
 

@@ -148,7 +148,7 @@ def test_dust_reddens_and_lines_brighten():
         prior = settings["prior"] | change
         spectra = mocks.spectra_of(u[:, : mocks.NUMBERS], mixture.read().weight, prior)
         bands, rest = ("sdss_u", "sdss_g", "sdss_r"), np.zeros(len(u), int)
-        flux = mocks.fluxes_at(spectra, rest, np.zeros(len(u)), bands, 1e-4, 0.1)
+        flux = mocks.fluxes_at(spectra.coefficients, rest, np.zeros(len(u)), bands, 1e-4, 0.1)
         ends[name] = -2.5 * np.log10(flux), spectra.blue
     plain, blue = ends["plain"]
     reddened = (ends["dusty"][0] - plain).mean(axis=0)
@@ -159,6 +159,21 @@ def test_dust_reddens_and_lines_brighten():
     assert np.abs(brighter[~blue]).max() < 1e-9
     # 100 Angstrom of H alpha with [N II] and [S II] in a band 1100 Angstrom wide: about 13 %
     assert np.median(brighter[blue, 2]) == pytest.approx(-0.13, abs=0.05)
+
+
+def test_far_galaxies_have_more_young_stars():
+    settings = population("mock_lsst")
+    colours = {}
+    for youth in (0.0, 2.5):
+        prior = settings["prior"] | {"youth": youth}
+        z, flux = simulate.galaxies(numbers(2000, "mock_lsst"), prior, settings["observation"])
+        far = (z > 0.8) & (z < 1.2)
+        colours[youth] = np.median(-2.5 * np.log10(flux[far, 1] / flux[far, 3]))  # g - i
+    assert colours[2.5] < colours[0.0] - 0.2
+    # (1.8 / 1.1)^2.5 of the light of young stars, none of that of old ones
+    grown = mocks.growth(np.array([0.1, 0.8, 3.0]), 2.5, 0.8)
+    assert grown[mocks.young()][0] == pytest.approx([1.0, 3.427, 3.427], rel=1e-3)
+    assert (grown[~mocks.young()] == 1).all()
 
 
 def test_plain_galaxies_are_sums_of_the_five_spectra():
