@@ -1,14 +1,19 @@
 """Catalogues come in as AB maggies, and what cannot be is refused by column and row."""
 
 import json
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from astropy.table import Table
-from photo_z_settings import BANDS, described, population, table
+from photo_z_settings import BANDS, CONFIGS, choices, described, population, table
 
+from lensmill import experiments
 from lensmill.experiments.photo_z import catalogues, check, ingest, units
 from lensmill.pipeline import checks, sources, store
+from lensmill.pipeline import settings as checked
 
 
 def read(source, tmp_path, settings):
@@ -253,6 +258,32 @@ def test_a_column_that_is_not_there_is_refused_with_the_setting(tmp_path):
 def test_settings_that_say_nothing_are_refused_before_the_first_job(change, said):
     with pytest.raises(ValueError, match=said):
         described(**change)
+
+
+def test_a_catalogue_without_redshifts_can_be_asked_about(tmp_path):
+    settings = described(redshift=None)
+    output, found = read(written(tmp_path, table()), tmp_path, settings)
+    assert not found["redshift_known"].any() and not found["redshift"].any()
+    assert checks.failed(check.check(output, settings)["checks"]) == []
+
+
+def test_the_example_of_the_documentation_can_be_followed(tmp_path):
+    page = (CONFIGS.parent / "docs/galaxy_tables.md").read_text()
+    example = yaml.safe_load(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    chosen = choices() | example["experiments"]["photo_z"]
+    settings = checked.population(experiments.check("photo_z", chosen), "mine")
+    galaxies = {"z_spec": np.linspace(0.1, 0.9, 30)}
+    for columns in settings["bands"].values():
+        magnitude = columns["unit"] == "vega"
+        galaxies[columns["value"]] = np.linspace(18, 20, 30) if magnitude else np.full(30, 40.0)
+        galaxies[columns["error"]] = np.full(30, 0.1)
+        galaxies |= {columns["extinction"]: np.full(30, 0.1)} if columns["extinction"] else {}
+    galaxies["j_mag"][4] = -99
+    pd.DataFrame(galaxies).to_parquet(tmp_path / "my_catalogue.parquet")
+    _, found = read(tmp_path / "my_catalogue.parquet", tmp_path, settings)
+    assert found["observed"].sum(axis=0).tolist() == [30, 30, 30, 30, 29]
+    # 40 microjansky are magnitude 19.9, 19.8 without the dust
+    assert -2.5 * np.log10(found["flux"][0, 0]) == pytest.approx(19.79, abs=0.01)
 
 
 def default_source():
