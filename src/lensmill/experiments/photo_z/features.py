@@ -19,6 +19,7 @@ SETS = ("bands", "colours", "all")
 POGSON = 2.5 / np.log(10)
 # Times the noise: the softening at which an asinh magnitude loses least (Lupton et al. 1999).
 SOFTENING = np.sqrt(POGSON)
+TAIL = 0.0005  # of the training part, at either end of a column, that is brought to its limit
 QUANTILES = 201  # of the training part, by which further columns are brought to one scale
 
 
@@ -137,7 +138,9 @@ def learn(
     if known["extra"]:
         levels = np.linspace(0, 1, QUANTILES)
         known["quantiles"] = np.quantile(sample.extra, levels, axis=0).T.tolist()
-    return known
+    # What lies beyond nearly all in training would be extrapolated.
+    low, high = np.quantile(make(sample, known), [TAIL, 1 - TAIL], axis=0)
+    return known | {"low": low.tolist(), "high": high.tolist()}
 
 
 def names(known: Mapping[str, Any]) -> list[str]:
@@ -181,4 +184,5 @@ def make(sample: Photometry, known: Mapping[str, Any]) -> NDArray:
         levels = np.linspace(0, 1, QUANTILES)
         further = zip(sample.extra.T, known.get("quantiles", ()), strict=True)
         columns += [np.interp(column, of, levels)[:, None] for column, of in further]
-    return np.concatenate(columns, axis=1)
+    found = np.concatenate(columns, axis=1)
+    return np.clip(found, known["low"], known["high"]) if "low" in known else found

@@ -30,8 +30,9 @@ def relative_error(answer: NDArray, truth: NDArray) -> NDArray:
 def scatter(error: NDArray, weight: NDArray | None = None) -> float:
     """sigma_NMAD of relative errors: 1.4826 times the median of |dz - median(dz)|.
 
-    The median is taken off within: Brammer, van Dokkum & Coppi (2008), section 3.1. Without that
-    (as some do) a bias would count as scatter.
+    As Brammer, van Dokkum & Coppi (2008) have it, but that they take the median off before they
+    divide by 1 + z: the same without a bias. Where no median is taken off (as some do), a bias
+    counts as scatter.
     """
     middle = weights.median(error, weight)
     return NORMAL * weights.median(np.abs(error - middle), weight)
@@ -168,6 +169,10 @@ def tables(
     rng: np.random.Generator,
 ) -> dict[str, Mapping[str, NDArray]]:
     """Judge p(z): tables ``calibration`` and ``densities`` (PIT and CDE loss of each galaxy).
+
+    The CDE loss is the square of p(z) integrated, less twice p at the truth: but for a constant of
+    the data the integrated squared error of a conditional density (Izbicki & Lee 2017, Electron. J.
+    Stat. 11, 2800); smaller is better. The integral is the mean of p over draws from p.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ All learn ln(1 + z) unless they are told to learn z: a scatter in it is the dz /
 are judged by.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,19 +15,56 @@ from lensmill.experiments.photo_z import densities
 from lensmill.learning import posteriors
 
 ROWS_AT_A_TIME = 8192  # that a Keras network sees at a time
+# The parts of a blend, with the defaults of schema.yaml.
+BLENDED = {
+    "boosting": {
+        "loss": "absolute_error",
+        "shrinkage": 0.04,
+        "trees": 400,
+        "leaves": 20,
+        "leaf": 10,
+        "share": 0.5,
+        "penalty": 1.0,
+    },
+    "svr": {"penalty": 10.0, "tube": 0.1, "gamma": 1.0},
+    "mlp": {
+        "width": 64,
+        "layers": 2,
+        "penalty": 0.01,
+        "learning_rate": 2e-3,
+        "batch_size": 64,
+        "epochs": 60,
+    },
+}
 
 
 def estimator(settings: Mapping[str, Any], columns: int, seed: int) -> Any:
-    """Return the unfitted estimator of scikit-learn: forest, boosting, mlp or svr."""
-    from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+    """Return the unfitted estimator of scikit-learn: forest, boosting, mlp, svr or blend."""
+    from sklearn.ensemble import (
+        ExtraTreesRegressor,
+        HistGradientBoostingRegressor,
+        RandomForestRegressor,
+        VotingRegressor,
+    )
     from sklearn.neural_network import MLPRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVR
 
     kind = settings["architecture"]
+    if kind == "blend":
+        # Networks err each in its own way: all of them together weigh as much as another part.
+        times = {part: settings["networks"] if part == "mlp" else 1 for part in settings["parts"]}
+        members, weights = [], []
+        for part, count in times.items():
+            given = {**BLENDED[part], "architecture": part}
+            for i in range(count):
+                members.append((f"{part}_{i}", estimator(given, columns, seed + i)))
+                weights.append(1 / count)
+        return VotingRegressor(members, weights=weights)
     if kind == "forest":
-        return RandomForestRegressor(
+        best = settings["thresholds"] == "best"
+        return (RandomForestRegressor if best else ExtraTreesRegressor)(
             settings["trees"],
             min_samples_leaf=settings["leaf"],
             max_features=settings["share"],
@@ -61,6 +99,15 @@ def estimator(settings: Mapping[str, Any], columns: int, seed: int) -> Any:
         )
         return make_pipeline(StandardScaler(), found)
     raise ValueError(f"{kind!r} is no estimator of scikit-learn that is used here")
+
+
+def fit(model: Any, x: NDArray, target: NDArray) -> Any:
+    """Fit an estimator; that a perceptron ends after its epochs is what was asked for."""
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(x, target)
 
 
 def forest_draws(model: Any, x: NDArray) -> NDArray:

@@ -39,7 +39,7 @@ class Answers(NamedTuple):
 
     redshift: NDArray  # (n,)
     error: NDArray  # (n,), half of the central 68 %; 0 where none is claimed
-    density: densities.Densities | None
+    density: densities.Densities | None  # of a forest it is made of its draws where it is needed
     draws: NDArray | None  # (n, S) of a forest, whose trees are draws
 
 
@@ -88,7 +88,7 @@ def prepare(
         return _train_mixture((x, truth), (held_x, held_truth), settings, record, keys, validate)
     target = tables.standardise(_target(truth, settings)[:, None], record["target"])[:, 0]
     model = methods.estimator(settings, x.shape[1], keys.first % 2**31)
-    return runs.Fit(lambda: model.fit(x, target), settings, record, validate)
+    return runs.Fit(lambda: methods.fit(model, x, target), settings, record, validate)
 
 
 train = functools.partial(runs.train, prepare)
@@ -106,9 +106,8 @@ def _train_mixture(
     from lensmill.learning import layers, models
 
     components, seed = settings["components"], keys.first % 2**20
-    # A magnitude beyond all in training would be extrapolated by a straight line.
-    low, high = np.quantile(learned[0], [0.0005, 0.9995], axis=0)
-    scaling = {**record["standardisation"], "low": low.tolist(), "high": high.tolist()}
+    limits = {key: record["features"][key] for key in ("low", "high")}
+    scaling = {**record["standardisation"], **limits}
 
     def examples(x: NDArray, redshift: NDArray) -> tuple[NDArray, NDArray]:
         target = tables.standardise(np.log1p(redshift)[:, None], record["target"])
@@ -166,9 +165,9 @@ def ask(network: Network, sample: Photometry) -> Answers:
     if kind == "forest":
         trees = methods.forest_draws(model, x)
         draws = redshift(trees)
-        # The forest itself answers with the mean of its trees, and so it does here.
-        density = densities.kernels(draws)
-        return Answers(redshift(trees.mean(axis=1)), densities.answer(density)[1], density, draws)
+        low, high = np.quantile(draws, calibration.CENTRAL["68"], axis=1)
+        middle = np.median if settings.get("answer") == "median" else np.mean
+        return Answers(redshift(middle(trees, axis=1)), (high - low) / 2, None, draws)
     answer = redshift(model.predict(x))
     return Answers(answer, np.zeros(len(answer)), None, None)
 
@@ -229,11 +228,11 @@ def predict(
         systems |= {"answer": answers.redshift, "error": answers.error}
         systems["magnitude"] = _magnitudes(dataset, reference, first, chosen)
         part = {"systems": systems}
-        if answers.density is not None:
+        if record["architecture"] in CLAIMING:
             which = np.flatnonzero(systems["redshift_known"] == 1)[:room]
             room -= len(which)
             part |= _judge(network, sample, answers, systems, which, settings["draws"], rng)
-        if isinstance(answers.density, densities.Gaussians) and answers.draws is None:
+        if isinstance(answers.density, densities.Gaussians):
             mixture = answers.density.mixture
             part["mixtures"] = {
                 "weight": mixture.weight.astype(np.float32),
@@ -254,6 +253,8 @@ def predict(
         known = rows[truth["redshift_known"][rows] == 1][:PERMUTED]
         sample = _read(dataset, bands, extra, 0, known)
         found = importance(network, sample, truth["redshift"][known], settings["permutations"], rng)
+        for part in parts:  # of a table that is there all parts have their share
+            part["importance"] = {key: column[:0] for key, column in found.items()}
         parts[0]["importance"] = found
     attributes = provenance.attributes(
         {key: settings[key] for key in ("draws", "judged")},
@@ -309,7 +310,7 @@ def _judge(
 ) -> store.Tables:
     """Judge p(z) of some of the galaxies, and say what the method saw of them."""
     record = network.training
-    density = _select(answers.density, which)
+    density = _density(answers, which)
     index, truth = systems["index"][which], systems["redshift"][which]
     inner = _inner(network, sample.select(which))
     return judging.tables(density, index, truth, record["redshift_scatter"], draws, rng) | {
@@ -317,20 +318,27 @@ def _judge(
     }
 
 
-def _select(density: densities.Densities, which: NDArray) -> densities.Densities:
-    if isinstance(density, densities.Grid):
-        return density._replace(values=density.values[which])
-    return densities.Gaussians(type(density.mixture)(*(part[which] for part in density.mixture)))
+def _density(answers: Answers, which: NDArray) -> densities.Densities:
+    """Return p(z) of some of the galaxies."""
+    if answers.draws is not None:
+        return densities.kernels(answers.draws[which])
+    if isinstance(answers.density, densities.Grid):
+        return answers.density._replace(values=answers.density.values[which])
+    mixture = answers.density.mixture
+    return densities.Gaussians(type(mixture)(*(part[which] for part in mixture)))
 
 
 def _inner(network: Network, sample: Photometry) -> NDArray:
     """Return what the last layer sees; of other methods their standardised columns."""
     x = features.make(sample, network.training["features"])
-    if network.training["architecture"] == "mixture" and len(x):
+    if network.training["architecture"] == "mixture":
         from lensmill.learning import models
 
+        inner = models.inner(network.model)
+        if not len(x):
+            return np.empty((0, inner.output_shape[1]), np.float32)
         given = x.astype(np.float32)
-        return np.asarray(models.inner(network.model).predict(given, batch_size=8192, verbose=0))
+        return np.asarray(inner.predict(given, batch_size=methods.ROWS_AT_A_TIME, verbose=0))
     return tables.standardise(x, network.training["standardisation"])
 
 
@@ -343,7 +351,8 @@ def _weigh(
     neighbours: int,
 ) -> weights.Weights:
     """Weights of the galaxies of a data set that give them the magnitudes of another."""
-    known = {**record["features"], "set": "bands", "extra": [], "masked": []}
+    features_ = {k: v for k, v in record["features"].items() if k not in ("low", "high")}
+    known = {**features_, "set": "bands", "extra": [], "masked": []}
 
     def magnitudes(path: str, chosen: NDArray) -> NDArray:
         return features.make(_read(path, bands, [], 0, chosen), known)
