@@ -189,9 +189,9 @@ def _colours(dataset: str, bands: list[str]) -> list[dict[str, Any]]:
     off = {}
     surveys = np.array([bands[column].split("_")[0] for column in use])
     for k, column in enumerate(use):
-        # Bands of one survey share their mistakes: all are left out where enough others remain.
+        # Bands of one survey share their mistakes: all are left out where most bands are of others.
         without = seen & (surveys != surveys[k])
-        few = without.sum(axis=1) < 3
+        few = without.sum(axis=1) < np.maximum(3, seen.sum(axis=1) / 2 + 0.5)
         without[few] = seen[few]
         without[few, k] = False
         expected = model(z, without)[:, k]
