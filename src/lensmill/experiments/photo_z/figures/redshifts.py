@@ -63,4 +63,6 @@ def _panel(axis, path):
         axis.text(0.04, 0.96, text, transform=axis.transAxes, va="top", fontsize=6)
     axis.set(xlim=(0, end), ylim=(0, end), aspect="equal")
     network, population = plotting.network(path), plotting.population(path)
-    axis.set_title(f"{plotting.label(network)}\n{plotting.label(population)}", fontsize=7)
+    learned = plotting.label(str(store.attributes(path)["train_on"]))
+    text = f"{plotting.label(network)}, from {learned},\non {plotting.label(population)}"
+    axis.set_title(text, fontsize=6)
