@@ -61,7 +61,7 @@ class Judge:
 
     row: int = 0
     faults: dict[tuple[str, str], list] = field(default_factory=dict)
-    refused: list[tuple[int, str, str]] = field(default_factory=list)
+    refused: list[tuple[NDArray, str, str, NDArray]] = field(default_factory=list)
     kept: list[NDArray] = field(default_factory=list)
     whole: dict[str, NDArray] = field(default_factory=dict)
 
@@ -81,10 +81,21 @@ class Judge:
     def leave_out(
         self, kept: NDArray, column: str, wrong: NDArray, why: str, values: NDArray
     ) -> None:
-        """Refuse single rows, and name each."""
-        for i in np.flatnonzero(wrong & kept).tolist():
-            self.refused.append((self.row + i, column, why.format(values[i])))
+        """Refuse single rows; `named` names each."""
+        rows = np.flatnonzero(wrong & kept)
+        if rows.size:
+            self.refused.append((self.row + rows, column, why, values[rows]))
         kept &= ~wrong
+
+    def named(self) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
+        """Yield rows that are refused, with the column and the reason of each, piece by piece."""
+        for rows, column, why, values in self.refused:
+            reasons = np.array([why.format(value) for value in values.tolist()], object)
+            yield rows, np.full(len(rows), column, object), reasons
+
+    def count_refused(self) -> int:
+        """Count the rows that are refused."""
+        return sum(len(rows) for rows, *_ in self.refused)
 
     def sentences(self) -> list[str]:
         """Say what is wrong, by column, with the rows."""
@@ -137,15 +148,11 @@ def ingest(
     facts = {"population": population, "experiment": experiment} | provenance.source(Path(source))
     facts |= {"bands": json.dumps([*settings["observation"]["bands"]])}
     facts |= {"extra": json.dumps(settings["extra"])} if settings["extra"] else {}
-    facts |= {"candidates": len(kept), "used": int(kept.sum()), "refused": len(judge.refused)}
+    facts |= {"candidates": len(kept), "used": int(kept.sum()), "refused": judge.count_refused()}
     pieces = _pieces(table, columns, settings)
     with store.create(output) as file:
         _write(file, pieces, kept, settings)
-        for name, texts in zip(("column", "reason"), (1, 2), strict=True):
-            values = np.array([refused[texts] for refused in judge.refused], object)
-            store.add_column(file, "refused", name, [values], "")
-        rows = np.array([refused[0] for refused in judge.refused], np.int64)
-        store.add_column(file, "refused", "row", [rows], "")
+        _write_refused(file, judge)
         file.attrs.update(provenance.attributes(settings, **facts))
         file.attrs["content_digest"] = store.content_digest(file)
     log.info("%s: %d galaxies of %d rows", source, kept.sum(), len(kept))
@@ -338,16 +345,32 @@ def _whole_columns(judge: Judge, settings: Mapping[str, Any]) -> list[str]:
 
 def _report(source: str, judge: Judge, kept: NDArray) -> None:
     """Log what was refused; raise if nothing is left."""
-    for row, column, reason in judge.refused[:SHOWN]:
+    refused = judge.count_refused()
+    first = next(judge.named(), ([], [], []))
+    for row, column, reason in [*zip(*first, strict=True)][:SHOWN]:
         log.warning("row %d, column %r: refused, %s", row, column, reason)
-    if len(judge.refused) > SHOWN:
-        log.warning("%d rows are refused; the table `refused` names all", len(judge.refused))
+    if refused > SHOWN:
+        log.warning("%d rows are refused; the table `refused` names all", refused)
     if not kept.any():
-        row, column, reason = judge.refused[0]
+        row, column, reason = next(zip(*first, strict=True))
         raise ValueError(
             f"{source} refused: none of {len(kept)} rows can be used (row {row}, column "
             f"{column!r}: {reason})"
         )
+
+
+def _write_refused(file: h5py.File, judge: Judge) -> None:
+    """Write the table of refused rows, piece by piece."""
+    kinds = {"row": np.int64, "column": h5py.string_dtype(), "reason": h5py.string_dtype()}
+    table = file.create_group("refused")
+    for name, kind in kinds.items():
+        table.create_dataset(name, (judge.count_refused(),), kind).attrs["unit"] = ""
+    start = 0
+    for columns in judge.named():
+        stop = start + len(columns[0])
+        for name, values in zip(kinds, columns, strict=True):
+            table[name][start:stop] = values
+        start = stop
 
 
 def _write(
