@@ -111,10 +111,11 @@ def test_the_settings_of_the_tutorial_are_refused_and_accepted_as_it_says(tmp_pa
     assert "strong_shear/dataset.h5" in done.stdout + done.stderr
 
 
-def test_the_lens_of_the_python_page_has_the_images_it_says():
-    session = "\n".join(blocks(ROOT / "docs/python.md", "python"))
-    parsed = doctest.DocTestParser().get_doctest(session, {}, "python.md", None, 0)
-    assert len(parsed.examples) >= 12
+@pytest.mark.parametrize(("page", "least"), [("python.md", 12), ("galaxies.md", 7)])
+def test_what_a_page_calls_in_python_says_what_stands_there(page, least):
+    session = "\n".join(blocks(ROOT / "docs" / page, "python"))
+    parsed = doctest.DocTestParser().get_doctest(session, {}, page, None, 0)
+    assert len(parsed.examples) >= least
     assert doctest.DocTestRunner().run(parsed).failed == 0
 
 

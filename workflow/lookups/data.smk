@@ -2,7 +2,7 @@
 
 from math import ceil
 
-from lensmill.pipeline import freshness
+from lensmill.pipeline import freshness, sources
 
 
 def shard_range(wildcards):
@@ -52,8 +52,8 @@ def datasets_of(names):
 
 
 def user_file(path):
-    """Find a file that the configuration names: here, else beside the Snakefile."""
-    return path if Path(path).exists() else str(ROOT / path)
+    """Find a file that the configuration names: here, beside the Snakefile, in a package."""
+    return sources.find(path, ROOT)
 
 
 def source(wildcards):
@@ -63,8 +63,8 @@ def source(wildcards):
     path = user_file(given)
     if not Path(path).exists():
         said = (
-            f"experiments.{experiment}.populations.{population}.ingest: {given!r} is neither in "
-            f"{Path.cwd()} nor beside the Snakefile; correct the path, or leave the population out"
+            f"experiments.{experiment}.populations.{population}.ingest: "
+            f"{sources.where(given)}, or leave the population out"
         )
         if not Path(f"results/{experiment}/data/{population}/dataset.h5").exists():
             raise WorkflowError(said)

@@ -28,7 +28,7 @@ from typing import Any
 import yaml
 
 from lensmill import experiments
-from lensmill.pipeline import intact, names, provenance, settings, store
+from lensmill.pipeline import intact, names, provenance, settings, sources, store
 
 ROOT = provenance.PACKAGE.parents[1]
 MANIFEST = "manifest.json"
@@ -167,7 +167,7 @@ def _explain(contents: dict[str, Any], root: Path, results: Path) -> dict[str, P
         if "ingest" not in chosen:
             continue
         given = chosen["ingest"]
-        source = Path(given) if Path(given).exists() else root / given
+        source = Path(sources.find(given, root))
         look_up = experiments.look_up(experiment, "source_files")
         others = [Path(path) for path in look_up(chosen, str(source))[1:]]
         if source.is_file():

@@ -124,12 +124,6 @@ def check(name: str, chosen: Mapping) -> dict:
     settings.check_populations(chosen, look_up(name, "FAMILIES"), whole, where)
     settings.check_networks(chosen, whole, where)
     chosen = settings.complete(chosen, whole)
-    for network in chosen["searches"]:
-        if look_up(name, "suffix")(chosen["networks"][network]) != ".keras":
-            raise ValueError(
-                f"{where}.searches: {network!r} has no epochs by which trials are compared; take "
-                "it out"
-            )
     look_up(name, "check")(chosen, where)
     return chosen
 

@@ -43,6 +43,7 @@ TRUSTED = (
     "sklearn.metrics._dist_metrics.EuclideanDistance64",
     "sklearn.neighbors._kd_tree.KDTree",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+    "sklearn.utils._bunch.Bunch",  # a dict, of estimators that are looked at like all others
 )
 
 
@@ -77,6 +78,8 @@ class Fit(NamedTuple):
     fit: Callable[[], Any]  # gives the fitted estimator
     settings: Mapping[str, Any]
     record: Mapping[str, Any]
+    # What of the validation part is to be known, ``val_...``: what a search compares.
+    validate: Callable[[Any], Mapping[str, float]] | None = None
 
 
 Prepare = Callable[[str, str, Mapping[str, Any], int, Keys], Training | Fit]
@@ -132,7 +135,7 @@ def train(
         with threadpool_limits(threads):
             plan = prepare(dataset, split, settings, seed, keys)
             fitted = plan.fit()
-        found: dict[str, Any] = {}
+            found: dict[str, Any] = dict(plan.validate(fitted)) if plan.validate else {}
         packages = ("scikit-learn", "skops", "numpy")
     else:
         start_keras(threads)

@@ -30,8 +30,9 @@ from lensmill.pipeline import provenance, store
 log = logging.getLogger(__name__)
 
 # What a trial is worth, of the epoch that a training keeps: the first of these that its validation
-# gives; larger is better, but for the loss.
-OBJECTIVES = ("val_auroc", "val_accuracy", "val_loss")
+# gives; larger is better, but for those of the second line.
+OBJECTIVES = ("val_auroc", "val_accuracy", "val_nmad", "val_loss")
+SMALLER_IS_BETTER = ("val_nmad", "val_loss")
 BUSY_SECONDS = 120  # that a worker waits for another that writes to the database
 KINDS = ("uniform", "log_uniform", "choice")
 UNPRUNED_TRIALS = 5  # before medians mean anything
@@ -97,6 +98,8 @@ def search_worker(
     what = [settings, search["space"], store.attributes(dataset)["content_digest"], seed, code]
     name = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
     folder = Path(folder)
+    # A fit that has no epochs (scikit-learn) is a trial as it is: none is given up before its end.
+    model = folder / f"model{experiments.look_up(experiment, 'suffix')(settings)}"
     ran = 0
     with _open(study, name) as trials:
         _requeue(trials, worker, search["workers"])
@@ -120,7 +123,7 @@ def search_worker(
                     settings={**settings, **chosen},
                     seed=seed,
                     threads=threads,
-                    model=str(folder / "model.keras"),
+                    model=str(model),
                     history=str(folder / "history.csv"),
                     training=str(folder / "training.json"),
                     checkpoints=str(folder / "checkpoints"),
@@ -216,15 +219,25 @@ def summarise_search(
 def merit(row: Mapping[str, Any]) -> tuple[str, float]:
     """Return the objective of a row of the history, or of a record: its name, and what to maximise.
 
-    A loss is maximised with its sign turned.
+    What is better when it is smaller is maximised with its sign turned.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
     """
-    name = next(name for name in OBJECTIVES if name in row)
-    return name, _number(name, row[name])
+    if not (names := [name for name in OBJECTIVES if name in row]):
+        raise ValueError(
+            f"nothing to compare trials by: a training must say one of {', '.join(OBJECTIVES)} of "
+            "its validation part (lensmill.learning.runs.Fit.validate); this network cannot be "
+            "searched"
+        )
+    return names[0], _number(names[0], row[names[0]])
 
 
 def _number(objective: str, value: float) -> float:
-    """Turn the sign of a loss."""
-    return -value if objective == "val_loss" else value
+    """Turn the sign of what is better when it is smaller."""
+    return -value if objective in SMALLER_IS_BETTER else value
 
 
 def refuse_space(space: Mapping[str, list], known: Mapping[str, Any], where: str) -> None:
