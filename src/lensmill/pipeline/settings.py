@@ -414,7 +414,8 @@ def check_populations(settings: Mapping, families: Mapping, schema: Mapping, whe
             _refuse_ignored(chosen, families, parameters, place)
             fixed = families[chosen["family"]]
         prior = population(settings, name)["prior"] | fixed
-        if lacks := parameters.keys() - prior.keys():
+        needed = {key for key, of in parameters.items() if not of.get("optional")}
+        if lacks := needed - prior.keys():
             raise ValueError(
                 f"{where}.priors.{chosen['prior']} lacks {', '.join(sorted(lacks))}, which the "
                 f"population {name!r} needs; give it there or in the population's override"

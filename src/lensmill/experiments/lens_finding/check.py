@@ -69,7 +69,7 @@ def _priors(systems: Mapping[str, NDArray], settings: Mapping[str, Any]) -> list
         "einstein_radius": theta_e,
         "one_minus_q": 1 - lenses["q"],
         "shear": np.hypot(gamma1, gamma2),
-        "lens_magnitude": lenses["lens_magnitude"] + 5 * np.log10(reach),  # see `sky.draw`
+        "lens_magnitude": lenses["lens_magnitude"] + sky.brightening(prior) * np.log10(reach),
     }
     numbers, tests = {}, []
     for name, values in drawn.items():

@@ -111,17 +111,24 @@ def _kind(draws: Draws, prior: Mapping[str, Any]) -> NDArray:
     return np.where(draws.u("kind") < prior["lens_fraction"], 0, other).astype(np.uint8)
 
 
+def brightening(prior: Mapping[str, Any]) -> float:
+    """Return by how many magnitudes a lens of ten times the Einstein radius is brighter."""
+    return prior.get("lens_brightening", 5.0)
+
+
 def _galaxy(draws: Draws) -> dict[str, NDArray]:
     """Draw the galaxy in the middle and the mass that it has or would have.
 
     Luminosity and size go with the Einstein radius: theta_E ~ sigma^2 for an isothermal lens, and
     L ~ sigma^4 (Faber & Jackson 1976), so a magnitude falls by 5 log theta_E; sizes grow with L^0.6
-    (Shen et al. 2003), here as theta_E itself.
+    (Shen et al. 2003), here as theta_E itself. A prior may have another ``lens_brightening`` than
+    5: the lenses that a survey of limited depth knows show less, and 0 leaves the scatter alone.
     """
     theta_e = draws("einstein_radius")
     q = 1 - draws("one_minus_q")
     phi = draws("phi")
     shear, angle = draws("shear"), draws("shear_angle")
+    slope = brightening(draws.prior)
     return {
         "theta_e": theta_e,
         "q": q,
@@ -129,8 +136,8 @@ def _galaxy(draws: Draws) -> dict[str, NDArray]:
         "slope": draws("slope"),
         "gamma1": shear * np.cos(2 * angle),
         "gamma2": shear * np.sin(2 * angle),
-        "magnitude": draws("lens_magnitude") - 5 * np.log10(theta_e),
-        "radius": draws("lens_radius") * theta_e,
+        "magnitude": draws("lens_magnitude") - slope * np.log10(theta_e),
+        "radius": draws("lens_radius") * theta_e ** (slope / 5),
         "index": draws("lens_index"),
         "colour": draws("lens_colour"),
         "light_q": np.clip(q + draws("light_q"), 0.2, 1.0),
