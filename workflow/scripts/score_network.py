@@ -5,6 +5,10 @@ from lensmill.pipeline import logs, predictions, scores
 
 logs.start(snakemake.log[0])
 job, files = snakemake.wildcards, dict(snakemake.input.items())
+beside = snakemake.params.beside
+if beside:
+    found = [files["beside"]] if len(beside) == 1 else files["beside"]
+    files["beside"] = dict(zip(beside, map(predictions.find, found, beside), strict=True))
 scores.write(
     snakemake.output.scores,
     experiments.load(job.experiment, "score").score(

@@ -4,9 +4,10 @@ Only literals and the standard library: this is read in every job (`lensmill.exp
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from lensmill.learning.image_architectures import SMALLEST
-from lensmill.pipeline.settings import refer
+from lensmill.pipeline.settings import own, refer, refuse_test_only, shares
 
 
 def check(settings: Mapping, where: str) -> None:
@@ -15,6 +16,7 @@ def check(settings: Mapping, where: str) -> None:
         if "background" in population:
             place = f"{where}.populations.{name}.background"
             refer(population["background"], settings["populations"], place)
+            refuse_test_only(settings, population["background"], place)
             refuse_unlike(settings, name, population["background"], place, sky=True)
     for name, network in settings["networks"].items():
         refuse_small(settings, network, f"{where}.networks.{name}")
@@ -22,9 +24,9 @@ def check(settings: Mapping, where: str) -> None:
 
 def refuse_small(settings: Mapping, network: Mapping, where: str) -> None:
     """Raise if images are too small for the architecture that is to learn from them."""
-    architecture, population = network["architecture"], network["train_on"]
+    architecture, population = network["architecture"], own(network)
     observation = settings["populations"][population]["observation"]
-    size, least = settings["observations"][observation]["size"], SMALLEST[architecture]
+    size, least = settings["observations"][observation]["size"], SMALLEST.get(architecture, 0)
     if size < least:
         better = [a for a, needed in SMALLEST.items() if needed <= size]
         raise ValueError(
@@ -94,38 +96,44 @@ def simulation_inputs(settings: Mapping, population: str) -> dict[str, str]:
     return {"background": f"data/{chosen['background']}/dataset.h5"}
 
 
-def prediction_inputs(settings: Mapping, network: Mapping, population: str) -> dict[str, str]:
+def prediction_inputs(settings: Mapping, network: Mapping, population: str) -> dict[str, Any]:
     """Name the split, if a part is to be tested, and real images that the network learned from.
 
-    A population that no network learns from is tested whole, if it names no groups as the
-    network's own population does. If neither is a mock without real sky, no image and no group of
-    what was learned may be here.
+    A population that no network learns from is tested whole, if it names no groups as what the
+    network learns from does. If neither is a mock without real sky, no image and no group of
+    what was learned may be here; of a population that is `test_only`, systems of such groups
+    are left out.
     """
-    populations, own = settings["populations"], network["train_on"]
-    learned = {other["train_on"] for other in settings["networks"].values()}
-    simulated = "systems" in populations[population]
-    kinds = [_kind_of_groups(populations, name) for name in (population, own)]
-    grouped = kinds[0] is not None and kinds[0] == kinds[1]
-    files = {}
-    if population == own or grouped or (population in learned and simulated):
+    populations, mine = settings["populations"], shares(network)
+    learned = {p for other in settings["networks"].values() for p in shares(other)}
+    chosen = populations[population]
+    kinds = {_kind_of_groups(populations, name) for name in mine} - {None}
+    grouped = _kind_of_groups(populations, population) in kinds and not chosen.get("test_only")
+    files: dict[str, Any] = {}
+    if population in mine or grouped or (population in learned and "systems" in chosen):
         files["split"] = f"data/{population}/split.h5"
-    if population != own and all(_has_real_sky(populations[p]) for p in (population, own)):
-        files["learned"] = f"data/{own}/dataset.h5"
-        files["learned_split"] = f"data/{own}/split.h5"
+    if _has_real_sky(chosen):
+        others = [p for p in mine if p != population and _has_real_sky(populations[p])]
+        paths = {
+            "learned": [f"data/{p}/dataset.h5" for p in others],
+            "learned_split": [f"data/{p}/split.h5" for p in others],
+        }
+        files |= {key: x[0] if len(x) == 1 else x for key, x in paths.items() if x}
     return files
 
 
 def _has_real_sky(population: Mapping) -> bool:
     """Say whether images are real ones, or mocks upon them."""
-    return "background" in population or "ingest" in population
+    return any(key in population for key in ("background", "host", "ingest"))
 
 
 def _kind_of_groups(populations: Mapping, name: str) -> str | None:
     """Say what the groups of a population are: of a column, or the images it was cut from."""
     chosen = populations[name]
-    under = populations[chosen["background"]] if "background" in chosen else chosen
+    below = [chosen[key] for key in ("host", "background") if key in chosen]
+    under = populations[below[0]] if below else chosen
     if under.get("group") is not None:
         return "named"
-    if "background" in chosen or under.get("place") == "corners":
+    if below or under.get("place") == "corners":
         return "images"
     return None

@@ -13,7 +13,7 @@ from lensmill.cutouts.lookups import (
     source_files,
 )
 from lensmill.experiments.lens_finding.families import FAMILIES
-from lensmill.pipeline.settings import refer
+from lensmill.pipeline.settings import own, refer, refuse_test_only, shares
 
 __all__ = [
     "FAMILIES",
@@ -22,8 +22,10 @@ __all__ = [
     "prediction_inputs",
     "refuse_unlike",
     "score_inputs",
+    "scored_beside",
     "simulation_inputs",
     "source_files",
+    "suffix",
 ]
 
 # Scores that another machine reproduces, and how far they may lie apart (or by the error of the
@@ -38,11 +40,63 @@ TOLERANCES = dict.fromkeys(
 def check(settings: Mapping, where: str) -> None:
     """Refuse comparisons of what is not there, and what no experiment on images can have."""
     lookups.check(settings, where)
+    for name, network in settings["networks"].items():
+        _refuse_mixture(network, f"{where}.networks.{name}")
+        _refuse_turn(network, settings["split"]["blocks"], f"{where}.networks.{name}")
+    for name, threshold in settings["evaluation"]["thresholds"].items():
+        place = f"{where}.evaluation.thresholds.{name}.negatives"
+        for population in threshold["negatives"]:
+            refer(population, settings["populations"], place)
+            refuse_test_only(settings, population, place)
     for name in settings["comparison"]:
         refer(name, settings["networks"], f"{where}.comparison")
 
 
 def score_inputs(settings: Mapping, name: str, network: Mapping, population: str) -> dict[str, str]:
     """Name the scores on the network's own population, whose threshold a survey would use."""
-    own = network["train_on"]
-    return {} if population == own else {"reference": f"scores/{name}/{own}/scores.json"}
+    first = own(network)
+    return {} if population == first else {"reference": f"scores/{name}/{first}/scores.json"}
+
+
+def scored_beside(settings: Mapping) -> list[str]:
+    """Name the populations whose non-lenses set a threshold."""
+    named = settings["evaluation"]["thresholds"].values()
+    return sorted({population for threshold in named for population in threshold["negatives"]})
+
+
+def suffix(network: Mapping) -> str:
+    """Return the suffix of a network's model file: the baseline has no epochs."""
+    return ".skops" if network.get("architecture") == "logistic" else ".keras"
+
+
+def _refuse_mixture(network: Mapping, where: str) -> None:
+    """Raise if several populations are learned from in a way that is not for several."""
+    if len(shares(network)) == 1:
+        return
+    for key, instead in (
+        ("folds", "`turn` tests every group once"),
+        (
+            "hard_negatives",
+            "a larger weight of look-alikes shows them more often",
+        ),
+    ):
+        if network[key]:
+            raise ValueError(
+                f"{where}.{key} is {network[key]}, but train_on names several populations, whose "
+                f"shares it would bend; set it to 0: {instead}"
+            )
+
+
+def _refuse_turn(network: Mapping, blocks: list[int], where: str) -> None:
+    """Raise if there is no such turn, or turns test some groups twice."""
+    turns, rest = divmod(sum(blocks), blocks[2])
+    if network["turn"] and (rest or network["turn"] >= turns):
+        raise ValueError(
+            f"{where}.turn is {network['turn']}, but with split.blocks {blocks} there are "
+            f"{sum(blocks)} / {blocks[2]} turns; "
+            + (
+                f"take 0 to {turns - 1}"
+                if not rest
+                else "choose blocks whose sum is a multiple of the last"
+            )
+        )
