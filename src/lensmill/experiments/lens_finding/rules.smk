@@ -4,6 +4,8 @@ Reads:  results/lens_finding/data/, results/lens_finding/networks/, results/lens
 Writes: beside them
 """
 
+from lensmill.experiments.lens_finding import settings as lens_steps
+
 FINDER = config["experiments"]["lens_finding"]
 
 
@@ -142,3 +144,43 @@ rule export_network:
         code=code("learning/export.py"),
     script:
         "scripts/export_network.py"
+
+
+if "ablation" in FINDER:
+    STEPS = {
+        step: {
+            member: [
+                [f"results/lens_finding/{path}" for path in paths] for paths in turns
+            ]
+            for member, turns in members.items()
+        }
+        for step, members in lens_steps.ablation_predictions(FINDER).items()
+    }
+
+    rule tabulate_ablation:
+        """Put the steps from mocks to the real sky side by side, judged on real lenses."""
+        input:
+            sorted(
+                {
+                    path
+                    for members in STEPS.values()
+                    for turns in members.values()
+                    for paths in turns
+                    for path in paths
+                }
+            ),
+        output:
+            table="results/lens_finding/scores/ablation.csv",
+            page="results/lens_finding/scores/ablation.md",
+        log:
+            "results/lens_finding/logs/tabulate_ablation.log",
+        localrule: True
+        conda:
+            ROOT / "envs/figures.yaml"
+        params:
+            steps=STEPS,
+            settings=FINDER["ablation"],
+            seed=config["seed"],
+            code=code("experiments/lens_finding/ablation.py"),
+        script:
+            "scripts/tabulate_ablation.py"

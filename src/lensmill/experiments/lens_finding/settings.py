@@ -13,6 +13,7 @@ from lensmill.cutouts.lookups import (
     source_files,
 )
 from lensmill.experiments.lens_finding.families import FAMILIES
+from lensmill.pipeline import names
 from lensmill.pipeline.settings import own, refer, refuse_test_only, shares
 
 __all__ = [
@@ -50,6 +51,8 @@ def check(settings: Mapping, where: str) -> None:
             refuse_test_only(settings, population, place)
     for name in settings["comparison"]:
         refer(name, settings["networks"], f"{where}.comparison")
+    if "ablation" in settings:
+        _check_ablation(settings, f"{where}.ablation")
 
 
 def score_inputs(settings: Mapping, name: str, network: Mapping, population: str) -> dict[str, str]:
@@ -67,6 +70,42 @@ def scored_beside(settings: Mapping) -> list[str]:
 def suffix(network: Mapping) -> str:
     """Return the suffix of a network's model file: the baseline has no epochs."""
     return ".skops" if network.get("architecture") == "logistic" else ".keras"
+
+
+def ablation_predictions(settings: Mapping) -> dict[str, dict[str, list[list[str]]]]:
+    """Name the scored predictions of every step: by member of its networks, those of each turn."""
+    chosen = settings["ablation"]
+    populations = [*chosen["lenses"], chosen["negatives"]]
+    found: dict[str, dict[str, list[list[str]]]] = {}
+    for step, networks in chosen["steps"].items():
+        members: dict[str, list[list[str]]] = {}
+        for name in networks:
+            for member in names.members(name, settings["networks"][name]):
+                kind = member.removeprefix(name).lstrip("_") or "alone"
+                paths = [f"scores/{member}/{p}/predictions.h5" for p in populations]
+                members.setdefault(kind, []).append(paths)
+        found[step] = members
+    return found
+
+
+def _check_ablation(settings: Mapping, where: str) -> None:
+    """Raise if an ablation names what is not there, or turns of unlike seeds."""
+    chosen = settings["ablation"]
+    for population in (*chosen["lenses"], chosen["negatives"]):
+        refer(population, settings["populations"], where)
+    refuse_test_only(settings, chosen["negatives"], f"{where}.negatives")
+    for key in ("strict", "loose"):
+        refer(chosen[key], settings["evaluation"]["thresholds"], f"{where}.{key}")
+    for step, networks in chosen["steps"].items():
+        for name in networks:
+            refer(name, settings["networks"], f"{where}.steps.{step}")
+        seeds = {name: settings["networks"][name].get("seeds", 0) for name in networks}
+        if len({*seeds.values()}) > 1:
+            said = ", ".join(f"{name} {n}" for name, n in seeds.items())
+            raise ValueError(
+                f"{where}.steps.{step}: its networks have unlike numbers of seeds ({said}); turns "
+                "of one step need the same"
+            )
 
 
 def _refuse_mixture(network: Mapping, where: str) -> None:
