@@ -409,10 +409,11 @@ def _systems(dataset: str, rows: NDArray, about: Mapping[str, Any]) -> dict[str,
 
 
 def _seeing(about: Mapping[str, Any]) -> float:
-    """Return the best seeing of an observation's bands [arcsec]; infinity of unknown ones."""
-    kernels = [band["psf"] for band in about.get("observation", {}).get("bands", {}).values()]
-    known = [k for k in kernels if isinstance(k, Mapping)]
-    return min((k.get("gaussian") or k["moffat"] for k in known), default=np.inf)
+    """Return the seeing of an observation, the mean of its bands [arcsec]; infinity if unknown."""
+    bands = about.get("observation", {}).get("bands", {}).values()
+    kernels = [band["psf"] for band in bands if isinstance(band["psf"], Mapping)]
+    widths = [kernel.get("gaussian") or kernel["moffat"] for kernel in kernels]
+    return float(np.mean(widths)) if widths else np.inf
 
 
 def _separation(about: Mapping[str, Any]) -> list[str]:
