@@ -113,3 +113,21 @@ def test_they_import_no_library():
         check=True,
     )
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("key", ["background", "host", "sources"])
+def test_nothing_is_made_of_what_is_only_for_tests(key):
+    kept = {"ingest": "images", "observation": "mine", "test_only": True}
+    made = {"systems": 10, "observation": "mine", key: "kept"}
+    with pytest.raises(ValueError, match=f"populations.made.{key}: 'kept' is test_only"):
+        lookups.check(settings(kept=kept, made=made), "here")
+
+
+def test_a_network_of_several_populations_is_told_of_all_that_it_saw():
+    whole = settings()
+    network = {"architecture": "resnet", "train_on": {"upon": 2, "grouped": 1, "mocks": 1}}
+    whole["networks"] = {"n": network}
+    found = lookups.prediction_inputs(whole, network, "corners")
+    assert found["learned"] == ["data/upon/dataset.h5", "data/grouped/dataset.h5"]
+    assert found["learned_split"] == ["data/upon/split.h5", "data/grouped/split.h5"]
+    assert "split" in lookups.prediction_inputs(whole, network, "mocks")
