@@ -9,14 +9,19 @@ from typing import Any
 from lensmill.learning.image_architectures import SMALLEST
 from lensmill.pipeline.settings import own, refer, refuse_test_only, shares
 
+MADE_OF = ("background", "host", "sources")  # keys of a population that name another
+
 
 def check(settings: Mapping, where: str) -> None:
     """Refuse backgrounds that are not there or do not fit, and images too small for a network."""
     for name, population in settings["populations"].items():
+        for key in MADE_OF:
+            if population.get(key) in settings["populations"]:
+                place = f"{where}.populations.{name}.{key}"
+                refuse_test_only(settings, population[key], place)
         if "background" in population:
             place = f"{where}.populations.{name}.background"
             refer(population["background"], settings["populations"], place)
-            refuse_test_only(settings, population["background"], place)
             refuse_unlike(settings, name, population["background"], place, sky=True)
     for name, network in settings["networks"].items():
         refuse_small(settings, network, f"{where}.networks.{name}")
@@ -83,17 +88,16 @@ def refuse_unlike(
 
 
 def source_files(population: Mapping, source: str) -> list[str]:
-    """List the folder or table of images, and the table of labels in it if there is one."""
-    labels = population.get("labels")
-    return [source] + [f"{source}/{labels}"] * isinstance(labels, str)
+    """List the folder or table of images, its table of labels, and that of masses."""
+    labels, masses = population.get("labels"), population.get("masses") or {}
+    table = [masses["table"]] if masses.get("table") else []
+    return [source] + [f"{source}/{labels}"] * isinstance(labels, str) + table
 
 
 def simulation_inputs(settings: Mapping, population: str) -> dict[str, str]:
-    """Name the data set whose images a simulated population is laid upon, if there is one."""
+    """Name the data sets that a simulated population is made of: sky, or hosts and sources."""
     chosen = settings["populations"][population]
-    if "background" not in chosen:
-        return {}
-    return {"background": f"data/{chosen['background']}/dataset.h5"}
+    return {key: f"data/{chosen[key]}/dataset.h5" for key in MADE_OF if key in chosen}
 
 
 def prediction_inputs(settings: Mapping, network: Mapping, population: str) -> dict[str, Any]:

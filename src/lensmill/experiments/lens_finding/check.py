@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.cutouts import checks as image_checks
-from lensmill.experiments.lens_finding import simulate, sky
+from lensmill.experiments.lens_finding import paint_checks, simulate, sky
 from lensmill.pipeline import checks, priors, store
 
 
@@ -30,6 +30,8 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     report = image_checks.check(dataset, settings)
     if "ingest" in settings or checks.failed(report["checks"]):
         return report
+    if "host" in settings:
+        return paint_checks.check(dataset, settings, report)
     systems = store.read(dataset, "systems")
     report["checks"] += _kinds(systems, settings["prior"])
     report["checks"] += _priors(systems, settings)
@@ -44,10 +46,11 @@ def _kinds(systems: Mapping[str, NDArray], prior: Mapping[str, Any]) -> list[dic
     """Compare the shares of lenses and of every look-alike with those asked for."""
     n = len(systems["kind"])
     lenses = prior["lens_fraction"]
-    shares = {name: prior["non_lenses"].get(name, 0.0) for name in sky.KINDS[1:]}
+    shares = {name: prior["non_lenses"].get(name, 0.0) for name in sky.LOOK_ALIKES}
     total = sum(shares.values())
     expected = {"lens": lenses} | {k: (1 - lenses) * v / total for k, v in shares.items()}
-    counts = dict(zip(sky.KINDS, np.bincount(systems["kind"], minlength=8).tolist(), strict=True))
+    kinds = np.bincount(systems["kind"], minlength=len(sky.KINDS)).tolist()
+    counts = dict(zip(sky.KINDS, kinds, strict=True))
     results = [
         checks.fraction(f"share of {name}", f"systems of kind {name}", counts[name], n, share)
         for name, share in expected.items()

@@ -41,6 +41,8 @@ TOLERANCES = dict.fromkeys(
 def check(settings: Mapping, where: str) -> None:
     """Refuse comparisons of what is not there, and what no experiment on images can have."""
     lookups.check(settings, where)
+    for name, population in settings["populations"].items():
+        _check_hosts(settings, name, population, f"{where}.populations.{name}")
     for name, network in settings["networks"].items():
         _refuse_mixture(network, f"{where}.networks.{name}")
         _refuse_turn(network, settings["split"]["blocks"], f"{where}.networks.{name}")
@@ -139,3 +141,64 @@ def _refuse_turn(network: Mapping, blocks: list[int], where: str) -> None:
                 else "choose blocks whose sum is a multiple of the last"
             )
         )
+
+
+# Of a simulated population that has hosts, and priors that no host uses
+OF_HOSTS = ("host_limits", "sources", "source_columns", "require")
+NEEDED_BY_HOSTS = ("source_redshift", "mass_offset", "seeing")
+UNUSED_BY_HOSTS = (
+    *("non_lenses", "einstein_radius", "one_minus_q", "phi", "centre_offset", "lens_magnitude"),
+    *("lens_radius", "lens_index", "lens_colour", "lens_brightening", "neighbours"),
+    *("neighbour_distance", "neighbour_magnitude", "star_magnitude"),
+)
+UNUSED_BY_IMAGES = ("source_size", "source_index", "source_one_minus_q", "source_phi")
+
+
+def _check_hosts(settings: Mapping, name: str, population: Mapping, where: str) -> None:
+    """Refuse hosts that arcs cannot be painted on, and what painted lenses would ignore."""
+    if "calibration" not in population and (vain := [*{"psf", "masses"} & {*population}]):
+        raise ValueError(
+            f"{where}: {', '.join(sorted(vain))} would be ignored without calibration; give it, or "
+            "take it out"
+        )
+    if "host" not in population:
+        if vain := [key for key in OF_HOSTS if key in population]:
+            raise ValueError(f"{where}: {', '.join(vain)} would be ignored without host")
+        return
+    if "background" in population:
+        raise ValueError(f"{where}: a host brings its own sky; take background out")
+    if "source_columns" in population and "sources" not in population:
+        raise ValueError(f"{where}.source_columns would be ignored without sources")
+    for key in ("host", "sources"):
+        if key in population:
+            refer(population[key], settings["populations"], f"{where}.{key}")
+            refuse_test_only(settings, population[key], f"{where}.{key}")
+            if "ingest" not in settings["populations"][population[key]]:
+                raise ValueError(f"{where}.{key}: {population[key]!r} is simulated, not ingested")
+    host = settings["populations"][population["host"]]
+    lookups.refuse_unlike(settings, name, population["host"], f"{where}.host", sky=True)
+    if missing := [key for key in ("calibration", "masses") if key not in host]:
+        raise ValueError(
+            f"{where}.host: {population['host']!r} has no {' and no '.join(missing)}: arcs cannot "
+            "be painted on galaxies of unknown flux or mass; see docs/painted_lenses.md"
+        )
+    if host["place"] != "centre" or host["sky"] != "subtract":
+        raise ValueError(f"{where}.host: {population['host']!r} needs place centre, sky subtract")
+    observation = settings["observations"][population["observation"]]
+    if observation.get("defects"):
+        raise ValueError(f"{where}: a host has its own defects; take them out of the observation")
+    for band, of in observation["bands"].items():
+        if not isinstance(of["psf"], Mapping):
+            raise ValueError(
+                f"{where}: the psf of band {band!r} is an image, whose width cannot be that of "
+                "each host; write {moffat: fwhm, beta: exponent} or {gaussian: fwhm}"
+            )
+    override = population.get("override", {})
+    prior = {**settings["priors"][population["prior"]], **override}
+    if missing := [key for key in NEEDED_BY_HOSTS if key not in prior]:
+        raise ValueError(
+            f"{where}: with a host, the prior {population['prior']!r} needs {', '.join(missing)}"
+        )
+    unused = (*UNUSED_BY_HOSTS, *(UNUSED_BY_IMAGES if "sources" in population else ()))
+    if vain := [key for key in unused if key in override]:
+        raise ValueError(f"{where}.override: {', '.join(vain)} would be ignored with a host")
