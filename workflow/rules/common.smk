@@ -83,9 +83,11 @@ def below(experiment, paths):
     """Complete paths, or lists of them, below the results of an experiment."""
     folder = f"results/{experiment}"
     return {
-        name: [f"{folder}/{x}" for x in path]
-        if isinstance(path, list)
-        else f"{folder}/{path}"
+        name: (
+            [f"{folder}/{x}" for x in path]
+            if isinstance(path, list)
+            else f"{folder}/{path}"
+        )
         for name, path in paths.items()
     }
 
