@@ -27,7 +27,9 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         ``population``, ``dataset``, ``statistics``, ``checks`` (see `lensmill.pipeline.checks`)
         and ``sketch``.
     """
-    report = image_checks.check(dataset, settings)
+    share = settings.get("prior", {}).get("lens_fraction")
+    one_class = {"label": int(share)} if share in (0, 1) else {}
+    report = image_checks.check(dataset, {**settings, **one_class})
     if "ingest" in settings or checks.failed(report["checks"]):
         return report
     if "host" in settings:

@@ -146,6 +146,31 @@ rule export_network:
         "scripts/export_network.py"
 
 
+rule measure_resolvable:
+    """Say which painted lenses observers could tell from galaxies who know less and less."""
+    input:
+        unpack(simulation_inputs),
+    output:
+        "results/{experiment}/data/{population}/resolvable.h5",
+    log:
+        "results/{experiment}/logs/measure_resolvable/{population}.log",
+    wildcard_constraints:
+        experiment="lens_finding",
+        population=one_of(having("host")("lens_finding")),
+    conda:
+        ROOT / "envs/simulate.yaml"
+    resources:
+        mem_mb=resources("simulate_shard", "mem_mb"),
+        runtime=resources("simulate_shard", "runtime"),
+    params:
+        settings=population_settings,
+        systems=FINDER["resolvable"]["systems"],
+        seed=config["seed"],
+        code=code("experiments/lens_finding/resolvable.py"),
+    script:
+        "scripts/measure_resolvable.py"
+
+
 if "ablation" in FINDER:
     STEPS = {
         step: {
