@@ -4,7 +4,9 @@ A step is one network, or several of which each tests other groups (`turn`): a l
 in the mean of those turns that may judge it, since none of them learned from its field.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,7 +77,7 @@ def tabulate(
     found.to_csv(table, index=False)
     first = next(iter(next(iter(steps.values())).values()))
     catalogue = by_catalogue(read(first[0], settings["negatives"]), seed)
-    with store.whole(page) as file:
+    with store.whole(Path(page)) as file:
         file.write(_page(found, catalogue, settings).encode())
 
 
@@ -86,7 +88,7 @@ def read(paths: Iterable[str], negatives: str) -> Turn:
         facts, systems = store.attributes(path), store.read(path, "systems")
         rows = pd.DataFrame(systems).assign(population=str(facts["population"]))
         rows = rows[rows["label_known"] == 1]
-        thresholds = pd.read_json(facts["thresholds"], typ="series").to_dict()
+        thresholds = json.loads(facts["thresholds"])
         if facts["population"] == negatives:
             others.append(rows[rows["is_lens"] == 0])
         else:
