@@ -521,7 +521,8 @@ def separable(
     )
     auroc = max(float(roc_auc_score(label, guess)) for guess in guesses)
     sigma = hanley_mcneil(limit, int(lenses), int(others))
-    p = float(ndtr(-(auroc - limit) / sigma))
+    # no sample is above a limit of 1, whose AUROC would have no scatter
+    p = float(ndtr(-(auroc - limit) / sigma)) if sigma > 0 else 1.0
     sentence = (
         f"{source} alone ({len(varying)} columns) tell lenses with AUROC {auroc:.3f} (limit "
         f"{limit:g}, sigma {sigma:.3f}); best single column: {best!r} with {single[best]:.3f}"
