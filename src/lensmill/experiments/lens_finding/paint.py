@@ -314,7 +314,11 @@ def _arcs(
             arcs[i, ..., k] = plane
         arcs[i][background.turned(hosts.mask[own["host"][i]], orientation) > 0] = 0.0
     quasar = camera.rate(draws("quasar_magnitude") + 0.3 * camera.redness(bands[0]), bands[0])
-    intrinsic = flux[:, 0] + np.where(counts["has_quasar"], quasar, 0.0)
+    intrinsic = flux[:, 0]
+    if sources is None:  # clumps have colours of their own
+        parts = _select(drawn, extended)
+        intrinsic = np.bincount(parts["owner"], camera.flux(parts, bands[0]), minlength=len(rows))
+    intrinsic = intrinsic + np.where(counts["has_quasar"], quasar, 0.0)
     sigma = quality.sky_sigma(pixels)
     exposure = hosts.exposure[own["host"]]
     noises = pixel_noise(pixels + arcs, sigma, exposure)

@@ -158,7 +158,7 @@ def test_a_painted_host_is_the_host_and_arcs(hosts, settings, drawn):
     # far from the arcs nothing is changed: there are no photons of theirs
     dark = painted.arcs[lens] * painted.exposure[lens][:, None, None] < 1e-6
     assert dark.any() and np.abs(added[dark]).max() < 1e-4  # the noise is 0.1
-    # light is laid on where the lens is, with its flux in the survey's own unit
+    # with the flux of the source in the survey's own unit, in every band; clumps are bluer
     bands = made.OBSERVATION["bands"]
     for k, band in enumerate(bands.values()):
         source = camera.rate(
@@ -167,7 +167,7 @@ def test_a_painted_host_is_the_host_and_arcs(hosts, settings, drawn):
         ratio = painted.arcs[lens][..., k].sum(axis=(1, 2)) / source[lens]
         quiet = systems["has_quasar"][lens] == 0
         magnification = systems["magnification"][lens]
-        assert ratio[quiet] == pytest.approx(magnification[quiet], rel=0.1)
+        assert ratio[quiet] == pytest.approx(magnification[quiet], rel=0.35)
 
 
 def test_both_classes_have_the_same_hosts_and_what_is_required(drawn):
