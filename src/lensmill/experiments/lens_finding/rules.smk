@@ -171,6 +171,29 @@ rule measure_resolvable:
         "scripts/measure_resolvable.py"
 
 
+if "two_samples" in FINDER:
+    SAMPLES = FINDER["two_samples"]
+
+    rule compare_samples:
+        """Measure how well made lenses are told from real ones."""
+        input:
+            made=[f"results/lens_finding/data/{p}/dataset.h5" for p in SAMPLES["made"]],
+            real=[f"results/lens_finding/data/{p}/dataset.h5" for p in SAMPLES["real"]],
+        output:
+            "results/lens_finding/scores/two_samples.json",
+        log:
+            "results/lens_finding/logs/compare_samples.log",
+        conda:
+            ROOT / "envs/train.yaml"
+        params:
+            names=SAMPLES["made"],
+            observation=checked.population(FINDER, SAMPLES["real"][0])["observation"],
+            seed=config["seed"],
+            code=code("experiments/lens_finding/two_samples.py"),
+        script:
+            "scripts/compare_samples.py"
+
+
 if "ablation" in FINDER:
     STEPS = {
         step: {

@@ -53,6 +53,9 @@ def check(settings: Mapping, where: str) -> None:
             refuse_test_only(settings, population, place)
     for name in settings["comparison"]:
         refer(name, settings["networks"], f"{where}.comparison")
+    for kind in ("made", "real"):
+        for name in settings.get("two_samples", {}).get(kind, ()):
+            refer(name, settings["populations"], f"{where}.two_samples.{kind}")
     if "ablation" in settings:
         _check_ablation(settings, f"{where}.ablation")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lensmill.experiments.lens_finding import ablation, resolvable
+from lensmill.experiments.lens_finding import ablation, resolvable, two_samples
 from lensmill.imaging import camera, quality
 from lensmill.imaging.light import Light
 from lensmill.imaging.scenes import SERSIC
@@ -162,3 +162,43 @@ def test_whoever_knows_less_finds_less_and_sharp_arcs_are_left():
         assert free < one < known
         left[seeing] = free / known
     assert left[0.3] > 0.3 > 2 * left[1.2]
+
+
+# ---- two samples
+
+
+def sample(folder, radius, sigma, seed):
+    """Write round galaxies of a size, and the noise of the sky."""
+    rng = np.random.default_rng(seed)
+    n, size, scale = 120, 40, 0.25
+    place = (np.arange(size) - (size - 1) / 2) * scale
+    r2 = place**2 + place[:, None] ** 2
+    width = radius * rng.lognormal(0, 0.1, n)
+    light = np.exp(-0.5 * r2 / width[:, None, None] ** 2) * 10 ** rng.normal(0, 0.2, (n, 1, 1))
+    pixels = light[..., None] * [0.4, 1.0] + rng.normal(0, sigma, (n, size, size, 2))
+    systems = {"index": np.arange(n), "is_lens": np.ones(n, int)}
+    cutouts = {"system": np.arange(n), "pixels": pixels.astype(np.float32)}
+    units = {"systems": dict.fromkeys(systems, ""), "cutouts": dict.fromkeys(cutouts, "")}
+    path = str(folder / f"{seed}.h5")
+    store.write(path, {"systems": systems, "cutouts": cutouts}, units, {})
+    return path
+
+
+def test_samples_are_told_apart_by_what_differs_and_by_nothing_else(tmp_path):
+    psf = {"gaussian": 1.0}
+    bands = {"g": {"wavelength": 481, "zero_point": 25, "psf": psf}}
+    bands["i"] = {"wavelength": 752, "zero_point": 25, "psf": psf}
+    observation = {"pixel_scale": 0.25, "size": 40, "bands": bands}
+    real = sample(tmp_path, 0.9, 0.01, 1)
+    made = {
+        "alike": sample(tmp_path, 0.9, 0.01, 2),
+        "wider": sample(tmp_path, 1.5, 0.01, 3),
+        "noisier": sample(tmp_path, 0.9, 0.015, 4),
+    }
+    found = two_samples.compare(made, [real], observation, 1)
+    assert found["real"] == found["alike"]["lenses"] == 120
+    for kind in ("light", "noise", "both"):
+        auroc, error = found["alike"][kind]
+        assert abs(auroc - 0.5) < 4 * error
+    assert found["wider"]["light"][0] > 0.95
+    assert found["noisier"]["noise"][0] > 0.95 and found["noisier"]["both"][0] > 0.95
