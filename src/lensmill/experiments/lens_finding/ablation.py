@@ -145,14 +145,15 @@ def matched(lenses: pd.DataFrame, others: pd.DataFrame) -> tuple[NDArray, NDArra
     """
     place = [rows[["host_magnitude", "host_colour"]].to_numpy(float) for rows in (lenses, others)]
     distance = np.linalg.norm(place[0][:, None] - place[1], axis=2)
-    pairs = []
+    pairs, taken = [], (set(), set())
     for at in np.argsort(distance, axis=None):
-        i, j = np.unravel_index(at, distance.shape)
+        i, j = map(int, np.unravel_index(at, distance.shape))
         if distance[i, j] > MATCHED:
             break
-        if np.isfinite(distance[i, j]):
+        if i not in taken[0] and j not in taken[1]:
             pairs.append((i, j))
-            distance[i], distance[:, j] = np.inf, np.inf
+            taken[0].add(i)
+            taken[1].add(j)
     chosen = np.array(pairs, int).reshape(-1, 2)
     return chosen[:, 0], chosen[:, 1]
 

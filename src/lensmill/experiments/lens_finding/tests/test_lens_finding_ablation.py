@@ -66,6 +66,11 @@ def test_pairs_are_alike_in_magnitude_and_nobody_is_in_two(tmp_path):
     others = pd.DataFrame({"host_magnitude": [20.1, 19.8, 23.0], "host_colour": [2.0, 2.0, 2.0]})
     one, two = ablation.matched(lenses, others)
     assert one.tolist() == [2] and two.tolist() == [0]
+    # all that have a partner get one, the closest first
+    ten = pd.DataFrame({"host_magnitude": np.arange(10) + 10.0, "host_colour": np.full(10, 2.0)})
+    near = ten.assign(host_magnitude=ten["host_magnitude"] + np.linspace(0.0, 0.3, 10))
+    one, two = ablation.matched(ten, near)
+    assert one.tolist() == two.tolist() == list(range(10))
 
 
 def test_what_only_differs_in_brightness_is_no_success_on_matched_pairs(tmp_path):
