@@ -132,15 +132,15 @@ def score_files(experiment, network, population):
     others = ask(experiment, "score_inputs", network, settings, population)
     beside = [
         predictions_of(experiment, network, p)
-        for p in populations_beside(experiment)
-        if p != population
+        for p in populations_beside(experiment, network, population)
     ]
     return files | below(experiment, others) | ({"beside": beside} if beside else {})
 
 
-def populations_beside(experiment):
-    """List the populations whose predictions are scored beside those of any other."""
-    return ask(experiment, "scored_beside")
+def populations_beside(experiment, network, population):
+    """List the populations whose predictions are scored beside those of another."""
+    settings = chosen_network(experiment, network)
+    return [p for p in ask(experiment, "scored_beside", settings) if p != population]
 
 
 def members_predictions(wildcards):

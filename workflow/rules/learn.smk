@@ -160,11 +160,7 @@ rule score_network:
         runtime=resources("score_network", "runtime"),
     params:
         settings=setting("evaluation"),
-        beside=lambda wildcards: [
-            p
-            for p in populations_beside(wildcards.experiment)
-            if p != wildcards.population
-        ],
+        beside=of_population(populations_beside),
         seed=config["seed"],
         code=code("experiments/{experiment}/score.py"),
     script:

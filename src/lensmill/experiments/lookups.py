@@ -61,6 +61,6 @@ def score_inputs(settings: Mapping, name: str, network: Mapping, population: str
     return {}
 
 
-def scored_beside(settings: Mapping) -> list[str]:
+def scored_beside(settings: Mapping, network: Mapping) -> list[str]:
     """Name populations whose predictions by a network go into its scores on every other."""
     return []

@@ -84,6 +84,7 @@ def score(
     found["thresholds"] = {
         name: at_threshold(systems, one, theirs | own, settings, seed, f"thresholds.{name}")
         for name, one in named.items()
+        if {*one["negatives"]} <= {*theirs, *own}  # others have images that it cannot take
     }
     added = {
         "settings": json.dumps({key: settings[key] for key in USED}, sort_keys=True),

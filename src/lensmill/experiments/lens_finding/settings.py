@@ -66,10 +66,20 @@ def score_inputs(settings: Mapping, name: str, network: Mapping, population: str
     return {} if population == first else {"reference": f"scores/{name}/{first}/scores.json"}
 
 
-def scored_beside(settings: Mapping) -> list[str]:
-    """Name the populations whose non-lenses set a threshold."""
-    named = settings["evaluation"]["thresholds"].values()
-    return sorted({population for threshold in named for population in threshold["negatives"]})
+def scored_beside(settings: Mapping, network: Mapping) -> list[str]:
+    """Name the populations whose non-lenses set the thresholds that a network can have.
+
+    One of other images than a network takes sets none.
+    """
+    found: set[str] = set()
+    for threshold in settings["evaluation"]["thresholds"].values():
+        try:
+            for population in threshold["negatives"]:
+                refuse_unlike(settings, own(network), population, "")
+        except ValueError:
+            continue
+        found |= {*threshold["negatives"]}
+    return sorted(found)
 
 
 def suffix(network: Mapping) -> str:

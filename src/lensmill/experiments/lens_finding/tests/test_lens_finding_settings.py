@@ -3,7 +3,7 @@
 import pytest
 
 from lensmill import experiments
-from lensmill.experiments.lens_finding.settings import ablation_predictions
+from lensmill.experiments.lens_finding.settings import ablation_predictions, scored_beside
 from lensmill.pipeline import settings as shared
 
 KEPT = {"ingest": "images", "observation": "euclid_vis", "label": 1, "test_only": True}
@@ -91,3 +91,12 @@ def test_the_first_population_is_the_network_s_own_and_shares_sum_to_one():
     assert shared.own(network) == "euclid"
     assert shared.shares(network) == {"euclid": 0.75, "hst": 0.25}
     assert shared.shares({"train_on": "hst"}) == {"hst": 1.0}
+
+
+def test_images_that_a_network_cannot_take_set_no_threshold_of_it():
+    lsst = {"family": "epl_shear", "prior": "galaxies", "observation": "lsst_gri", "systems": 9}
+    whole = check(
+        {"n": {"train_on": "colour", "test_on": ["colour"]}}, {"colour": lsst}, **thresholds("hst")
+    )
+    assert scored_beside(whole, whole["networks"]["n"]) == []
+    assert scored_beside(whole, whole["networks"]["p4m"]) == ["hst"]
