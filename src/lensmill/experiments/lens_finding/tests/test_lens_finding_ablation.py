@@ -207,3 +207,14 @@ def test_samples_are_told_apart_by_what_differs_and_by_nothing_else(tmp_path):
         assert abs(auroc - 0.5) < 4 * error
     assert found["wider"]["light"][0] > 0.95
     assert found["noisier"]["noise"][0] > 0.95 and found["noisier"]["both"][0] > 0.95
+
+
+def test_whoever_has_seen_a_host_does_not_count_as_telling_it(tmp_path):
+    rng = np.random.default_rng(7)
+    # made: ten hosts again and again, each with a noise of its own; real: noise of the same law
+    host = np.repeat(np.arange(10), 12)
+    made, real = rng.normal(size=(10, 1))[host], rng.normal(size=(120, 1))
+    alone = np.arange(120).astype(str)
+    leaking = two_samples._told(made, real, np.char.add("made", alone), alone, 1)[0]
+    honest = two_samples._told(made, real, np.char.add("host", host.astype(str)), alone, 1)[0]
+    assert leaking > 0.8 and honest < leaking - 0.15
