@@ -7,8 +7,8 @@ logs.start(snakemake.log[0])
 job, files = snakemake.wildcards, dict(snakemake.input.items())
 beside = snakemake.params.beside
 if beside:
-    found = [files["beside"]] if len(beside) == 1 else files["beside"]
-    files["beside"] = dict(zip(beside, map(predictions.find, found, beside), strict=True))
+    found = map(predictions.find, files["beside"], beside)
+    files["beside"] = dict(zip(beside, found, strict=True))
 scores.write(
     snakemake.output.scores,
     experiments.load(job.experiment, "score").score(
