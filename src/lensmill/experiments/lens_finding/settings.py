@@ -174,6 +174,12 @@ def _check_hosts(settings: Mapping, name: str, population: Mapping, where: str) 
             f"{where}: {', '.join(sorted(vain))} would be ignored without calibration; give it, or "
             "take it out"
         )
+    bands = settings["observations"][population["observation"]]["bands"]
+    if (population.get("masses") or {}).get("table") and len(bands) == 1:
+        raise ValueError(
+            f"{where}.masses.table: galaxies of one band ({', '.join(bands)}) have no colour by "
+            "which the nearest rows could be found; name columns of the hosts' own table"
+        )
     if "host" not in population:
         if vain := [key for key in OF_HOSTS if key in population]:
             raise ValueError(f"{where}: {', '.join(vain)} would be ignored without host")

@@ -257,6 +257,32 @@ def test_real_images_are_lensed_with_the_colours_of_their_table(hosts, sources):
     assert (systems["magnification"][lens] >= REQUIRE["magnification"]).all()
 
 
+@pytest.mark.parametrize("name", ["euclid_vis", "lsst_gri", "des_gri", "hsc_gri"])
+def test_every_survey_can_have_hosts(tmp_path, name):
+    observation = made.CHOICES["observations"][name]
+    bands = [*observation["bands"]]
+    truth = made.galaxies(4)
+    pixels = made.render_galaxies(truth, observation)
+    rows = ["name,field,sigma_v,z," + ",".join(bands)]
+    for i in range(4):
+        np.save(tmp_path / f"{i}.npy", np.moveaxis(pixels[i], -1, 0))
+        planes = ",".join(f"{i}.npy[{k}]" for k in range(len(bands)))
+        rows.append(f"g{i},f{i},{truth['sigma_v'][i]},{truth['z'][i]},{planes}")
+    (tmp_path / "images.csv").write_text("\n".join(rows) + "\n")
+    zero_points = {band: of["zero_point"] for band, of in observation["bands"].items()}
+    path = made.ingest_survey(
+        *(tmp_path / "images.csv", tmp_path / "hosts.h5", observation),
+        files=None,
+        calibration={"zero_point": zero_points},
+        pixel_scale=observation["pixel_scale"],
+    )
+    # as they came, less the level of the border
+    assert (store.read(path, "cutouts")["pixels"] - pixels).std(axis=(1, 2)).max() < 1e-3
+    tables = simulate.draw(0, numbers(10), made.settings_of(path, observation=observation))
+    lens = tables["systems"]["is_lens"] == 1
+    assert (tables["systems"]["arc_snr"][lens] > 5).mean() > 0.5
+
+
 def test_the_width_of_stars_is_the_hosts_own(tmp_path):
     sharp, _ = made.make_hosts(tmp_path / "a", 3, psf=0.7)
     blurred, _ = made.make_hosts(tmp_path / "b", 3, psf=2.0)
@@ -436,6 +462,11 @@ def test_settings_of_painted_lenses_are_accepted_and_completed():
         ({}, {"override": {"lens_magnitude": ["fixed", 19.0]}}, "lens_magnitude would be ignored"),
         ({}, {"prior": "galaxies"}, "needs source_redshift, mass_offset, seeing"),
         ({}, {"sources": "euclid"}, "is simulated, not ingested"),
+        (
+            {"observation": "euclid_vis", "masses": made.MASSES | {"table": "red.csv"}},
+            {"observation": "euclid_vis"},
+            "galaxies of one band .VIS. have no colour",
+        ),
     ],
 )
 def test_settings_that_cannot_be_painted_are_refused_before_the_first_job(host, painted, message):
