@@ -218,7 +218,8 @@ def _page(found: pd.DataFrame, catalogue: Mapping[str, Any], settings: Mapping[s
         together = rows["member"].str.startswith("ensemble")
         for name, part in (("seeds", rows[~together]), ("committee", rows[together])):
             if len(part):
-                what = f"{len(part)} seeds" if name == "seeds" else f"committee of {len(rows) - 1}"
+                what = f"{len(part)} seeds" if len(part) > 1 else "one"
+                what = f"committee of {len(rows) - 1}" if name == "committee" else what
                 lines.append([step, what, *(_cell(part, column) for column in list(HEADS)[2:])])
     text = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     said = {k: "–" if v is None else f"{v:.3f}" for k, v in catalogue.items() if "pairs" not in k}

@@ -38,8 +38,8 @@ def plot(table: str) -> Figure:
                 committee = rows[together]
                 bars = None
                 if column == "completeness":
-                    value = committee[column]
-                    low, high = (committee[f"{column}_{end}"] for end in ("low", "high"))
+                    value = committee[column].to_numpy()
+                    low, high = (committee[f"{column}_{e}"].to_numpy() for e in ("low", "high"))
                     bars = [value - low, high - value]
                 x = np.full(len(committee), place + shift)
                 axis.errorbar(
