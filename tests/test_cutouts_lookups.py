@@ -113,3 +113,46 @@ def test_they_import_no_library():
         check=True,
     )
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("key", ["background", "host", "sources"])
+def test_nothing_is_made_of_what_is_only_for_tests(key):
+    kept = {"ingest": "images", "observation": "mine", "test_only": True}
+    made = {"systems": 10, "observation": "mine", key: "kept"}
+    with pytest.raises(ValueError, match=f"populations.made.{key}: 'kept' is test_only"):
+        lookups.check(settings(kept=kept, made=made), "here")
+
+
+def test_a_network_of_several_populations_is_told_of_all_that_it_saw():
+    whole = settings()
+    network = {"architecture": "resnet", "train_on": {"upon": 2, "grouped": 1, "mocks": 1}}
+    whole["networks"] = {"n": network}
+    found = lookups.prediction_inputs(whole, network, "corners")
+    assert found["learned"] == ["data/upon/dataset.h5", "data/grouped/dataset.h5"]
+    assert found["learned_split"] == ["data/upon/split.h5", "data/grouped/split.h5"]
+    assert "split" in lookups.prediction_inputs(whole, network, "mocks")
+
+
+@pytest.mark.parametrize("other", ["painted_too", "upon_hosts", "grouped"])
+def test_a_host_is_in_one_part_whether_painted_on_laid_under_or_as_it_is(other):
+    mocks = {"systems": 10, "observation": "mine"}
+    whole = settings(
+        painted=mocks | {"host": "grouped"},
+        painted_too=mocks | {"host": "grouped"},
+        upon_hosts=mocks | {"background": "grouped"},
+    )
+    network = {"architecture": "resnet", "train_on": "painted"}
+    whole["networks"] = {"n": network}
+    found = lookups.prediction_inputs(whole, network, other)
+    assert found["split"] == f"data/{other}/split.h5"
+    assert found["learned"] == "data/painted/dataset.h5"
+
+
+def test_of_what_is_only_for_tests_no_part_is_kept_back():
+    kept = {"ingest": "images", "observation": "mine", "group": "tile", "test_only": True}
+    whole = settings(kept=kept)
+    network = {"architecture": "resnet", "train_on": "grouped"}
+    whole["networks"] = {"n": network}
+    found = lookups.prediction_inputs(whole, network, "kept")
+    # `predict` leaves out the groups that were learned from, and those alone
+    assert "split" not in found and found["learned"] == "data/grouped/dataset.h5"

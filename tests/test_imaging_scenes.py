@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lensmill.imaging import approximations, scenes
-from lensmill.imaging.render import _series
+from lensmill.imaging.render import series
 from lensmill.imaging.tracing import trace
 from lensmill.lensing.profiles import deflection
 
@@ -106,7 +106,7 @@ def test_rays_are_deflected_to_a_hundred_thousandth_of_an_arcsecond(slope):
     work, bx, by = np.empty((4, n), np.float32), np.empty_like(x), np.empty_like(x)
     for q in (1.0, 0.999, 0.87, 0.86, 0.5, 0.2, 0.05):
         lens = np.array([1.7, q, 0.6, slope, 0.05, -0.04, 0.03, -0.02])
-        count, terms = _series(scenes.Lenses(*lens[:, None]))
+        count, terms = series(scenes.Lenses(*lens[:, None]))
         trace(x, y, bx, by, n, lens, terms[0], count[0], work)
         ax, ay = deflection(x - 0.03, y + 0.02, *lens[:6])
         assert np.hypot(x - ax - bx, y - ay - by).max() < 1e-5

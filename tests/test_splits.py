@@ -67,3 +67,15 @@ def test_systems_without_groups_are_split_as_ever():
     # frozen: another order of the random numbers would part every published split
     split = labels("lens_finding/euclid/1", np.arange(1000) % 7, BLOCKS)
     assert zlib.crc32(split.tobytes()) == 4242008686
+
+
+def test_turns_test_every_group_once(tmp_path):
+    group = np.array([f"field {i // 2}" for i in range(600)] + [""] * 60)
+    grouped(tmp_path / "all.h5", "p", group)
+    paths = str(tmp_path / "all.h5"), str(tmp_path / "all.h5.split")
+    parts = np.array([splits.read(*paths, turn) for turn in range(10)])  # 20 / 2 turns
+    own = group != ""
+    assert ((parts[:, own] == splits.TEST).sum(axis=0) == 1).all()
+    assert (parts[:, ~own] == parts[0, ~own]).all()
+    assert (parts[:, own].reshape(10, -1, 2).std(axis=2) == 0).all()  # fields are whole
+    assert (parts[0] == store.read(paths[1], "systems")["split"]).all()

@@ -1,5 +1,7 @@
 """Images of rings and blobs for the tests: data sets that a small network learns in seconds."""
 
+import json
+
 import numpy as np
 
 from lensmill.pipeline import store
@@ -21,7 +23,7 @@ def rings_and_blobs(n, seed=0, lenses=0.4):
     return pixels, is_lens
 
 
-def write(folder, pixels, is_lens, known=None, split=None, shift=0, group=None):
+def write(folder, pixels, is_lens, known=None, split=None, shift=0, group=None, settings=None):
     n = len(pixels)
     index = np.arange(n)
     systems = {
@@ -37,7 +39,8 @@ def write(folder, pixels, is_lens, known=None, split=None, shift=0, group=None):
         "systems": dict.fromkeys(systems, ""),
         "cutouts": {"system": "", "pixels": "electron / s"},
     }
-    facts = {"experiment": "lens_finding", "population": "toy", "settings": "{}"}
+    facts = {"experiment": "lens_finding", "population": "toy"}
+    facts |= {"settings": json.dumps(settings or {})}
     store.write(folder / "dataset.h5", {"systems": systems, "cutouts": cutouts}, units, facts)
     if split is None:
         split = np.resize(np.repeat([0, 1, 2], (8, 1, 1)), n)

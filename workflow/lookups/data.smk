@@ -43,7 +43,7 @@ def datasets_of(names):
     files = [f"results/{e}/data/checks.json" for e in names]
     for e in names:
         chosen = config["experiments"][e]
-        divided = {n["train_on"] for n in chosen["networks"].values()}
+        divided = {p for n in chosen["networks"].values() for p in checked.shares(n)}
         divided |= set(having("systems")(e))
         for p in chosen["populations"]:
             kinds = ["checks.json"] + ["split.h5"] * (p in divided)

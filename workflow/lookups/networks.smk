@@ -50,6 +50,8 @@ def network_settings(experiment, network):
     settings = chosen_network(experiment, network)
     elsewhere = ("train_on", "test_on", "seeds", "observation")
     fixes = {k: v for k, v in settings.items() if k not in elsewhere}
+    if len(shares := checked.shares(settings)) > 1:
+        fixes["shares"] = list(shares.values())
     if "observation" in settings:
         fixes["observation"] = find(experiment, "observations", settings["observation"])
     return fixes
@@ -65,14 +67,14 @@ def saved_as(suffix):
 
 
 def training_data(experiment, network):
-    """Name the data set, its split and its checks that a network trains on."""
-    population = trained_network(experiment, network)["train_on"]
-    folder = f"results/{experiment}/data/{population}"
-    return {
-        "dataset": f"{folder}/dataset.h5",
-        "split": f"{folder}/split.h5",
-        "checks": f"{folder}/checks.json",
+    """Name the data set, its split and its checks that a network trains on; lists of several."""
+    populations = checked.shares(trained_network(experiment, network))
+    kinds = {"dataset": "dataset.h5", "split": "split.h5", "checks": "checks.json"}
+    files = {
+        kind: [f"results/{experiment}/data/{p}/{name}" for p in populations]
+        for kind, name in kinds.items()
     }
+    return {kind: x[0] if len(x) == 1 else x for kind, x in files.items()}
 
 
 def model_files(experiment, network):
@@ -88,7 +90,7 @@ def prediction_files(experiment, network, population):
     """Name the data set that a network predicts, its checks, and what goes with it."""
     settings = chosen_network(experiment, network)
     find(experiment, "populations", population)
-    ask(experiment, "refuse_unlike", settings["train_on"], population, network)
+    ask(experiment, "refuse_unlike", checked.own(settings), population, network)
     folder = f"results/{experiment}/data/{population}"
     files = {"dataset": f"{folder}/dataset.h5", "checks": f"{folder}/checks.json"}
     others = ask(experiment, "prediction_inputs", settings, population)
@@ -109,7 +111,7 @@ def files_together(experiment, network):
     return {
         population: prediction_files(experiment, network, population)
         for population in settings["test_on"]
-        if population in made or population == settings["train_on"]
+        if population in made or population in checked.shares(settings)
     }
 
 
@@ -128,7 +130,17 @@ def score_files(experiment, network, population):
     find(experiment, "populations", population)
     files = {"predictions": predictions_of(experiment, network, population)}
     others = ask(experiment, "score_inputs", network, settings, population)
-    return files | below(experiment, others)
+    beside = [
+        predictions_of(experiment, network, p)
+        for p in populations_beside(experiment, network, population)
+    ]
+    return files | below(experiment, others) | ({"beside": beside} if beside else {})
+
+
+def populations_beside(experiment, network, population):
+    """List the populations whose predictions are scored beside those of another."""
+    settings = chosen_network(experiment, network)
+    return [p for p in ask(experiment, "scored_beside", settings) if p != population]
 
 
 def members_predictions(wildcards):
@@ -167,9 +179,9 @@ def calibrations_of(names):
 
 
 def models_of(experiment):
-    """Map every network that is trained, the members of several too, to its population."""
+    """Map every network that is trained, the members of several too, to its own population."""
     return {
-        member: network["train_on"]
+        member: checked.own(network)
         for name, network in find(experiment, "networks").items()
         for member in names.members(name, network)
         if "seeds" not in names.member(member)[1]

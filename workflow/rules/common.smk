@@ -80,8 +80,16 @@ def ask(experiment, question, *arguments):
 
 
 def below(experiment, paths):
-    """Complete paths below the results of an experiment."""
-    return {name: f"results/{experiment}/{path}" for name, path in paths.items()}
+    """Complete paths, or lists of them, below the results of an experiment."""
+    folder = f"results/{experiment}"
+    return {
+        name: (
+            [f"{folder}/{x}" for x in path]
+            if isinstance(path, list)
+            else f"{folder}/{path}"
+        )
+        for name, path in paths.items()
+    }
 
 
 def code(*modules):

@@ -71,7 +71,7 @@ rule predict_network:
             {
                 path
                 for files in of_network(files_together)(wildcards).values()
-                for path in files.values()
+                for path in checked.flat(files.values())
             }
         ),
     output:
@@ -160,6 +160,7 @@ rule score_network:
         runtime=resources("score_network", "runtime"),
     params:
         settings=setting("evaluation"),
+        beside=of_population(populations_beside),
         seed=config["seed"],
         code=code("experiments/{experiment}/score.py"),
     script:

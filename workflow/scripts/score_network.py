@@ -5,6 +5,10 @@ from lensmill.pipeline import logs, predictions, scores
 
 logs.start(snakemake.log[0])
 job, files = snakemake.wildcards, dict(snakemake.input.items())
+beside = snakemake.params.beside
+if beside:
+    found = map(predictions.find, files["beside"], beside)
+    files["beside"] = dict(zip(beside, found, strict=True))
 scores.write(
     snakemake.output.scores,
     experiments.load(job.experiment, "score").score(

@@ -225,7 +225,7 @@ def _trains(whole: Mapping, experiment: str, network: str, facts: Mapping) -> bo
     networks = chosen.get("networks", {})
     wanted = networks.get(network) or networks.get(name)
     wanted = {k: v for k, v in (wanted or {}).items() if v is not None}  # null: left out
-    if not wanted or (wanted["train_on"], whole["seed"]) != (facts["population"], facts["seed"]):
+    if not wanted or (settings.own(wanted), whole["seed"]) != (facts["population"], facts["seed"]):
         return False
     if "observation" in wanted:
         if chosen["observations"][wanted["observation"]] != facts["observation"]:

@@ -166,16 +166,27 @@ def _hashes(dataset: str) -> tuple[list[NDArray], NDArray]:
 
 
 def copied(
-    dataset: str, prints: NDArray, signatures: NDArray, systems: Mapping[str, NDArray]
+    dataset: str,
+    prints: NDArray,
+    signatures: NDArray,
+    systems: Mapping[str, NDArray],
+    painted: bool = False,
 ) -> list[copies.Pair]:
-    """Return all pairs of images of which one is a copy of the other, see `duplicates`."""
+    """Return all pairs of images of which one is a copy of the other, see `duplicates`.
+
+    Those ``painted`` on the same hosts are near copies within a group by intention: only images
+    that are the same to the bit are looked for there.
+    """
     exact_of = {}
     for key in (prints, *(systems[k] for k in ("content_hash",) if k in systems)):
         _, first, member = np.unique(key, return_index=True, return_inverse=True)
         earlier = first[member]
         for row in np.flatnonzero(earlier != np.arange(len(key))).tolist():
             exact_of[row, int(earlier[row])] = True
-    near = np.array([p for p in copies.candidates(signatures).tolist() if tuple(p) not in exact_of])
+    near = copies.candidates(signatures)
+    if painted:
+        near = near[systems["group"][near[:, 0]] != systems["group"][near[:, 1]]]
+    near = np.array([p for p in near.tolist() if tuple(p) not in exact_of])
     pixels = store.memmap(dataset, "cutouts", "pixels")
     for pair in copies.pairs(near, pixels.__getitem__, pixels.__getitem__):
         exact_of[pair.row, pair.other] = pair.exact
@@ -183,14 +194,17 @@ def copied(
 
 
 def duplicates(
-    dataset: str, prints: NDArray | None = None, signatures: NDArray | None = None
+    dataset: str,
+    prints: NDArray | None = None,
+    signatures: NDArray | None = None,
+    painted: bool = False,
 ) -> tuple[list[dict[str, Any]], list[list[str]]]:
     """Check that no image occurs twice, and none with both labels.
 
     Two images are the same if their native pixels are, or the ingested ones but for turning,
     mirroring, a gain and a shift by up to `copies.SHIFT` pixels. Copies that carry one group are
     declared as such: they fall into one part of the split, and only their labels must agree.
-    ``prints`` and ``signatures`` spare reading the images again.
+    ``prints`` and ``signatures`` spare reading the images again; ``painted`` as in `copied`.
 
     Returns
     -------
@@ -210,7 +224,7 @@ def duplicates(
     # images of one host may share their noise, as mocks upon the same sky do, and not their light
     linked = [
         p
-        for p in copied(dataset, prints, signatures, systems)
+        for p in copied(dataset, prints, signatures, systems, painted)
         if p.exact or not group[p.row] or group[p.row] != group[p.other]
     ]
     twice, both = [], []
@@ -507,7 +521,8 @@ def separable(
     )
     auroc = max(float(roc_auc_score(label, guess)) for guess in guesses)
     sigma = hanley_mcneil(limit, int(lenses), int(others))
-    p = float(ndtr(-(auroc - limit) / sigma))
+    # no sample is above a limit of 1, whose AUROC would have no scatter
+    p = float(ndtr(-(auroc - limit) / sigma)) if sigma > 0 else 1.0
     sentence = (
         f"{source} alone ({len(varying)} columns) tell lenses with AUROC {auroc:.3f} (limit "
         f"{limit:g}, sigma {sigma:.3f}); best single column: {best!r} with {single[best]:.3f}"
@@ -578,7 +593,8 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         fewest = settings.get("min_class_fraction", MIN_CLASS_FRACTION)
         # all that a simulator records is the truth, but for what is masked
         simulated = {*systems} - {"masked_fraction"} if "systems" in settings else set()
-        copy_checks, pairs = duplicates(dataset, numbers.prints, numbers.signatures)
+        painted = "host" in settings
+        copy_checks, pairs = duplicates(dataset, numbers.prints, numbers.signatures, painted)
         labelled = "is_lens" in systems
         results += copy_checks if labelled else copy_checks[:1]  # the second is about labels
         if labelled:

@@ -169,6 +169,24 @@ def read(source: Source, pixel_scale: float | None = None) -> Plane:
     )
 
 
+def card(source: Source, key: str) -> Any:
+    """Return the value of a keyword in the header of an image, or in the first header; or None.
+
+    Raises
+    ------
+    Refused
+        As `read`.
+    """
+    if not source.path.is_file():
+        raise Refused("there is no such file")
+    contents = _contents(source.path, source.path.stat().st_mtime_ns)
+    if not isinstance(contents.file, fits.HDUList):
+        return None
+    number, _ = _unit_and_plane(contents.units, source)
+    headers_ = (contents.file[n].header for n in (number, 0))
+    return next((header[key] for header in headers_ if key in header), None)
+
+
 def cut(plane: Plane, rows: slice, columns: slice) -> Plane:
     """Return a part of an image, in memory; of a large file nothing else is read."""
     pixels = plane.pixels[rows, columns]

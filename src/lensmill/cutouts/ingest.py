@@ -18,10 +18,10 @@ import numpy as np
 from astropy.units import Unit
 from numpy.typing import NDArray
 
-from lensmill.cutouts import files, headers, layouts
+from lensmill.cutouts import files, headers, hosts, layouts
 from lensmill.cutouts.files import Refused
 from lensmill.cutouts.layouts import Candidate
-from lensmill.imaging import cleaning, quality
+from lensmill.imaging import cleaning, photometry, quality
 from lensmill.pipeline import logs, provenance, store
 
 log = logging.getLogger(__name__)
@@ -46,6 +46,7 @@ POSITION = (
     *(("radeg", "dedeg"), ("_raj2000", "_dej2000"), ("ra_icrs", "de_icrs")),  # of CDS and VizieR
     ("right_ascension", "declination"),
 )
+LEAST_MASKED = 1e-6  # part of a pixel that was filled, from which a host's mask holds it
 SMALLEST = 16  # pixels a side of an observation (schema.yaml)
 SHOWN = 20  # refused files that are named in the log for each reason; the table names all
 
@@ -122,6 +123,7 @@ def ingest(
     refused: list[tuple[str, str]] = []
     notes: list[tuple[str, str]] = []
     sizes: list[int] = []
+    masks: list[NDArray] = []  # of hosts; a byte a pixel
     try:
         with scratch.open("wb") as file:
             for candidate in logs.progress(candidates, f"ingest {population}"):
@@ -132,6 +134,8 @@ def ingest(
                     sizes += [reason.size] if isinstance(reason, TooSmall) else []
                     continue
                 image.pixels.tofile(file)
+                if settings.get("calibration"):
+                    masks.append(image.masked > LEAST_MASKED)
                 notes += [(candidate.file, note) for note in image.notes]
                 used.append(candidate)
                 images.append(image._replace(pixels=image.pixels[:0], masked=image.masked[:0]))
@@ -149,7 +153,7 @@ def ingest(
             "bands": json.dumps([*settings["observation"]["bands"]]),
         }
         outcome = used, images, refused, notes
-        _write(output, scratch, outcome, units, settings, facts, columns)
+        _write(output, scratch, outcome, units, settings, facts, columns, masks)
     finally:
         scratch.unlink(missing_ok=True)
     log.info("%s: %d of %d used, %d refused", path, len(used), len(candidates), len(refused))
@@ -230,7 +234,7 @@ def read_image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     mask_values = list(settings["mask_values"])
     if settings["format"] == "bologna":
         mask_values.append(layouts.BOLOGNA_MASK)
-    frames, masked, hashes, hosts, snrs, notes = [], [], [], [], [], []
+    frames, masked, hashes, whole_hashes, snrs, notes = [], [], [], [], [], []
     planes: dict[str, files.Plane] = {}
     numbers: dict[str, float] = {"saturated_fraction": 0.0}
     areas = []
@@ -241,8 +245,11 @@ def read_image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
             shape = (whole if candidate.corner is None else plane).pixels.shape
             if candidate.corner is not None:
                 middle = files.cut(whole, *_window(whole, None, settings))
-                hosts.append(_hash(middle.pixels))
+                whole_hashes.append(_hash(middle.pixels))
             band_image = _band(plane, mask_values, settings)
+            if settings.get("calibration"):
+                band_image, facts = _calibrated(band_image, candidate, source, band, settings)
+                numbers |= facts
         except Refused as reason:
             raise Refused(f"{source.path.name}, band {band!r}: {reason}") from reason
         planes[band] = whole
@@ -264,6 +271,9 @@ def read_image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
             "native_height": numbers.get("native_height", shape[0]),
             "native_width": numbers.get("native_width", shape[1]),
         }
+    if settings.get("calibration"):
+        hosts.refuse_massless(candidate, settings)
+        numbers |= _mean_width(numbers, observation)
     _same_sky(planes, candidate.corner, settings)
     numbers["off_centre"] = 0.0
     if candidate.corner is None:
@@ -281,9 +291,37 @@ def read_image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
     numbers["masked_fraction"] = float(np.mean([part.mean() for part in masked]))
     _judge(numbers, areas, settings)
     own = _hash_bands(hashes)
-    host = _hash_bands(hosts) if candidate.corner is not None else own
+    host = _hash_bands(whole_hashes) if candidate.corner is not None else own
     pixels = np.stack(frames, axis=-1).astype(np.float32)
     return Image(pixels, numbers, own, host, tuple(notes), np.stack(masked, axis=-1))
+
+
+def _calibrated(
+    image: "_Band",
+    candidate: Candidate,
+    source: files.Source,
+    band: str,
+    settings: Mapping[str, Any],
+) -> tuple["_Band", dict[str, float]]:
+    """Return a band in electrons per second of the observation, and what is known of it."""
+    found = hosts.calibrate(candidate, source, band, settings)
+    sky = cleaning.Sky(image.sky.level * found.factor, image.sky.sigma * found.factor)
+    image = image._replace(frame=image.frame * found.factor, sky=sky)
+    fwhm = hosts.width(candidate, source, band, image.frame, sky.sigma, settings)
+    return image, {
+        f"zero_point_{band}": found.zero_point,
+        f"exposure_{band}": found.exposure,
+        f"psf_fwhm_{band}": fwhm or 0.0,
+        f"psf_fwhm_{band}_known": float(fwhm is not None),
+    }
+
+
+def _mean_width(numbers: Mapping[str, float], observation: Mapping[str, Any]) -> dict[str, float]:
+    """Return the mean width of the point-spread functions of all bands, if all are known."""
+    names = [f"psf_fwhm_{band}" for band in observation["bands"]]
+    known = all(numbers[f"{name}_known"] for name in names)
+    mean = float(np.mean([numbers[name] for name in names])) if known else 0.0
+    return {"psf_fwhm": mean, "psf_fwhm_known": float(known)}
 
 
 def _hash_bands(hashes: list[str]) -> str:
@@ -651,6 +689,7 @@ def _write(
     settings: Mapping[str, Any],
     facts: Mapping[str, Any],
     columns: Mapping[str, str],
+    masks: list[NDArray],
 ) -> None:
     used, images, refused, notes = outcome
     observation = settings["observation"]
@@ -675,7 +714,11 @@ def _write(
             dtype=str,
         )
     for name in images[0].numbers:
-        systems[name] = np.array([image.numbers[name] for image in images], np.float64)
+        kind = np.uint8 if name.endswith("_known") else np.float64
+        systems[name] = np.array([image.numbers[name] for image in images], kind)
+    pixels = np.memmap(scratch, np.float32, "r", 0, (n, size, size, bands))
+    of_hosts, masses = _hosts(pixels, masks, systems, used, settings)
+    systems |= of_hosts
     for name in columns:
         systems[name] = np.array([c.numbers.get(name, 0.0) for c in used], np.float64)
         systems[f"{name}_known"] = np.array([name in c.numbers for c in used], np.uint8)
@@ -686,13 +729,19 @@ def _write(
         name: "arcsec" if name.startswith(("native_pixel_scale", "off_centre")) else ""
         for name in systems
     }
+    unit |= {name: _unit_of_host(name) for name in systems if _unit_of_host(name)}
     unit |= {**extra_units, **columns}
-    pixels = np.memmap(scratch, np.float32, "r", 0, (n, size, size, bands))
     with store.create(output) as file:
         for name, values in (systems | extra).items():
             store.add_column(file, "systems", name, [values], unit[name])
         store.add_column(file, "cutouts", "system", [index], "")
-        store.add_column(file, "cutouts", "pixels", [pixels], "")
+        if masks:
+            store.add_column(file, "cutouts", "pixels", [pixels], "electron / s")
+            store.add_column(file, "cutouts", "mask", [np.array(masks, np.uint8)], "")
+        else:
+            store.add_column(file, "cutouts", "pixels", [pixels], "")
+        for name, values in masses.items():
+            store.add_column(file, "masses", name, [values], hosts.MASSES[name])
         for table, rows in (("refused", refused), ("notes", notes)):
             for i, name in enumerate(("file", "reason")):
                 texts = np.array([row[i] for row in rows], dtype=str)
@@ -700,6 +749,35 @@ def _write(
         file.attrs.update(provenance.attributes(settings, **facts))
         file.attrs["reasons"] = json.dumps(Counter(_kind(reason) for _, reason in refused))
         file.attrs["content_digest"] = store.content_digest(file)
+
+
+def _hosts(
+    pixels: NDArray,
+    masks: list[NDArray],
+    systems: Mapping[str, NDArray],
+    used: list[Candidate],
+    settings: Mapping[str, Any],
+) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+    """Return columns and the table of masses that calibrated images have beside others."""
+    if not settings.get("calibration"):
+        return {}, {}
+    measured = photometry.measure(pixels, settings["observation"])
+    scale = settings["observation"]["pixel_scale"]
+    measured["mask_distance"] = hosts.mask_distance(masks, measured, scale)
+    if not settings.get("masses"):
+        return measured, {}
+    masses, distance = hosts.masses({**systems, **measured}, used, settings)
+    return {**measured, "mass_distance": distance}, masses
+
+
+def _unit_of_host(name: str) -> str:
+    if name in photometry.UNITS:
+        return photometry.UNITS[name]
+    if name.endswith("_known"):
+        return ""
+    known = {"psf_fwhm": "arcsec", "exposure_": "s", "zero_point_": "mag"}
+    known |= {"mass_distance": "mag", "mask_distance": "arcsec"}
+    return next((unit for start, unit in known.items() if name.startswith(start)), "")
 
 
 def _labels(used: list[Candidate]) -> dict[str, NDArray]:

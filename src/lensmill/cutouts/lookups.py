@@ -4,14 +4,21 @@ Only literals and the standard library: this is read in every job (`lensmill.exp
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from lensmill.learning.image_architectures import SMALLEST
-from lensmill.pipeline.settings import refer
+from lensmill.pipeline.settings import own, refer, refuse_test_only, shares
+
+MADE_OF = ("background", "host", "sources")  # keys of a population that name another
 
 
 def check(settings: Mapping, where: str) -> None:
     """Refuse backgrounds that are not there or do not fit, and images too small for a network."""
     for name, population in settings["populations"].items():
+        for key in MADE_OF:
+            if population.get(key) in settings["populations"]:
+                place = f"{where}.populations.{name}.{key}"
+                refuse_test_only(settings, population[key], place)
         if "background" in population:
             place = f"{where}.populations.{name}.background"
             refer(population["background"], settings["populations"], place)
@@ -22,9 +29,9 @@ def check(settings: Mapping, where: str) -> None:
 
 def refuse_small(settings: Mapping, network: Mapping, where: str) -> None:
     """Raise if images are too small for the architecture that is to learn from them."""
-    architecture, population = network["architecture"], network["train_on"]
+    architecture, population = network["architecture"], own(network)
     observation = settings["populations"][population]["observation"]
-    size, least = settings["observations"][observation]["size"], SMALLEST[architecture]
+    size, least = settings["observations"][observation]["size"], SMALLEST.get(architecture, 0)
     if size < least:
         better = [a for a, needed in SMALLEST.items() if needed <= size]
         raise ValueError(
@@ -81,51 +88,56 @@ def refuse_unlike(
 
 
 def source_files(population: Mapping, source: str) -> list[str]:
-    """List the folder or table of images, and the table of labels in it if there is one."""
-    labels = population.get("labels")
-    return [source] + [f"{source}/{labels}"] * isinstance(labels, str)
+    """List the folder or table of images, its table of labels, and that of masses."""
+    labels, masses = population.get("labels"), population.get("masses") or {}
+    table = [masses["table"]] if masses.get("table") else []
+    return [source] + [f"{source}/{labels}"] * isinstance(labels, str) + table
 
 
 def simulation_inputs(settings: Mapping, population: str) -> dict[str, str]:
-    """Name the data set whose images a simulated population is laid upon, if there is one."""
+    """Name the data sets that a simulated population is made of: sky, or hosts and sources."""
     chosen = settings["populations"][population]
-    if "background" not in chosen:
-        return {}
-    return {"background": f"data/{chosen['background']}/dataset.h5"}
+    return {key: f"data/{chosen[key]}/dataset.h5" for key in MADE_OF if key in chosen}
 
 
-def prediction_inputs(settings: Mapping, network: Mapping, population: str) -> dict[str, str]:
+def prediction_inputs(settings: Mapping, network: Mapping, population: str) -> dict[str, Any]:
     """Name the split, if a part is to be tested, and real images that the network learned from.
 
-    A population that no network learns from is tested whole, if it names no groups as the
-    network's own population does. If neither is a mock without real sky, no image and no group of
-    what was learned may be here.
+    A population that no network learns from is tested whole, if it names no groups as what the
+    network learns from does. If neither is a mock without real sky, no image and no group of
+    what was learned may be here; of a population that is `test_only`, systems of such groups
+    are left out.
     """
-    populations, own = settings["populations"], network["train_on"]
-    learned = {other["train_on"] for other in settings["networks"].values()}
-    simulated = "systems" in populations[population]
-    kinds = [_kind_of_groups(populations, name) for name in (population, own)]
-    grouped = kinds[0] is not None and kinds[0] == kinds[1]
-    files = {}
-    if population == own or grouped or (population in learned and simulated):
+    populations, mine = settings["populations"], shares(network)
+    learned = {p for other in settings["networks"].values() for p in shares(other)}
+    chosen = populations[population]
+    kinds = {_kind_of_groups(populations, name) for name in mine} - {None}
+    grouped = _kind_of_groups(populations, population) in kinds and not chosen.get("test_only")
+    files: dict[str, Any] = {}
+    if population in mine or grouped or (population in learned and "systems" in chosen):
         files["split"] = f"data/{population}/split.h5"
-    if population != own and all(_has_real_sky(populations[p]) for p in (population, own)):
-        files["learned"] = f"data/{own}/dataset.h5"
-        files["learned_split"] = f"data/{own}/split.h5"
+    if _has_real_sky(chosen):
+        others = [p for p in mine if p != population and _has_real_sky(populations[p])]
+        paths = {
+            "learned": [f"data/{p}/dataset.h5" for p in others],
+            "learned_split": [f"data/{p}/split.h5" for p in others],
+        }
+        files |= {key: x[0] if len(x) == 1 else x for key, x in paths.items() if x}
     return files
 
 
 def _has_real_sky(population: Mapping) -> bool:
     """Say whether images are real ones, or mocks upon them."""
-    return "background" in population or "ingest" in population
+    return any(key in population for key in ("background", "host", "ingest"))
 
 
 def _kind_of_groups(populations: Mapping, name: str) -> str | None:
     """Say what the groups of a population are: of a column, or the images it was cut from."""
     chosen = populations[name]
-    under = populations[chosen["background"]] if "background" in chosen else chosen
+    below = [chosen[key] for key in ("host", "background") if key in chosen]
+    under = populations[below[0]] if below else chosen
     if under.get("group") is not None:
         return "named"
-    if "background" in chosen or under.get("place") == "corners":
+    if below or under.get("place") == "corners":
         return "images"
     return None

@@ -1,9 +1,11 @@
 """What stands for the look-ups that an experiment's ``settings.py`` leaves out (README.md).
 
-They are asked while the workflow is read, in every job: nothing is imported.
+They are asked while the workflow is read, in every job: nothing large is imported.
 """
 
 from collections.abc import Mapping
+
+from lensmill.pipeline.settings import shares
 
 FAMILIES: dict[str, dict[str, list]] = {}
 TOLERANCES: dict[str, float] = {}
@@ -49,7 +51,7 @@ def prediction_inputs(settings: Mapping, network: Mapping, population: str) -> d
     which the network has learned from. Of a real one all systems are.
     """
     simulated = "systems" in settings["populations"][population]
-    if simulated or population == network["train_on"]:
+    if simulated or population in shares(network):
         return {"split": f"data/{population}/split.h5"}
     return {}
 
@@ -57,3 +59,8 @@ def prediction_inputs(settings: Mapping, network: Mapping, population: str) -> d
 def score_inputs(settings: Mapping, name: str, network: Mapping, population: str) -> dict[str, str]:
     """Name the results that the scores of a network on a population take beside its predictions."""
     return {}
+
+
+def scored_beside(settings: Mapping, network: Mapping) -> list[str]:
+    """Name populations whose predictions by a network go into its scores on every other."""
+    return []

@@ -101,7 +101,7 @@ def render(
     inner, outer = _limits(scenes.light, b, cell)
     if not refine:
         outer[:] = -1.0
-    n_terms, terms = _series(scenes.lenses)
+    n_terms, terms = series(scenes.lenses)
     deflectors = np.stack([np.asarray(c, np.float64) for c in scenes.lenses], axis=1)
     flux = scenes.light.flux.astype(np.float32)
     extended = scenes.light.kind != sky.POINT
@@ -213,7 +213,7 @@ def _limits(light: Light, b: NDArray, cell: float) -> tuple[NDArray, NDArray]:
     return np.where(inner > 0, inner, np.float32(-1.0)), outer
 
 
-def _series(lenses: Lenses) -> tuple[NDArray, NDArray]:
+def series(lenses: Lenses) -> tuple[NDArray, NDArray]:
     """Angular series of the power laws (Tessore & Metcalf 2015): number of terms, and terms."""
     n = lenses.theta_e.size
     t, f = lenses.slope - 1.0, (1.0 - lenses.q) / (1.0 + lenses.q)

@@ -82,13 +82,13 @@ class Fit(NamedTuple):
     validate: Callable[[Any], Mapping[str, float]] | None = None
 
 
-Prepare = Callable[[str, str, Mapping[str, Any], int, Keys], Training | Fit]
+Prepare = Callable[[Any, Any, Mapping[str, Any], int, Keys], Training | Fit]
 
 
 def train(
     prepare: Prepare,
-    dataset: str,
-    split: str,
+    dataset: str | list[str],
+    split: str | list[str],
     settings: Mapping[str, Any],
     seed: int,
     threads: int,
@@ -105,9 +105,10 @@ def train(
     prepare : callable
         ``prepare(dataset, split, settings, seed, keys)``, called when Keras has its threads and its
         seed: returns a `Training`, or for a model named ``.skops`` a `Fit`.
-    dataset, split : path
+    dataset, split : path, or list of path
         Systems and their split: it trains on the first part, the second chooses the epoch, the
-        third is not looked at.
+        third is not looked at. Lists where several populations are learned from, in the order of
+        ``train_on``, with ``settings["shares"]``.
     settings : mapping
         All settings of the network.
     seed : int
@@ -128,7 +129,9 @@ def train(
     begun = time.monotonic()
     seeds = [seed, settings["seed"]]
     keys = Keys(*(int(key) for key in np.random.SeedSequence(seeds).generate_state(2)))
-    facts = store.attributes(dataset)
+    several, splits = ([*x] if isinstance(x, list) else [x] for x in (dataset, split))
+    dataset, split = (x[0] if len(x) == 1 else x for x in (several, splits))
+    facts, *others = map(store.attributes, several)
     if Path(model).suffix == SKOPS:
         from threadpoolctl import threadpool_limits
 
@@ -144,7 +147,8 @@ def train(
         keras.utils.set_random_seed(keys.first)
         plan = prepare(dataset, split, settings, seed, keys)
         code = provenance.digest(f"experiments/{facts['experiment']}/network.py")
-        digests = [facts["content_digest"], store.attributes(split)["content_digest"], code]
+        digests = [facts["content_digest"], store.attributes(splits[0])["content_digest"], code]
+        digests += [store.attributes(path)["content_digest"] for path in several[1:] + splits[1:]]
         what = [dict(settings), seeds, *digests, threads]
         fitted, rows, found = _fit(plan, keys, history, checkpoints, what, watch)
         packages = ("keras", "tensorflow", "numpy")
@@ -162,6 +166,9 @@ def train(
         | {"python": platform.python_version()},
         "dataset": facts["content_digest"],
     }
+    if others:
+        record["populations"] = [one["population"] for one in (facts, *others)]
+        record["datasets"] = [one["content_digest"] for one in (facts, *others)]
     Path(model).parent.mkdir(parents=True, exist_ok=True)
     if Path(model).suffix == SKOPS:
         save_estimator(fitted, model)

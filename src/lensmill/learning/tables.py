@@ -68,6 +68,7 @@ def parts(
     folds: int = 0,
     known: NDArray | None = None,
     classes: NDArray | None = None,
+    turn: int = 0,
 ) -> tuple[NDArray, NDArray]:
     """Return the rows of the training set and of the validation set.
 
@@ -80,13 +81,15 @@ def parts(
         Systems whose targets are known; the others are left out.
     classes : array, shape (systems,), optional
         Their fractions are alike in all folds.
+    turn : int
+        As in `splits.read`.
 
     Raises
     ------
     ValueError
         If the split is of another data set, or a part is empty.
     """
-    part = _labels(dataset, split)
+    part = splits.read(str(dataset), str(split), turn)
     usable = np.ones(len(part), bool) if known is None else np.asarray(known, bool)
     if not usable.all():
         log.info("%d systems of unknown target are left out", int((~usable).sum()))
@@ -104,8 +107,8 @@ def parts(
     return found
 
 
-def test_rows(dataset: str | Path, split: str | Path | None) -> NDArray:
-    """Return the rows of the test set; without a split those of all systems.
+def test_rows(dataset: str | Path, split: str | Path | None, turn: int = 0) -> NDArray:
+    """Return the rows of the test set, in a turn of `splits.read`; without a split, of all systems.
 
     Raises
     ------
@@ -116,7 +119,7 @@ def test_rows(dataset: str | Path, split: str | Path | None) -> NDArray:
         rows = np.arange(len(store.read(dataset, "systems", ["index"])["index"]))
         count = len(rows)
     else:
-        part = _labels(dataset, split)
+        part = splits.read(str(dataset), str(split), turn)
         rows, count = np.flatnonzero(part == TEST), len(part)
     if not rows.size:
         raise ValueError(
@@ -124,14 +127,6 @@ def test_rows(dataset: str | Path, split: str | Path | None) -> NDArray:
             "more, or give it a larger share in split.blocks"
         )
     return rows
-
-
-def _labels(dataset: str | Path, split: str | Path) -> NDArray:
-    """Read the part of every system."""
-    index = store.read(dataset, "systems", ["index"])["index"]
-    labels = store.read(split, "systems", ["index", "split"])
-    store.check_order(index, labels["index"], f"{split}, the split of {dataset},")
-    return labels["split"]
 
 
 def cut(

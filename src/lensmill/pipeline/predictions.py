@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lensmill.pipeline import intact, logs
+from lensmill.pipeline import settings as checked
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def write_together(
     for population, files in logs.progress(populations.items(), "predicting", len(populations)):
         output = place / f"{population}.h5"
         try:
-            intact.verify(files.values())
+            intact.verify(checked.flat(files.values()))
             write(str(output), module, network, files, population, **given)
         except ValueError as error:
             log.exception("%s is refused", population)

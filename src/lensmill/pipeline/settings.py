@@ -8,7 +8,7 @@ import functools
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from math import log10
 from pathlib import Path
@@ -257,10 +257,13 @@ def check_references(
             refer(population["observation"], there["observations"], f"{place}.observation")
     for name, network in there["networks"].items():
         place = f"{where}.networks.{name}"
-        refer(network["train_on"], there["populations"], f"{place}.train_on")
+        for learned in shares(network):
+            refer(learned, there["populations"], f"{place}.train_on")
+            refuse_test_only(settings, learned, f"{place}.train_on")
+            refuse_unlike(settings, own(network), learned, f"{place}.train_on")
         for other in network["test_on"]:
             refer(other, there["populations"], f"{place}.test_on")
-            refuse_unlike(settings, network["train_on"], other, f"{place}.test_on")
+            refuse_unlike(settings, own(network), other, f"{place}.test_on")
         if "observation" in network:
             refer(network["observation"], there["observations"], f"{place}.observation")
     keys = schema["$defs"]["network"]["properties"]
@@ -270,12 +273,50 @@ def check_references(
             refer(key, keys, f"{where}.searches.{name}.space")
 
 
+def shares(network: Mapping) -> dict[str, float]:
+    """Return the populations that a network learns from, and the share of each in an epoch.
+
+    ``train_on`` is the name of one, or the weights of several; the first is the network's own,
+    whose test part it is judged on first.
+    """
+    chosen = network["train_on"]
+    if not isinstance(chosen, Mapping):
+        return {chosen: 1.0}
+    total = sum(chosen.values())
+    return {name: weight / total for name, weight in chosen.items()}
+
+
+def flat(values: Iterable[Any]) -> list[Any]:
+    """Return values with those of lists among them laid out."""
+    return [x for value in values for x in (value if isinstance(value, list) else [value])]
+
+
+def own(network: Mapping) -> str:
+    """Return the population that a network learns from, of several the first."""
+    return next(iter(shares(network)))
+
+
 def refer(name: Any, to: Mapping, where: str) -> None:
     """Raise if a name refers to nothing, with the nearest there is."""
     if name not in to:
         near = get_close_matches(str(name), to, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(to)}"
         raise ValueError(f"{where}: {name!r} does not exist; {hint}")
+
+
+def refuse_test_only(settings: Mapping, population: str, where: str) -> None:
+    """Raise if a population that is kept for tests would be learned from or decide something.
+
+    Raises
+    ------
+    ValueError
+        Naming the place, the population and what to do.
+    """
+    if settings["populations"][population].get("test_only"):
+        raise ValueError(
+            f"{where}: {population!r} is test_only: no image of it may be learned from, set a "
+            "threshold or be chosen by; name another population here"
+        )
 
 
 def population(settings: Mapping, name: str) -> dict[str, Any]:
@@ -414,7 +455,8 @@ def check_populations(settings: Mapping, families: Mapping, schema: Mapping, whe
             _refuse_ignored(chosen, families, parameters, place)
             fixed = families[chosen["family"]]
         prior = population(settings, name)["prior"] | fixed
-        if lacks := parameters.keys() - prior.keys():
+        needed = {key for key, of in parameters.items() if not of.get("optional")}
+        if lacks := needed - prior.keys():
             raise ValueError(
                 f"{where}.priors.{chosen['prior']} lacks {', '.join(sorted(lacks))}, which the "
                 f"population {name!r} needs; give it there or in the population's override"

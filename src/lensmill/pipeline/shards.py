@@ -50,7 +50,8 @@ def simulate(
     simulator : module
         ``simulate.py`` of the experiment: ``draw``, ``UNITS``, ``WIDTH`` and ``ROWS_OF`` (columns
         that hold row numbers of another table); ``BATCH``, if it cannot draw 65,536 systems at
-        a time; ``attributes(settings)``, if the file shall say more of itself.
+        a time; ``OPTIONAL``, columns that not all populations have; ``attributes(settings)``, if
+        the file shall say more of itself.
     experiment, population, seed
         Key the random numbers.
     first, count : int
@@ -66,7 +67,9 @@ def simulate(
         size = min(batch, first + count - start)
         numbers = uniforms(seed, experiment, population, start, size, simulator.WIDTH)
         parts.append(simulator.draw(start, numbers, settings))
-        _check_part(parts[-1], simulator.UNITS, start, size, f"{experiment}/{population}")
+        where = f"{experiment}/{population}"
+        optional = {"group", *getattr(simulator, "OPTIONAL", ())}
+        _check_part(parts[-1], simulator.UNITS, start, size, where, optional)
     rows = _link(parts, simulator.ROWS_OF)
     if rows["systems"] != count:
         raise ValueError(
@@ -82,11 +85,13 @@ def simulate(
     log.info("%s: %s", path, rows)
 
 
-def _check_part(part: store.Tables, units: Mapping, first: int, count: int, where: str) -> None:
+def _check_part(
+    part: store.Tables, units: Mapping, first: int, count: int, where: str, optional: set[str]
+) -> None:
     """Raise if a simulator gives other columns than it names, or other systems than asked for."""
     for table, columns in part.items():
-        # `group` stands there only for systems that have one
-        if odd := (columns.keys() ^ units.get(table, {}).keys()) - {"group"}:
+        # `group` stands there only for systems that have one, others only in some populations
+        if odd := (columns.keys() ^ units.get(table, {}).keys()) - optional:
             raise ValueError(
                 f"{where}: columns of {table!r} and its UNITS differ: {', '.join(sorted(odd))}"
             )

@@ -5,6 +5,7 @@ into one part, in all populations of an experiment that name the group alike.
 """
 
 import hashlib
+import json
 import logging
 import zlib
 
@@ -49,7 +50,9 @@ def labels(key: str, stratum: NDArray, blocks: tuple[int, int, int]) -> NDArray:
     return split
 
 
-def parts_of_groups(experiment: str, group: NDArray, blocks: tuple[int, int, int]) -> NDArray:
+def parts_of_groups(
+    experiment: str, group: NDArray, blocks: tuple[int, int, int], turn: int = 0
+) -> NDArray:
     """Return 0, 1 or 2 (train, validation, test) for groups, by their names alone.
 
     A part is a hash of the experiment and the name, so that it is the same in every population
@@ -62,11 +65,15 @@ def parts_of_groups(experiment: str, group: NDArray, blocks: tuple[int, int, int
     group : array of str, shape (n,)
     blocks : tuple of int
         As in `labels`: the odds.
+    turn : int
+        Every turn moves the test on by its share: in turns 0 ... ``sum(blocks) / blocks[2] - 1``
+        each group is tested once, if that is a whole number.
     """
     names, where = np.unique(np.asarray(group, dtype=str), return_inverse=True)
     limits = np.cumsum(blocks) / sum(blocks)
     hashes = [hashlib.sha256(f"{experiment}/{name}".encode()).digest() for name in names]
     chance = np.array([int.from_bytes(h[:6], "little") / 2.0**48 for h in hashes])
+    chance = (chance + turn * blocks[2] / sum(blocks)) % 1.0
     return np.searchsorted(limits, chance, side="right").astype(np.uint8)[where]
 
 
@@ -82,6 +89,29 @@ def groups(dataset: str) -> NDArray | None:
             return None
         group = file["systems/group"].asstr()[:].astype(str)
     return group if (group != "").any() else None
+
+
+def read(dataset: str, split: str, turn: int = 0) -> NDArray:
+    """Read the part of every system; of another turn, that of its group there.
+
+    Systems without a group are in the same part in every turn.
+
+    Raises
+    ------
+    ValueError
+        If the split is of another data set.
+    """
+    index = store.read(dataset, "systems", ["index"])["index"]
+    found = store.read(split, "systems", ["index", "split"])
+    store.check_order(index, found["index"], f"{split}, the split of {dataset},")
+    part = found["split"]
+    group = groups(str(dataset)) if turn else None
+    if group is not None:
+        blocks = json.loads(store.attributes(split)["settings"])["blocks"]
+        own = group != ""
+        experiment = str(store.attributes(dataset)["experiment"])
+        part[own] = parts_of_groups(experiment, group[own], tuple(blocks), turn)
+    return part
 
 
 def write(dataset: str, output: str, stratify_by: str, blocks: tuple[int, int, int]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.cutouts import checks as image_checks
-from lensmill.experiments.lens_finding import simulate, sky
+from lensmill.experiments.lens_finding import paint_checks, simulate, sky
 from lensmill.pipeline import checks, priors, store
 
 
@@ -27,9 +27,13 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         ``population``, ``dataset``, ``statistics``, ``checks`` (see `lensmill.pipeline.checks`)
         and ``sketch``.
     """
-    report = image_checks.check(dataset, settings)
+    share = settings.get("prior", {}).get("lens_fraction")
+    one_class = {"label": int(share)} if share in (0, 1) else {}
+    report = image_checks.check(dataset, {**settings, **one_class})
     if "ingest" in settings or checks.failed(report["checks"]):
         return report
+    if "host" in settings:
+        return paint_checks.check(dataset, settings, report)
     systems = store.read(dataset, "systems")
     report["checks"] += _kinds(systems, settings["prior"])
     report["checks"] += _priors(systems, settings)
@@ -44,10 +48,11 @@ def _kinds(systems: Mapping[str, NDArray], prior: Mapping[str, Any]) -> list[dic
     """Compare the shares of lenses and of every look-alike with those asked for."""
     n = len(systems["kind"])
     lenses = prior["lens_fraction"]
-    shares = {name: prior["non_lenses"].get(name, 0.0) for name in sky.KINDS[1:]}
+    shares = {name: prior["non_lenses"].get(name, 0.0) for name in sky.LOOK_ALIKES}
     total = sum(shares.values())
     expected = {"lens": lenses} | {k: (1 - lenses) * v / total for k, v in shares.items()}
-    counts = dict(zip(sky.KINDS, np.bincount(systems["kind"], minlength=8).tolist(), strict=True))
+    kinds = np.bincount(systems["kind"], minlength=len(sky.KINDS)).tolist()
+    counts = dict(zip(sky.KINDS, kinds, strict=True))
     results = [
         checks.fraction(f"share of {name}", f"systems of kind {name}", counts[name], n, share)
         for name, share in expected.items()
@@ -69,7 +74,7 @@ def _priors(systems: Mapping[str, NDArray], settings: Mapping[str, Any]) -> list
         "einstein_radius": theta_e,
         "one_minus_q": 1 - lenses["q"],
         "shear": np.hypot(gamma1, gamma2),
-        "lens_magnitude": lenses["lens_magnitude"] + 5 * np.log10(reach),  # see `sky.draw`
+        "lens_magnitude": lenses["lens_magnitude"] + sky.brightening(prior) * np.log10(reach),
     }
     numbers, tests = {}, []
     for name, values in drawn.items():

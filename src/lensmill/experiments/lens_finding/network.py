@@ -1,6 +1,7 @@
 """Networks that tell lenses from what only looks like them: pixels in, a logit out."""
 
 import functools
+import itertools
 import json
 import logging
 import time
@@ -13,15 +14,17 @@ from numpy.typing import NDArray
 from scipy import special
 
 from lensmill.cutouts import checks as image_checks
-from lensmill.learning import classification, runs, tables
+from lensmill.imaging import photometry, quality
+from lensmill.learning import classification, mixtures, runs, tables
 from lensmill.learning.runs import Network, load  # noqa: F401  (`load` is part of the contract)
-from lensmill.pipeline import provenance, store
+from lensmill.pipeline import provenance, splits, store
 from lensmill.pipeline.splits import TEST
 
 log = logging.getLogger(__name__)
 
 VALIDATED = 10000  # images of the validation set: enough to tell two epochs apart
 WARM_UP = 64  # images scored before the clock runs: the first call compiles
+LOGISTIC = "logistic"  # architecture of the baseline on photometry
 CLASSES = ("non-lenses", "lenses")
 # What predictions copy from the data set, where it has them: column, unit.
 COPIED = {
@@ -33,12 +36,19 @@ COPIED = {
     "n_images": "",
     "n_minima": "",
     "n_saddles": "",
+    "theta_e_over_seeing": "",
 }
+# Numbers of other objects: -1 or "" where the data set does not have them.
+OBJECTS = {"host": "", "group": ""}
+# As `photometry` measures it on the image of a galaxy; 0 where that was not done.
+MEASURED = {"host_magnitude": "mag", "host_colour": "mag", "host_radius": "arcsec"}
 COUNTS = ("n_images", "n_minima", "n_saddles")
 UNITS = {
     "systems": {
         **dict.fromkeys(("index", "is_lens", "label_known", "kind", "logit", "score"), ""),
         **COPIED,
+        **OBJECTS,
+        **MEASURED,
     }
 }
 
@@ -52,10 +62,13 @@ def predict(
     output: str,
     name: str,
     population: str,
-    learned: str | None = None,
-    learned_split: str | None = None,
+    learned: list[str] | str | None = None,
+    learned_split: list[str] | str | None = None,
 ) -> None:
     """Score the test images of a population, or all images of an ingested one.
+
+    Of one that is ``test_only``, systems of groups that the network learned from are left out:
+    they belong to another turn.
 
     Parameters
     ----------
@@ -73,11 +86,11 @@ def predict(
         what is known of the lenses.
     name, population : str
         Of the network and of the population.
-    learned : path, optional
-        A data set that the network learned from and that may share images or groups with this
+    learned : path or list of path, optional
+        Data sets that the network learned from and that may share images or groups with this
         one: real images, or mocks upon real sky.
-    learned_split : path, optional
-        Its split, whose test part the network has not seen.
+    learned_split : path or list of path, optional
+        Their splits, whose test part the network has not seen.
 
     Raises
     ------
@@ -86,14 +99,29 @@ def predict(
         from some of these images or their groups, or it does not give a finite logit for every one.
     """
     pixels = store.pixels(dataset)
-    rows = tables.test_rows(dataset, split)
-    if learned is not None:
-        _refuse_shared(dataset, rows, learned, learned_split, name)
+    record = network.training
+    turn = record["settings"].get("turn", 0)
+    rows = tables.test_rows(dataset, split, turn)
+    facts = store.attributes(dataset)
+    about = json.loads(facts["settings"])
+    left_out = 0
+    for data, parts in itertools.zip_longest(_listed(learned), _listed(learned_split)):
+        seen = None if parts is None else np.flatnonzero(splits.read(data, parts, turn) != TEST)
+        if about.get("test_only"):
+            kept = _of_other_groups(dataset, rows, data, seen)
+            left_out += len(rows) - len(kept)
+            rows = kept
+        _refuse_shared(dataset, rows, data, seen, name)
+    if not rows.size:
+        raise ValueError(
+            f"{name} has learned from the groups of all systems of {dataset}: none is left to "
+            "judge it by; ask a network of another turn"
+        )
     logits(network, pixels, rows[:WARM_UP])
     begun = time.monotonic()
     logit = np.asarray(logits(network, pixels, rows), np.float64)
     seconds = time.monotonic() - begun
-    systems = _systems(dataset, rows)
+    systems = _systems(dataset, rows, about)
     bad = ~np.isfinite(logit)
     if bad.any():
         raise ValueError(
@@ -102,7 +130,6 @@ def predict(
             "images hold what is not finite?"
         )
     systems |= {"logit": logit, "score": special.expit(logit)}
-    record = network.training
     attributes = provenance.attributes(
         {},
         network=name,
@@ -117,7 +144,9 @@ def predict(
         seconds=round(seconds, 3),
         experiment="lens_finding",
         seed=seed,
-        dataset=store.attributes(dataset)["content_digest"],
+        dataset=facts["content_digest"],
+        turn=turn,
+        left_out=left_out,
     )
     systems = {column: systems[column] for column in UNITS["systems"]}
     store.write(output, {"systems": systems}, UNITS, attributes)
@@ -142,6 +171,10 @@ def logits(network: Network, pixels: NDArray, rows: NDArray | None = None) -> ND
     from lensmill.learning import images
 
     images.check_shape(pixels, network.training["shape"], network.training["population"])
+    if network.training["architecture"] == LOGISTIC:
+        chosen = np.asarray(pixels if rows is None else pixels[rows])
+        features = photometry_features(chosen, network.training["observation"])
+        return network.model.decision_function(features).astype(np.float64)
     return images.predict(network.model, pixels, rows)[:, 0]
 
 
@@ -151,34 +184,141 @@ def labels(dataset: str) -> tuple[NDArray, NDArray]:
     return systems["is_lens"] == 1, systems["label_known"] == 1
 
 
+def photometry_features(pixels: NDArray, observation: Mapping[str, Any]) -> NDArray:
+    """Return what a catalogue says of the object in the middle of images, (n, bands + 1).
+
+    Its magnitude in all, the logarithm of its half-light radius, and its colours from band to band
+    in a circle about the middle. A flux counts as its noise at least.
+    """
+    found = photometry.measure(pixels, observation)
+    size = pixels.shape[1]
+    place = (np.arange(size) - (size - 1) / 2) * observation["pixel_scale"]
+    inside = np.hypot(place, place[:, None]) < photometry.APERTURE
+    noise = quality.sky_sigma(pixels) * np.sqrt(inside.sum())
+    flux = np.maximum(pixels[:, inside].sum(axis=1, dtype=np.float64), noise)
+    colours = -2.5 * np.diff(np.log10(np.maximum(flux, 1e-30)), axis=1)
+    radius = np.log10(np.maximum(found["host_radius"], 0.01))
+    return np.column_stack([found["host_magnitude"], radius, colours])
+
+
 def prepare(
-    dataset: str, split: str, settings: Mapping[str, Any], seed: int, keys: runs.Keys
-) -> runs.Training:
+    dataset: str | list[str],
+    split: str | list[str],
+    settings: Mapping[str, Any],
+    seed: int,
+    keys: runs.Keys,
+) -> runs.Training | runs.Fit:
     """Return what is particular about the training of these networks."""
+    datasets, parted = _listed(dataset), _listed(split)
+    shares = settings.get("shares", [1.0])
+    pixels = [store.pixels(path) for path in datasets]
+    found = [labels(path) for path in datasets]
+    is_lens = np.concatenate([lens for lens, _ in found])
+    fold = settings["fold"], settings["folds"]
+    of_parts = []
+    for path, parts, (lens, known) in zip(datasets, parted, found, strict=True):
+        rows = tables.parts(path, parts, *fold, known, lens, settings.get("turn", 0))
+        of_parts.append((rows[0], rows[1][:VALIDATED]))
+    limits = [None] * len(datasets)
+    if settings["max_systems"]:
+        limits = mixtures.apportion(settings["max_systems"], shares)
+    sizes = [len(lens) for lens, _ in found]
+    learned = mixtures.join([a[:n] for (a, _), n in zip(of_parts, limits, strict=True)], sizes)
+    validated = mixtures.join([b for _, b in of_parts], sizes)
+    what = " and ".join(map(str, datasets))
+    for part, chosen in (("train", learned), ("validation", validated)):
+        classification.check_classes(is_lens[chosen.rows], f"{what}: the {part} part", CLASSES)
+    lens, lens_validated = (is_lens[part.rows] for part in (learned, validated))
+    counts = [mixtures.weights(part.population, shares) for part in (learned, validated)]
+    facts = store.attributes(datasets[0])
+    observation = json.loads(facts["settings"]).get("observation", {})
+    architecture = settings["architecture"]
+    record = {
+        "architecture": architecture,
+        "shape": list(pixels[0].shape[1:]),
+        "observation": observation,
+        "systems": len(lens),
+        "lenses": int(lens.sum()),
+        # of an epoch, in which populations have their shares
+        "prevalence": float(np.average(lens, weights=counts[0])),
+    }
+    images_ = pixels[0] if len(pixels) == 1 else mixtures.Joined(pixels)
+    if architecture == LOGISTIC:
+        weights = counts[0] * _class_weights(lens, counts[0], settings)
+        return _logistic(images_, learned.rows, lens, weights, observation, settings, record)
+    return _training(
+        images_, (learned, validated), (lens, lens_validated), counts, settings, keys, record
+    )
+
+
+def _class_weights(lens: NDArray, counts: NDArray, settings: Mapping[str, Any]) -> NDArray:
+    """Return the weight of every system's class."""
+    if settings["class_weight"] != "balanced":
+        return np.ones(len(lens))
+    fraction = np.average(lens, weights=counts)
+    return np.where(lens, 0.5 / fraction, 0.5 / (1 - fraction))
+
+
+def _logistic(
+    pixels: Any,
+    rows: NDArray,
+    lens: NDArray,
+    weights: NDArray,
+    observation: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    record: Mapping[str, Any],
+) -> runs.Fit:
+    """Return the fit of a logistic regression on what a catalogue says of an object."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    features = photometry_features(np.asarray(pixels[rows]), observation)
+
+    def fit() -> Any:
+        model = make_pipeline(StandardScaler(), LogisticRegression())
+        return model.fit(features, lens, logisticregression__sample_weight=weights)
+
+    return runs.Fit(fit, settings, record | {"parameters": features.shape[1] + 1})
+
+
+def _training(
+    pixels: Any,
+    parts: tuple[mixtures.Parts, mixtures.Parts],
+    lenses: tuple[NDArray, NDArray],
+    counts: list[NDArray],
+    settings: Mapping[str, Any],
+    keys: runs.Keys,
+    record: Mapping[str, Any],
+) -> runs.Training:
+    """Return the training of a network on images."""
     from lensmill.learning import image_models, images, stretch
 
-    architecture = settings["architecture"]
-    is_lens, known = labels(dataset)
-    targets = is_lens.astype(np.float32)[:, None]
-    fold = settings["fold"], settings["folds"]
-    learned, validated = images.read(dataset, split, targets, *fold, known, is_lens)
-    for part, chosen in (("train", learned), ("validation", validated)):
-        classification.check_classes(chosen.targets[:, 0], f"{dataset}: the {part} part", CLASSES)
-    learned = images.first(learned, settings["max_systems"])
-    validated = images.first(validated, VALIDATED)
-    lens, lens_validated = (part.targets[:, 0] == 1 for part in (learned, validated))
-    shape = learned.pixels.shape[1:]
+    shape, several = pixels.shape[1:], "shares" in settings
+    learned, validated = (
+        images.Images(pixels, part.rows, lens.astype(np.float32)[:, None])
+        for part, lens in zip(parts, lenses, strict=True)
+    )
     noise = None
     if settings["stretch"] == "training":
         noise = stretch.training_noise(learned.pixels, learned.rows)
     weights = [None, None]
-    if settings["class_weight"] == "balanced":
-        by_class = classification.class_weights(lens)
-        weights = [by_class[part.astype(int)] for part in (lens, lens_validated)]
+    if settings["class_weight"] == "balanced" and not several:
+        by_class = classification.class_weights(lenses[0])
+        weights = [by_class[part.astype(int)] for part in lenses]
+    elif several:
+        # the sampler gives the populations their shares where weights do not
+        of_class = [
+            _class_weights(lens, count, settings)
+            for lens, count in zip(lenses, counts, strict=True)
+        ]
+        weights = [of_class[0].astype(np.float32), (of_class[1] * counts[1]).astype(np.float32)]
     sampler = None
-    if settings["hard_negatives"]:
+    if several:
+        sampler = mixtures.Shares(parts[0].population, settings["shares"])
+    elif settings["hard_negatives"]:
         share, epochs = settings["hard_negatives"], settings["epochs"]
-        sampler = classification.HardNegatives(lens, share, epochs)
+        sampler = classification.HardNegatives(lenses[0], share, epochs)
     batches = images.Batches(
         learned,
         settings["batch_size"],
@@ -191,7 +331,7 @@ def prepare(
     )
     # only the focal loss has a gamma
     loss = classification.binary_loss(settings["loss"], settings.get("focal_gamma", 0.0))
-    facts = store.attributes(dataset)
+    architecture = settings["architecture"]
     return runs.Training(
         build=lambda: image_models.build(architecture, shape, settings, keys.first % 2**20, noise),
         loss=loss,
@@ -200,27 +340,33 @@ def prepare(
             validated, loss, batches, classification.binary_metrics, weights[1]
         ),
         settings=settings,
-        record={
-            "architecture": architecture,
-            "shape": list(shape),
-            "observation": json.loads(facts["settings"]).get("observation", {}),
-            "noise": noise,
-            "systems": len(lens),
-            "lenses": int(lens.sum()),
-        },
+        record=record | {"noise": noise},
     )
 
 
 train = functools.partial(runs.train, prepare)
 
 
+def _listed(paths: list[str] | str | None) -> list[str]:
+    """Return paths as a list, whether there are several, one or none."""
+    if paths is None:
+        return []
+    return [*paths] if isinstance(paths, list | tuple) else [paths]
+
+
+def _of_other_groups(dataset: str, rows: NDArray, learned: str, seen: NDArray | None) -> NDArray:
+    """Return those of some rows whose group is not among the groups of what was learned."""
+    mine, theirs = splits.groups(dataset), splits.groups(learned)
+    if mine is None or theirs is None:
+        return rows
+    theirs = theirs if seen is None else theirs[seen]
+    return rows[~np.isin(mine[rows], sorted({*theirs} - {""}))]
+
+
 def _refuse_shared(
-    dataset: str, rows: NDArray, learned: str, learned_split: str | None, name: str
+    dataset: str, rows: NDArray, learned: str, seen: NDArray | None, name: str
 ) -> None:
     """Raise if the network learned from images, or groups, that are to test it."""
-    seen = None
-    if learned_split is not None:
-        seen = np.flatnonzero(store.read(learned_split, "systems")["split"] != TEST)
     for found in image_checks.shared(dataset, learned, rows, seen):
         if found["passed"] is False:
             raise ValueError(
@@ -235,16 +381,42 @@ def _prevalence(record: Mapping[str, Any]) -> float:
     # ASSUME: focal loss and hard negatives bend probabilities too, which no change of prior undoes;
     # calibration then shows it. Ranks, thresholds and purity do not depend on it.
     balanced = record["settings"]["class_weight"] == "balanced"
-    return 0.5 if balanced else record["lenses"] / record["systems"]
+    return 0.5 if balanced else record.get("prevalence", record["lenses"] / record["systems"])
 
 
-def _systems(dataset: str, rows: NDArray) -> dict[str, NDArray]:
+def _systems(dataset: str, rows: NDArray, about: Mapping[str, Any]) -> dict[str, NDArray]:
     """Return what is known of some systems; zeros for what the data set does not have."""
     with h5py.File(dataset) as file:
-        have = [name for name in COPIED if name in file["systems"]]
-    systems = store.read(dataset, "systems", ["index", "is_lens", "label_known", "kind", *have])
+        there = [*file["systems"]]
+    have = [name for name in (*COPIED, *MEASURED, "host") if name in there]
+    separation = [name for name in _separation(about) if name in there]
+    columns = ["index", "is_lens", "label_known", "kind", *have, *separation]
+    systems = store.read(dataset, "systems", columns)
     chosen = {name: values[rows] for name, values in systems.items()}
-    for name in COPIED:
+    for name in (*COPIED, *MEASURED):
         kind = np.int64 if name in COUNTS else np.float64
         chosen[name] = chosen.get(name, np.zeros(rows.size)).astype(kind)
+    if separation:
+        value, known = (chosen.pop(name) for name in separation)
+        # half the separation of the images is about the Einstein radius
+        chosen["theta_e"] = np.where(known == 1, value / 2, chosen["theta_e"])
+    if "theta_e_over_seeing" not in have:
+        chosen["theta_e_over_seeing"] = chosen["theta_e"] / _seeing(about)
+    group = splits.groups(dataset)
+    chosen["host"] = chosen.get("host", np.full(rows.size, -1)).astype(np.int64)
+    chosen["group"] = np.full(rows.size, "") if group is None else group[rows]
     return chosen
+
+
+def _seeing(about: Mapping[str, Any]) -> float:
+    """Return the seeing of an observation, the mean of its bands [arcsec]; infinity if unknown."""
+    bands = about.get("observation", {}).get("bands", {}).values()
+    kernels = [band["psf"] for band in bands if isinstance(band["psf"], Mapping)]
+    widths = [kernel.get("gaussian") or kernel["moffat"] for kernel in kernels]
+    return float(np.mean(widths)) if widths else np.inf
+
+
+def _separation(about: Mapping[str, Any]) -> list[str]:
+    """Name the columns of the separation of images and of whether it is known."""
+    column = about.get("separation")
+    return [column, f"{column}_known"] if column else []

@@ -4,6 +4,8 @@ Reads:  results/lens_finding/data/, results/lens_finding/networks/, results/lens
 Writes: beside them
 """
 
+from lensmill.experiments.lens_finding import settings as lens_steps
+
 FINDER = config["experiments"]["lens_finding"]
 
 
@@ -142,3 +144,91 @@ rule export_network:
         code=code("learning/export.py"),
     script:
         "scripts/export_network.py"
+
+
+rule measure_resolvable:
+    """Say which painted lenses observers could tell from galaxies who know less and less."""
+    input:
+        unpack(simulation_inputs),
+    output:
+        "results/{experiment}/data/{population}/resolvable.h5",
+    log:
+        "results/{experiment}/logs/measure_resolvable/{population}.log",
+    wildcard_constraints:
+        experiment="lens_finding",
+        population=one_of(having("host")("lens_finding")),
+    conda:
+        ROOT / "envs/simulate.yaml"
+    resources:
+        mem_mb=resources("simulate_shard", "mem_mb"),
+        runtime=resources("simulate_shard", "runtime"),
+    params:
+        settings=population_settings,
+        systems=FINDER["resolvable"]["systems"],
+        seed=config["seed"],
+        code=code("experiments/lens_finding/resolvable.py"),
+    script:
+        "scripts/measure_resolvable.py"
+
+
+if "two_samples" in FINDER:
+    SAMPLES = FINDER["two_samples"]
+
+    rule compare_samples:
+        """Measure how well made lenses are told from real ones."""
+        input:
+            made=[f"results/lens_finding/data/{p}/dataset.h5" for p in SAMPLES["made"]],
+            real=[f"results/lens_finding/data/{p}/dataset.h5" for p in SAMPLES["real"]],
+        output:
+            "results/lens_finding/scores/two_samples.json",
+        log:
+            "results/lens_finding/logs/compare_samples.log",
+        conda:
+            ROOT / "envs/train.yaml"
+        params:
+            names=SAMPLES["made"],
+            observation=checked.population(FINDER, SAMPLES["real"][0])["observation"],
+            seed=config["seed"],
+            code=code("experiments/lens_finding/two_samples.py"),
+        script:
+            "scripts/compare_samples.py"
+
+
+if "ablation" in FINDER:
+    STEPS = {
+        step: {
+            member: [
+                [f"results/lens_finding/{path}" for path in paths] for paths in turns
+            ]
+            for member, turns in members.items()
+        }
+        for step, members in lens_steps.ablation_predictions(FINDER).items()
+    }
+
+    rule tabulate_ablation:
+        """Put the steps from mocks to the real sky side by side, judged on real lenses."""
+        input:
+            sorted(
+                {
+                    path
+                    for members in STEPS.values()
+                    for turns in members.values()
+                    for paths in turns
+                    for path in paths
+                }
+            ),
+        output:
+            table="results/lens_finding/scores/ablation.csv",
+            page="results/lens_finding/scores/ablation.md",
+        log:
+            "results/lens_finding/logs/tabulate_ablation.log",
+        localrule: True
+        conda:
+            ROOT / "envs/figures.yaml"
+        params:
+            steps=STEPS,
+            settings=FINDER["ablation"],
+            seed=config["seed"],
+            code=code("experiments/lens_finding/ablation.py"),
+        script:
+            "scripts/tabulate_ablation.py"

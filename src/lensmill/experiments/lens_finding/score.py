@@ -16,7 +16,8 @@ from lensmill.pipeline import store
 
 FPR = 0.01  # false-positive rate at which completeness is quoted
 CURVE_POINTS = 200  # of a curve in the scores; all of them can be had from the predictions
-BINNED_BY = ("theta_e", "arc_snr", "arc_length", "snr")
+BINNED_BY = ("theta_e", "arc_snr", "arc_length", "snr", "theta_e_over_seeing", "host_magnitude")
+FEWEST = 5  # lenses in a bin, where a property is known of few
 COUNTS = ("n_images", "n_minima", "n_saddles")
 USED = ("bootstraps", "prevalences", "calibration_bins", "selection_bins")
 # What the scores copy from the predictions; of an ensemble the sum over its members.
@@ -37,6 +38,7 @@ def score(
     seed: int,
     output: str,
     reference: str | None = None,
+    beside: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Score the predictions for a population.
 
@@ -56,6 +58,9 @@ def score(
         Scores of the network on the population that it was trained on. Their threshold for a
         false-positive rate of 1 % is what a survey would use; it also stands in where a population
         has too few non-lenses to set its own.
+    beside : mapping, optional
+        By population, the predictions of the same network for the non-lenses that set the
+        ``thresholds`` of the settings.
 
     Returns
     -------
@@ -73,14 +78,134 @@ def score(
         facts["threads"] = int(facts["threads"])
     given = json.loads(Path(reference).read_text()) if reference else None
     found = measure(systems, settings, seed, given)
+    own = {str(about["population"]): systems}
+    theirs = {name: store.read(path, "systems") for name, path in (beside or {}).items()}
+    named = settings.get("thresholds", {})
+    found["thresholds"] = {
+        name: at_threshold(systems, one, theirs | own, settings, seed, f"thresholds.{name}")
+        for name, one in named.items()
+        if {*one["negatives"]} <= {*theirs, *own}  # others have images that it cannot take
+    }
     added = {
         "settings": json.dumps({key: settings[key] for key in USED}, sort_keys=True),
         "threshold": np.nan if found["threshold"] is None else found["threshold"],
         "threshold_from": found["threshold_from"],
     }
+    limits = {name: one["threshold"] for name, one in found["thresholds"].items()}
+    added |= {"thresholds": json.dumps(limits, sort_keys=True)} if limits else {}
     store.extend(predictions, output, added)
     speed = round(len(systems["index"]) / max(facts["seconds"], 1e-3), 1)
     return {**facts, "images_per_second": speed, **found}
+
+
+def at_threshold(
+    systems: Mapping[str, NDArray],
+    threshold: Mapping[str, Any],
+    tables: Mapping[str, Mapping[str, NDArray]],
+    settings: Mapping[str, Any],
+    seed: int,
+    where: str,
+) -> dict[str, Any]:
+    """Return how good a network is at a threshold that chosen non-lenses set.
+
+    Parameters
+    ----------
+    systems : mapping of array
+        Predictions for a population, whose lenses are to be found.
+    threshold : mapping
+        ``negatives``, populations whose non-lenses set it, and their false-positive rate ``fpr``.
+    tables : mapping
+        Predictions of the same network for these populations.
+    settings, seed
+        As in `score`.
+    where : str
+        How a message names the threshold.
+
+    Returns
+    -------
+    dict
+        ``fpr``, ``threshold`` (a logit), the numbers of ``objects``, of those ``above`` it and
+        their rate with its binomial interval, also ``by_population``; of lenses ``completeness``
+        with its ``interval`` (68 %, the scatter of the threshold in it), ``auroc`` against the
+        objects with its error, ``tpr0`` and ``tpr10``, and ``completeness_by`` property. None of
+        what there are no lenses for.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer objects than one false positive needs.
+    """
+    fpr, names = threshold["fpr"], threshold["negatives"]
+    logits = {name: objects(tables[name]) for name in names}
+    other = np.concatenate(list(logits.values()))
+    known = (systems["label_known"] == 1) & (systems["is_lens"] == 1)
+    lenses = {name: values[known] for name, values in systems.items()}
+    logit = np.concatenate([lenses["logit"], other])
+    is_lens = np.arange(len(logit)) < known.sum()
+    try:
+        limit = classification.threshold_at_fpr(is_lens, logit, fpr)
+    except Undefined as reason:
+        raise ValueError(
+            f"{where}: {reason} in {', '.join(names)}, where the orientations of one object count "
+            "once; name more populations there, or quote a larger fpr"
+        ) from None
+    rates = {name: _rate(values > limit) for name, values in logits.items()}
+    result: dict[str, Any] = {
+        "fpr": fpr,
+        "negatives": names,
+        "threshold": limit,
+        "objects": len(other),
+        **_rate(other > limit),
+        "by_population": rates,
+    }
+    lost = dict.fromkeys(("completeness", "interval", "auroc", "auroc_error", "tpr0", "tpr10"))
+    result |= {"lenses": int(known.sum()), "found": 0} | lost | {"completeness_by": {}}
+    if not known.any():
+        return result
+    possible = classification.thresholds(is_lens, logit, classification.allowed(is_lens, fpr))
+    rate = classification.tpr_above(is_lens, logit, limit, possible)
+    found = lenses["logit"] > limit
+    result |= {"found": int(found.sum()), "completeness": rate.value}
+    result |= {
+        "interval": [rate.low, rate.high],
+        "auroc": classification.auroc(is_lens, logit),
+        "auroc_error": classification.auroc_error(is_lens, logit, seed, settings["bootstraps"]),
+        "tpr0": classification.tpr0(is_lens, logit).value,
+        "tpr10": classification.tpr10(is_lens, logit).value if len(other) > 9 else None,
+        "completeness_by": {
+            name: _binned_where_known(lenses, name, found, settings["selection_bins"])
+            for name in BINNED_BY
+            if name in lenses and lenses[name].any()
+        },
+    }
+    return result
+
+
+def objects(systems: Mapping[str, NDArray]) -> NDArray:
+    """Return the highest logit of every object among the non-lenses.
+
+    A host that was drawn again and again, in one orientation or another, is one object; whoever
+    counts it as many would claim a smaller error than there is.
+    """
+    other = (systems["label_known"] == 1) & (systems["is_lens"] == 0)
+    logit = systems["logit"][other]
+    host = systems["host"][other] if "host" in systems else np.full(len(logit), -1)
+    single = logit[host < 0]
+    hosts, where = np.unique(host[host >= 0], return_inverse=True)
+    highest = np.full(len(hosts), -np.inf)
+    np.maximum.at(highest, where, logit[host >= 0])
+    return np.concatenate([single, highest])
+
+
+def _rate(above: NDArray) -> dict[str, Any]:
+    """Return the number above a threshold, and the rate with its binomial interval."""
+    rate = classification.binomial(int(above.sum()), above.size)
+    known = above.size > 0
+    return {
+        "above": int(above.sum()),
+        "false_positive_rate": rate.value if known else None,
+        "false_positive_interval": [rate.low, rate.high],
+    }
 
 
 def combine(members: list[str], output: str, network: str) -> None:
@@ -220,9 +345,9 @@ def measure(
     found = logit[lens] > threshold
     lenses = {name: values[lens] for name, values in table.items()}
     scores["completeness_by"] = {
-        name: _binned(lenses[name], found, snr, settings["selection_bins"])
+        name: _binned_where_known(lenses, name, found, settings["selection_bins"])
         for name in BINNED_BY
-        if lenses[name].any()
+        if name in lenses and lenses[name].any()
     }
     scores["by_images"] = _by_images(lenses, found, logit[~lens])
     scores["visible_images"] = visible_images(lenses)
@@ -312,6 +437,17 @@ def _binned(values: NDArray, found: NDArray, snr: NDArray, bins: int) -> dict[st
         ideal = np.histogram(values, edges, weights=classification.ideal_completeness(snr, FPR))[0]
         result["ideal"] = ideal / np.maximum(lenses, 1)
     return _lists(result)
+
+
+def _binned_where_known(
+    lenses: Mapping[str, NDArray], name: str, found: NDArray, bins: int
+) -> dict[str, list]:
+    """Completeness in bins of a property, of the lenses of which it is known: it is not 0."""
+    values, snr = lenses[name], lenses["arc_snr"]
+    some = values != 0
+    if some.all():
+        return _binned(values, found, snr, bins)
+    return _binned(values[some], found[some], snr[some], max(1, min(bins, some.sum() // FEWEST)))
 
 
 def _by_images(

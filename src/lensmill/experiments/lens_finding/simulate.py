@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.cutouts import background
-from lensmill.experiments.lens_finding import sky
+from lensmill.experiments.lens_finding import paint, sky
 from lensmill.experiments.lens_finding.families import FAMILIES
 from lensmill.experiments.lens_finding.sky import KINDS, WIDTH
-from lensmill.imaging import camera, quality
+from lensmill.imaging import camera, photometry, quality
 from lensmill.imaging.camera import MASS
 from lensmill.pipeline.store import Tables
 
@@ -19,6 +19,7 @@ __all__ = [
     "BATCH",
     "FAMILIES",
     "KINDS",
+    "OPTIONAL",
     "ROWS_OF",
     "UNITS",
     "WIDTH",
@@ -57,9 +58,24 @@ UNITS = {
         "snr": "",
         "masked_fraction": "",
         "group": "",
+        "host": "",
+        "host_turn": "",
+        "sigma_v": "km / s",
+        "z_lens": "",
+        "z_source": "",
+        "source": "",
+        "source_colour": "mag",
+        "psf_fwhm": "arcsec",
+        "theta_e_over_seeing": "",
+        "redraws": "",
+        "unfilled": "",
+        **photometry.UNITS,
     },
     "cutouts": {"system": "", "pixels": "electron / s"},
 }
+# Columns of painted hosts alone: their names are the same as those of ingested galaxies
+PAINTED = tuple([*UNITS["systems"]][[*UNITS["systems"]].index("host") :])
+OPTIONAL = {*PAINTED, "group"}
 ROWS_OF: dict[str, str] = {}
 MASSLESS = {"theta_e": 0.0, "q": 1.0, "phi": 0.0, "slope": 2.0, "gamma1": 0.0, "gamma2": 0.0}
 
@@ -80,14 +96,17 @@ def draw(first: int, uniforms: NDArray, settings: Mapping[str, Any]) -> Tables:
         In (0, 1); column k becomes `lensmill.experiments.lens_finding.sky.SLOTS` [k].
     settings : mapping
         ``family`` (a key of ``FAMILIES``), ``prior`` and ``observation`` (see ``defaults.yaml``);
-        ``background``, if images are laid upon real sky: the data set of its cut-outs.
+        ``background``, if images are laid upon real sky: the data set of its cut-outs; ``host``,
+        if lenses are painted on real galaxies: their data set (see `paint`).
 
     Returns
     -------
     dict of dict of array
         Tables ``systems`` and ``cutouts``, n rows each in the same order; units in ``UNITS``.
-        Upon a background, systems have the ``group`` of their piece of it.
+        Upon a background or a host, systems have its ``group``; with hosts, also `PAINTED`.
     """
+    if "host" in settings:
+        return _painted(first, uniforms, settings)
     n = len(uniforms)
     drawn = sky.draw(uniforms, FAMILIES[settings["family"]], settings["prior"])
     observation = settings["observation"]
@@ -128,6 +147,32 @@ def draw(first: int, uniforms: NDArray, settings: Mapping[str, Any]) -> Tables:
     }
 
 
+def _painted(first: int, uniforms: NDArray, settings: Mapping[str, Any]) -> Tables:
+    """Draw lenses painted on hosts, and hosts as they are."""
+    painted = paint.draw(uniforms, settings)
+    noise_keys = camera.keys(_u(uniforms, "noise_high", "noise_low"))
+    pixels = paint.observe(painted, noise_keys)
+    is_lens = painted.kind == 0
+    index = first + np.arange(len(uniforms))
+    observation, known = settings["observation"], painted.columns
+    of_lenses = (*MASS, "source_x", "source_y", "source_magnitude", "magnification", "arc_snr")
+    of_lenses += ("arc_length", "n_images", "n_minima", "n_saddles", "has_quasar", "z_source")
+    of_lenses += ("theta_e_over_seeing", "source_colour")
+    known |= {name: np.where(is_lens, known[name], 0) for name in of_lenses}
+    known["source"] = np.where(is_lens, known["source"], -1)
+    known |= {
+        "index": index,
+        "is_lens": is_lens.astype(np.uint8),
+        "label_known": np.ones(len(index), np.uint8),
+        "kind": painted.kind,
+        "has_quasar": known["has_quasar"].astype(np.uint8),
+        "snr": quality.snr(pixels, observation["pixel_scale"]),
+        **photometry.measure(pixels, observation),
+    }
+    systems = {name: known[name] for name in UNITS["systems"]}
+    return {"systems": systems, "cutouts": {"system": index, "pixels": pixels}}
+
+
 def turned(uniforms: NDArray, settings: Mapping[str, Any], angle: float) -> NDArray:
     """Return the images of systems whose sky is turned counter-clockwise by ``angle`` [deg].
 
@@ -139,6 +184,11 @@ def turned(uniforms: NDArray, settings: Mapping[str, Any], angle: float) -> NDAr
     -------
     array, shape (n, size, size, bands), float32
     """
+    if "host" in settings:
+        raise ValueError(
+            "lenses painted on real galaxies cannot be turned by any angle: the galaxy has no "
+            "model; measure the rotation on a population without host"
+        )
     drawn = sky.draw(uniforms, FAMILIES[settings["family"]], settings["prior"])
     quarters, rest = divmod(angle, 90.0)
     pixels = _observe(sky.turn(drawn, np.deg2rad(rest)), uniforms, settings)[0]

@@ -2,7 +2,8 @@
 
 Every system is drawn as a lens would be: a red galaxy with the brightness, size and colour that go
 with its Einstein radius. Its kind decides what stands around it, so that neither the galaxy nor the
-brightness of the image tells lenses from the rest. `KINDS` lists them; the first is the lens.
+brightness of the image tells lenses from the rest. `KINDS` lists them; the first is the lens. Those
+painted on real galaxies are made by `lensmill.experiments.lens_finding.paint`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ from lensmill.imaging.scenes import POINT, RING, SERSIC, SPIRAL
 from lensmill.lensing.solver import solve
 from lensmill.pipeline.draws import Draws
 
-KINDS = ("lens", "unlit", "companions", "spiral", "ring", "merger", "satellites", "star")
+LOOK_ALIKES = ("unlit", "companions", "spiral", "ring", "merger", "satellites", "star")
+KINDS = ("lens", *LOOK_ALIKES, "unpainted")  # the last: a host as it is (`paint`)
 REAL = 255  # kind of an ingested system: nobody simulated it
 
 MAX_NEIGHBOURS, MAX_COMPANIONS = 2, 4
@@ -87,7 +89,7 @@ def draw(uniforms: NDArray, family: Mapping[str, list], prior: Mapping[str, Any]
     mass = {key: galaxy[key] for key in ("theta_e", "q", "phi", "slope", "gamma1", "gamma2")} | {
         "kappa_ext": np.zeros(n)
     }
-    source = _source_position(draws, galaxy)
+    source = source_position(draws, galaxy["theta_e"])
     is_lens = kind == 0
     truth |= _images(light, rows[is_lens], draws.where(is_lens), mass, source, n)
     truth |= {
@@ -105,10 +107,15 @@ def turn(drawn: Sky, angle: float) -> Sky:
 
 def _kind(draws: Draws, prior: Mapping[str, Any]) -> NDArray:
     """Choose lens or not, and then which kind of non-lens."""
-    shares = np.array([prior["non_lenses"].get(name, 0.0) for name in KINDS[1:]])
+    shares = np.array([prior["non_lenses"].get(name, 0.0) for name in LOOK_ALIKES])
     edges = np.cumsum(shares) / shares.sum()
     other = 1 + np.searchsorted(edges[:-1], draws.u("kind_of_non_lens"), side="right")
     return np.where(draws.u("kind") < prior["lens_fraction"], 0, other).astype(np.uint8)
+
+
+def brightening(prior: Mapping[str, Any]) -> float:
+    """Return by how many magnitudes a lens of ten times the Einstein radius is brighter."""
+    return prior.get("lens_brightening", 5.0)
 
 
 def _galaxy(draws: Draws) -> dict[str, NDArray]:
@@ -116,12 +123,14 @@ def _galaxy(draws: Draws) -> dict[str, NDArray]:
 
     Luminosity and size go with the Einstein radius: theta_E ~ sigma^2 for an isothermal lens, and
     L ~ sigma^4 (Faber & Jackson 1976), so a magnitude falls by 5 log theta_E; sizes grow with L^0.6
-    (Shen et al. 2003), here as theta_E itself.
+    (Shen et al. 2003), here as theta_E itself. A prior may have another ``lens_brightening`` than
+    5: the lenses that a survey of limited depth knows show less, and 0 leaves the scatter alone.
     """
     theta_e = draws("einstein_radius")
     q = 1 - draws("one_minus_q")
     phi = draws("phi")
     shear, angle = draws("shear"), draws("shear_angle")
+    slope = brightening(draws.prior)
     return {
         "theta_e": theta_e,
         "q": q,
@@ -129,8 +138,8 @@ def _galaxy(draws: Draws) -> dict[str, NDArray]:
         "slope": draws("slope"),
         "gamma1": shear * np.cos(2 * angle),
         "gamma2": shear * np.sin(2 * angle),
-        "magnitude": draws("lens_magnitude") - 5 * np.log10(theta_e),
-        "radius": draws("lens_radius") * theta_e,
+        "magnitude": draws("lens_magnitude") - slope * np.log10(theta_e),
+        "radius": draws("lens_radius") * theta_e ** (slope / 5),
         "index": draws("lens_index"),
         "colour": draws("lens_colour"),
         "light_q": np.clip(q + draws("light_q"), 0.2, 1.0),
@@ -179,9 +188,9 @@ def _add_neighbours(light: Light, draws: Draws, prior: Mapping[str, Any]) -> Non
         )
 
 
-def _source_position(draws: Draws, galaxy: Mapping[str, NDArray]) -> tuple[NDArray, NDArray]:
+def source_position(draws: Draws, theta_e: NDArray) -> tuple[NDArray, NDArray]:
     """Place the source uniformly in a disc of so many Einstein radii about the lens."""
-    radius = draws.prior["source"][1] * galaxy["theta_e"] * np.sqrt(draws.u("source_radius"))
+    radius = draws.prior["source"][1] * theta_e * np.sqrt(draws.u("source_radius"))
     angle = 2 * np.pi * draws.u("source_angle")
     return radius * np.cos(angle), radius * np.sin(angle)
 
@@ -195,10 +204,32 @@ def _images(
     n: int,
 ) -> dict[str, NDArray]:
     """Add the source of every lens, its clumps and its quasar; count the images of its centre."""
-    x, y = source[0][rows], source[1][rows]
-    lights.add_source(light, rows, draws, (x, y))
+    place = source[0][rows], source[1][rows]
+    lights.add_source(light, rows, draws, place)
     own = {key: values[rows] for key, values in mass.items()}
-    images = solve(**own, source_x=x, source_y=y, min_magnification=0.1)
+    counts = add_quasar(light, rows, draws, own, place)
+    whole = {name: np.zeros(n, np.int64) for name in counts}
+    for name, values in counts.items():
+        whole[name][rows] = values
+    return whole
+
+
+def add_quasar(
+    light: Light,
+    rows: NDArray,
+    draws: Draws,
+    mass: Mapping[str, NDArray],
+    place: tuple[NDArray, NDArray],
+) -> dict[str, NDArray]:
+    """Add the images of the quasars in the sources of the systems ``rows``, where there is one.
+
+    Returns
+    -------
+    dict of array, shape of ``rows``
+        The number of images of a source at this place, and ``has_quasar``.
+    """
+    x, y = place
+    images = solve(**mass, source_x=x, source_y=y, min_magnification=0.1)
     owner = np.repeat(np.arange(len(rows)), images.n_images)
     quasar = draws.u("quasar") < draws.prior["quasar_fraction"]
     seen = quasar[owner]
@@ -212,16 +243,12 @@ def _images(
         - 2.5 * np.log10(np.abs(images.magnification[seen])),
         colour=0.3,
     )
-    counts = {
+    return {
         "n_images": images.n_images,
         "n_minima": np.bincount(owner[images.image_type == 0], minlength=len(rows)),
         "n_saddles": np.bincount(owner[images.image_type == 1], minlength=len(rows)),
         "has_quasar": quasar,
     }
-    whole = {name: np.zeros(n, np.int64) for name in counts}
-    for name, values in counts.items():
-        whole[name][rows] = values
-    return whole
 
 
 # ---- look-alikes ---------------------------------------------------------------------------------

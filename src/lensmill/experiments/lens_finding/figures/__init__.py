@@ -1,5 +1,7 @@
 """What the figures of the lens finder share."""
 
+import json
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,3 +57,8 @@ def threshold(path: str) -> float:
     """Return the logit that a network's completeness is quoted at; 0 if nothing set one."""
     value = float(store.attributes(path)["threshold"])
     return value if np.isfinite(value) else 0.0
+
+
+def named_threshold(path: str, name: str) -> float:
+    """Return the logit of a threshold that the settings name; 0 if the predictions have none."""
+    return float(json.loads(store.attributes(path).get("thresholds", "{}")).get(name, 0.0))

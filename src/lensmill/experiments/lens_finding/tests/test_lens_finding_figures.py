@@ -115,6 +115,7 @@ def write_results(folder, systems, kinds="both"):
         "calibration": {"predictions": predictions},
         "confusion": {"predictions": [predictions[0], str(folder / other)]},
         "selection": {"predictions": predictions},
+        "painted": {"painted": dataset, "real": [dataset]},
         "worst_mistakes": {"dataset": dataset, "predictions": predictions[0]},
         "population_gap": {"scores": scores + [files[1] for files in real]},
         "rotation": {"rotation": _rotations(folder)},

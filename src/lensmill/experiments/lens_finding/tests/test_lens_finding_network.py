@@ -12,6 +12,8 @@ from network_settings import network_settings  # noqa: E402
 from toy_images import SIZE, rings_and_blobs, write  # noqa: E402
 
 from lensmill.experiments.lens_finding import network  # noqa: E402
+from lensmill.learning import classification, tables  # noqa: E402
+from lensmill.pipeline import splits, store  # noqa: E402
 
 QUICK = {"width": 2, "stem": 4, "stages": 2, "epochs": 3, "batch_size": 32, "tensorboard": False}
 FILES = {"model": "model.keras", "history": "history.csv", "training": "training.json"}
@@ -118,3 +120,121 @@ def test_a_network_trained_in_16_bits_is_kept_in_32(toy, tmp_path, monkeypatch):
     assert net.training["precision"] == "mixed_bfloat16"
     assert {layer.dtype_policy.name for layer in net.model.layers} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
+
+
+# ---- several populations, and hosts that are in more than one of them
+
+
+def hosts_in_two_populations(folder, names=40):
+    """Paint rings on hosts that two populations share, some turned; every host has four images."""
+    rng = np.random.default_rng(5)
+    blobs, _ = rings_and_blobs(names, seed=8, lenses=0.0)
+    rings, _ = rings_and_blobs(names, seed=9, lenses=1.0)
+    made = []
+    for number in range(2):
+        host = np.repeat(np.arange(names), 4)
+        is_lens = np.tile([True, False, True, False], names)
+        turned = [np.rot90(blobs[h], k) for h, k in zip(host, rng.integers(0, 4, 160), strict=True)]
+        pixels = np.array(turned) + is_lens[:, None, None, None] * rings[host] * 0.7
+        where = folder / str(number)
+        where.mkdir()
+        group = [f"field {h // 2}" for h in host]  # two hosts in a field
+        dataset, _ = write(where, pixels.astype(np.float32), is_lens, group=group)
+        splits.write(str(dataset), str(where / "split.h5"), "kind", (2, 1, 3))
+        made.append((str(dataset), str(where / "split.h5")))
+    return made
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+def test_no_field_is_both_learned_from_and_judged_whatever_the_population(tmp_path, turn):
+    made = hosts_in_two_populations(tmp_path)
+    settings = {"turn": turn, "train_on": {"one": 1, "two": 1}, "test_on": ["one"], **QUICK}
+    settings = network_settings("lens_finding", settings) | {"shares": [0.5, 0.5]}
+    keys = network.runs.Keys(1, 2)
+    plan = network.prepare(*map(list, zip(*made, strict=True)), settings, 1, keys)
+    size = len(splits.groups(made[0][0]))
+    groups = np.concatenate([splits.groups(dataset) for dataset, _ in made])
+    learned = {*groups[plan.epochs.images.rows]}
+    chose = {*groups[plan.validation.images.rows]}
+    judged = set()
+    for dataset, parts in made:
+        judged |= {*splits.groups(dataset)[tables.test_rows(dataset, parts, turn)]}
+    assert learned and chose and judged and max(plan.epochs.images.rows) >= size
+    assert not (learned & judged or chose & judged or learned & chose)
+
+
+def test_two_turns_judge_every_field_once(tmp_path):
+    made = hosts_in_two_populations(tmp_path)
+    for dataset, parts in made:
+        rows = [tables.test_rows(dataset, parts, turn) for turn in (0, 1)]
+        assert np.array_equal(np.sort(np.concatenate(rows)), np.arange(160))
+
+
+def test_a_host_that_comes_back_under_another_name_is_found_out(tmp_path):
+    made = hosts_in_two_populations(tmp_path)
+    net = train(made[0], tmp_path / "net", epochs=1)
+    # the same hosts, turned, with names of their own: as a background or as real non-lenses
+    blobs, is_lens = rings_and_blobs(40, seed=8, lenses=0.0)
+    group = [f"tile {i}" for i in range(40)]
+    turned = np.ascontiguousarray(np.rot90(blobs, axes=(1, 2)))
+    (tmp_path / "again").mkdir()
+    again, _ = write(tmp_path / "again", turned, is_lens, group=group)
+    with pytest.raises(ValueError, match="images of 'toy' are in 'toy' as well"):
+        judge(net, again, None, tmp_path, learned=made[0][0], learned_split=made[0][1])
+
+
+def judge(net, dataset, split, folder, **learned):
+    output = str(folder / "predictions.h5")
+    network.predict(
+        net, str(dataset), split, {}, seed=1, output=output, name="p4m", population="toy", **learned
+    )
+    return store.read(output, "systems"), store.attributes(output)
+
+
+def test_lenses_in_a_field_that_was_learned_from_are_left_to_another_turn(tmp_path):
+    (dataset, parts), _ = hosts_in_two_populations(tmp_path)
+    rings, is_lens = rings_and_blobs(25, seed=77, lenses=1.0)
+    (tmp_path / "real").mkdir()
+    group = [f"field {i}" for i in range(20)] + [f"far {i}" for i in range(5)]
+    real, _ = write(tmp_path / "real", rings, is_lens, group=group, settings={"test_only": True})
+    judged = []
+    for turn in (0, 1):
+        net = train((dataset, parts), tmp_path / f"net{turn}", epochs=1, turn=turn)
+        table, facts = judge(net, real, None, tmp_path, learned=dataset, learned_split=parts)
+        seen = splits.groups(dataset)[splits.read(dataset, parts, turn) != splits.TEST]
+        assert not {*table["group"]} & {*seen}
+        assert facts["left_out"] == 25 - len(table["index"]) > 0
+        judged.append({*table["index"]})
+    assert judged[0] | judged[1] == {*range(25)}
+    assert judged[0] & judged[1] == {*range(20, 25)}  # of no field that was learned from
+
+
+def test_the_shares_are_those_of_an_epoch_and_of_the_validation(tmp_path):
+    made = hosts_in_two_populations(tmp_path)
+    settings = {"train_on": {"one": 3, "two": 1}, "test_on": ["one"], **QUICK}
+    settings = network_settings("lens_finding", settings) | {"shares": [0.75, 0.25]}
+    plan = network.prepare(
+        *map(list, zip(*made, strict=True)), settings, 1, network.runs.Keys(1, 2)
+    )
+    rows, shown = plan.epochs.images.rows, plan.epochs.order
+    assert (rows[shown] < 160).mean() == pytest.approx(0.75, abs=0.01)
+    weights = plan.validation.weights
+    first = plan.validation.images.rows < 160
+    assert weights[first].sum() == pytest.approx(0.75 * weights.sum(), rel=1e-5)
+
+
+def test_a_catalogue_tells_by_size_and_is_kept_without_a_history(tmp_path):
+    pixels, is_lens = rings_and_blobs(300)
+    bands = {"i": {"wavelength": 752, "zero_point": 25.0, "psf": {"gaussian": 0.9}}}
+    observation = {"pixel_scale": 0.3, "size": SIZE, "bands": bands}
+    toy = write(tmp_path, pixels, is_lens, settings={"observation": observation})
+    model, training = str(tmp_path / "model.skops"), str(tmp_path / "training.json")
+    chosen = {"architecture": "logistic", "train_on": "toy", "test_on": ["toy"]}
+    network.train(
+        str(toy[0]), str(toy[1]), network_settings("lens_finding", chosen), 1, 1, model, None,
+        training, None,
+    )  # fmt: skip
+    net = network.load(model, training)
+    assert net.training["parameters"] == 3  # magnitude, size and an offset: there is no colour
+    found = network.logits(net, pixels)
+    assert classification.auroc(is_lens, found) > 0.95

@@ -467,3 +467,88 @@ def test_images_that_the_network_learned_from_are_no_test(run, tmp_path):
     _images(others := str(tmp_path / "others.h5"), 30, "lenses", noise=4)
     table, _ = _evaluate(run, tmp_path, dataset=others, split=None, learned=run["dataset"])
     assert len(table["index"]) == 30
+
+
+# ---- thresholds that chosen non-lenses set
+
+
+def _strict(negatives, fpr):
+    return SETTINGS | {"thresholds": {"strict": {"negatives": negatives, "fpr": fpr}}}
+
+
+def _at(systems, tables, negatives, fpr):
+    chosen = {"negatives": negatives, "fpr": fpr}
+    return score.at_threshold(systems, chosen, tables, SETTINGS, 1, "thresholds.strict")
+
+
+def test_a_threshold_is_set_by_the_non_lenses_that_are_named():
+    table, others = _table(300, 10), _table(40, 500, seed=2)
+    found = _at(table, {"real": others}, ["real"], 0.1)
+    logit = others["logit"][others["is_lens"] == 0]
+    assert (found["objects"], found["above"]) == (500, 50)
+    assert found["threshold"] == np.sort(logit)[::-1][50]
+    assert found["false_positive_rate"] == pytest.approx(0.1)
+    low, high = found["false_positive_interval"]
+    assert low < 0.1 < high and high - low == pytest.approx(2 * np.sqrt(0.09 / 500), rel=0.05)
+    lens = table["is_lens"] == 1
+    assert found["found"] == (table["logit"][lens] > found["threshold"]).sum()
+    assert found["completeness"] == found["found"] / 300
+    both = np.concatenate([table["logit"][lens], logit])
+    assert found["auroc"] == classification.auroc(np.arange(800) < 300, both)
+
+
+def test_a_rate_that_too_few_objects_show_is_refused_with_their_number():
+    table, others = _table(30, 5), _table(5, 97)
+    with pytest.raises(ValueError, match=r"97 negatives .* 0.01; at least 100 are needed in real"):
+        _at(table, {"real": others}, ["real"], 0.01)
+    assert _at(table, {"real": others}, ["real"], 0.1)["above"] <= 9
+
+
+def test_one_host_counts_once_however_often_it_was_drawn():
+    others = _table(0, 400)
+    others["host"] = np.arange(400) % 20
+    assert len(score.objects(others)) == 20
+    assert score.objects(others).max() == others["logit"].max()
+    with pytest.raises(ValueError, match=r"20 negatives .* at least 100"):
+        _at(_table(30, 5), {"painted": others}, ["painted"], 0.01)
+    others["host"][100:] = -1  # the others are no hosts: each is an object
+    found = _at(_table(30, 5), {"painted": others}, ["painted"], 0.01)
+    assert found["objects"] == 320 and found["by_population"]["painted"]["above"] == 3
+
+
+def test_two_populations_set_one_threshold_together_and_each_has_its_rate():
+    tables = {"hosts": _table(0, 60, seed=3), "mocks": _table(0, 240, seed=4)}
+    found = _at(_table(50, 5), tables, ["hosts", "mocks"], 0.01)
+    assert found["objects"] == 300 and found["above"] == 3
+    assert sum(rate["above"] for rate in found["by_population"].values()) == 3
+
+
+def test_named_thresholds_stand_in_the_scores_and_in_the_predictions(tmp_path):
+    facts = dict.fromkeys(("network", "train_on", "architecture"), "n")
+    facts |= dict.fromkeys(("network_seed", "parameters", "threads", "turn"), 1)
+    facts |= dict.fromkeys(
+        ("train_prevalence", "train_seconds", "train_cpu_seconds", "seconds"), 1.0
+    )
+    paths = {}
+    for name, table in (("lenses", _table(60, 0)), ("real", _table(0, 120, seed=6))):
+        paths[name] = str(tmp_path / f"{name}.h5")
+        units = {"systems": dict.fromkeys(table, "")}
+        store.write(paths[name], {"systems": table}, units, facts | {"population": name})
+    output = str(tmp_path / "scored.h5")
+    settings = _strict(["real"], 0.05)
+    found = score.score(paths["lenses"], settings, 1, output, beside={"real": paths["real"]})
+    strict = found["thresholds"]["strict"]
+    assert strict["lenses"] == 60 and strict["above"] == 6
+    assert json.loads(store.attributes(output)["thresholds"]) == {"strict": strict["threshold"]}
+    own = score.score(paths["real"], settings, 1, str(tmp_path / "own.h5"))
+    assert own["thresholds"]["strict"]["threshold"] == strict["threshold"]
+    assert own["thresholds"]["strict"]["completeness"] is None
+    json.dumps(found, allow_nan=False)
+
+
+def test_lenses_of_unknown_einstein_radius_are_in_no_bin_of_it():
+    table = _table(200, 500)
+    lens = np.flatnonzero(table["is_lens"] == 1)
+    table["theta_e"][lens[40:]] = 0.0
+    bins = score.measure(table, SETTINGS, 1)["completeness_by"]["theta_e"]
+    assert sum(bins["lenses"]) == 40 and bins["edges"][0] > 0
