@@ -116,6 +116,8 @@ def write_results(folder, systems, kinds="both"):
         "confusion": {"predictions": [predictions[0], str(folder / other)]},
         "selection": {"predictions": predictions},
         "painted": {"painted": dataset, "real": [dataset]},
+        "ablation": {"table": _ablation(folder)},
+        "real_recovery": _recovered(folder, systems),
         "worst_mistakes": {"dataset": dataset, "predictions": predictions[0]},
         "population_gap": {"scores": scores + [files[1] for files in real]},
         "rotation": {"rotation": _rotations(folder)},
@@ -124,6 +126,34 @@ def write_results(folder, systems, kinds="both"):
         "survey_lenses": {"mocks": predictions[:1], "real": [files[0] for files in real]},
         "equal_cost": {"networks": _networks(folder)},
     }
+
+
+def _ablation(folder):
+    """Write the table of two steps: three seeds with their committee, and one network."""
+    numbers = {"completeness": 0.2, "wide": 5, "n_wide": 22, "auroc": 0.6, "matched": 0.55}
+    numbers |= {"completeness_low": 0.17, "completeness_high": 0.23}
+    members = [("mocks", f"seed{i}") for i in (1, 2, 3)] + [("mocks", "ensemble3")]
+    rows = [{"step": step, "member": m} | numbers for step, m in (*members, ("hosts", "seed1"))]
+    pd.DataFrame(rows).to_csv(path := folder / "ablation.csv", index=False)
+    return str(path)
+
+
+def _recovered(folder, systems):
+    """Write predictions of painted and real lenses, and what observers find of others."""
+    rng = np.random.default_rng(6)
+    columns = {
+        "label_known": np.ones(systems, int),
+        "is_lens": np.arange(systems) % 2,
+        "logit": rng.normal(size=systems),
+        "theta_e_over_seeing": rng.uniform(0.3, 2.0, systems),
+        "host_magnitude": rng.normal(19.0, 1.0, systems),
+    }
+    observers = ("found_known", "found_one_colour", "found_any_colour")
+    columns |= {name: rng.integers(0, 2, systems) for name in observers}
+    units = {"systems": dict.fromkeys(columns, "")}
+    facts = {"thresholds": json.dumps({"unpainted": 0.5})}
+    store.write(path := str(folder / "recovered.h5"), {"systems": columns}, units, facts)
+    return {"painted": [path], "real": [path, path], "resolvable": path}
 
 
 def _networks(folder):
