@@ -212,6 +212,21 @@ def test_an_ensemble_is_the_mean_of_its_members(tmp_path, data):
     assert score.score(str(joint), toy.EVALUATION, 1, str(tmp_path / "s.h5"))["nmad"] < 0.03
 
 
+def test_an_ensemble_of_mixtures_has_the_mean_of_their_densities(tmp_path, data):
+    files = []
+    for seed in (1, 2):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        given = {**METHODS["mixture"], "epochs": 3}
+        net = train(folder, data, architecture="mixture", seed=seed, **given)
+        files.append(predict(folder, net, *data))
+    joint = tmp_path / "joint.h5"
+    score.combine(files, str(joint), "mine_ensemble2")
+    one, two, both = (store.read(f, "densities")["pit"] for f in (*files, joint))
+    assert np.abs(one - two).max() > 0.01
+    assert both == pytest.approx((one + two) / 2, abs=1e-5)
+
+
 def test_members_that_say_the_same_are_that_together(answered, tmp_path):
     kind, _, output, found = answered
     joint = str(tmp_path / "joint.h5")
