@@ -37,7 +37,13 @@ def plot(predictions: list[str]) -> Figure:
         axis.errorbar(found["ratio"], y, xerr=found["error"], **look)
         text = f"{judging.scatter(error):.4f}" + (f" ({found['sigma']:+.1f})" if y else "")
         axis.annotate(
-            text, (found["ratio"], y), (0, 5), textcoords="offset points", fontsize=6, ha="center"
+            text,
+            (found["ratio"], y),
+            (0, 5),
+            textcoords="offset points",
+            fontsize=6,
+            ha="center",
+            bbox={"fc": "white", "ec": "none", "pad": 0.3},
         )
         if y == chosen:
             axis.plot(found["ratio"], y, "o", mfc="none", color=plotting.BLACK, ms=9)
