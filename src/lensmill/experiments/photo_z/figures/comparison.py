@@ -39,14 +39,14 @@ def plot(predictions: list[str]) -> Figure:
         axis.annotate(
             text,
             (found["ratio"], y),
-            (0, 5),
+            (0, 6),
             textcoords="offset points",
             fontsize=6,
             ha="center",
             bbox={"fc": "white", "ec": "none", "pad": 0.3},
         )
         if y == chosen:
-            axis.plot(found["ratio"], y, "o", mfc="none", color=plotting.BLACK, ms=9)
+            axis.plot(found["ratio"], y, "o", mfc="none", color=plotting.BLACK, ms=9, zorder=5)
     axis.axvline(1, color=plotting.BLACK, lw=0.5)
     axis.axvline(0.9, color=plotting.BLACK, lw=0.7, ls="--")
     axis.set_yticks(range(len(names)), [plotting.label(name) for name in names])
