@@ -1,5 +1,7 @@
 """Files that a configuration names are found, also in an installed package."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 from lensmill.pipeline import sources
@@ -19,7 +21,13 @@ def test_a_file_is_looked_for_here_and_then_beside_the_snakefile(tmp_path, monke
 def test_a_file_of_a_package_is_found_without_importing_it():
     found = sources.find("package:kcorrect/data/test/gst_tests_small.fits", "")
     assert Path(found).is_file()
-    assert "kcorrect" not in __import__("sys").modules
+    asked = (
+        "import sys; from lensmill.pipeline import sources; "
+        "sources.find('package:kcorrect/data/test/gst_tests_small.fits', ''); "
+        "print('kcorrect' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"
 
 
 def test_a_package_that_is_not_there_is_named():
