@@ -9,7 +9,7 @@ import photo_z_toy as toy
 import pytest
 
 from lensmill import experiments
-from lensmill.experiments.photo_z import features, network, score
+from lensmill.experiments.photo_z import features, methods, network, score
 from lensmill.learning import runs, search
 from lensmill.pipeline import store
 
@@ -288,3 +288,11 @@ def test_what_a_method_cannot_be_asked_is_refused(network_, message):
 def test_a_search_of_a_network_that_says_nothing_of_its_validation_is_refused():
     with pytest.raises(ValueError, match=r"nothing to compare trials by: .*val_nmad"):
         search.merit({"loss": 1.0})
+
+
+@pytest.mark.parametrize("part", methods.BLENDED)
+def test_parts_of_a_blend_are_as_they_are_alone(part):
+    properties = experiments.schema("photo_z")["$defs"]["network"]["properties"]
+    by = {key: of.get("default_by", {}).get("architecture", {}) for key, of in properties.items()}
+    alone = {key: values[part] for key, values in by.items() if part in values}
+    assert alone and alone.items() <= methods.BLENDED[part].items()
