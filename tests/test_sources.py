@@ -1,5 +1,6 @@
 """Files that a configuration names are found, also in an installed package."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,13 @@ def test_a_file_of_a_package_is_found_without_importing_it():
         "sources.find('package:kcorrect/data/test/gst_tests_small.fits', ''); "
         "print('kcorrect' in sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        [sys.executable, "-c", asked],
+        env=os.environ | {"PYTHONPATH": str(Path(sources.__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert told.stdout.strip() == "False"
 
 
