@@ -98,8 +98,14 @@ class Pool:
     ):
         self.interim = interim
         draws: dict[int, dict[str, NDArray]] = {}
+        poor = 0
         for path in files:
-            draws |= populations.read(path)
+            quality = store.read(path, "systems", ["index", "pareto_k", "ess"])
+            sure = exact.well_sampled(quality["pareto_k"], quality["ess"])
+            good = set(quality["index"][sure].tolist())
+            draws |= {i: one for i, one in populations.read(path).items() if i in good}
+            poor += int((~sure).sum())
+        print(f"{len(draws)} posteriors, without {poor} that rest on too few draws")
         self.draws = list(draws.values())[:most]
         rows = np.array(list(draws))[:most]
         self.systems = {

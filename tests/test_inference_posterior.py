@@ -306,6 +306,16 @@ def test_three_images_and_what_is_not_a_number_are_refused():
         Posterior(exact, POWER_LAW, *REDSHIFTS)
 
 
+def test_a_lens_with_one_image_far_out_and_one_at_the_galaxy_is_found():
+    lens = {"theta_e": 1.496, "q": 0.425, "phi": 1.984, "slope": 1.895, "gamma1": 0.0345}
+    lens |= {"gamma2": 0.045, "kappa_ext": -0.046, "source_x": -0.3646, "source_y": 0.6826}
+    data = observe(lens, error=0.0033, delay_error=0.5, lens_error=0.0033)
+    distance = np.hypot(*data.position.T)
+    assert len(distance) == 4
+    assert distance.max() > 15 * distance.min()
+    assert find_modes(Posterior(data, POWER_LAW, *REDSHIFTS)).chi2.min() < 20
+
+
 def test_the_ridge_of_a_quad_is_followed_to_an_ellipticity_that_few_lenses_have():
     # mock quad of q = 0.33 whose galaxy was not seen; the best fit has q = 0.53 and more shear
     p = np.array([-0.273, -0.66, 0.131, 2.122, 0.027, -0.021, 0.0, 0.0, -0.059, -0.366])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import qmc
 
 from lensmill.lensing.profiles import MAX_TERMS, powerlaw_angular, series
 
@@ -25,6 +26,8 @@ SOFTENING = 0.02
 STEP = 1e-6  # of the difference quotients
 MAX_ITERATIONS = 60
 STARTS = 12
+FURTHER = 60  # starts, anywhere in the prior, where those end at no lens that fits
+NO_FIT = 4.0  # chi^2 per datum, from which on no lens fits
 TINY = 1e-10  # where nothing is known the covariance must still exist
 STEEPEST, SHALLOWEST = 2.49, 1.51
 SPACING = 0.04  # of the slopes of a path
@@ -35,6 +38,9 @@ TOUCHING = 16.0  # squared distance in errors below which two paths touch
 PASS = 4.0  # chi^2 from the lesser mode up to where they touch, below which they are one
 HELD = 0.05  # how far shape and slope may move on the way to a ridge
 SAME = 4.0  # squared distance in errors below which two fits are one
+
+# an even net of points; the first, at the origin, is left out
+_ANYWHERE = qmc.Halton(6, scramble=False).random(FURTHER + 1)[1:]
 
 
 class Modes(NamedTuple):
@@ -180,13 +186,16 @@ def _curvatures(points, centre, width, position, position_error, delay, delay_er
 def find_modes(target: Posterior) -> Modes:
     """Find the modes of a posterior and follow each along the slope.
 
-    From `STARTS` orientations of ellipticity and shear. Weak Gaussians stand for the prior.
+    From `STARTS` orientations of ellipticity and shear, and further ones where no lens fits. Weak
+    Gaussians stand for the prior.
     """
     data = target.data
     arrays = data.position, data.position_error, data.delay, data.delay_error, data.delay_measured
     centre, width = _weak_prior(target)
-    fits = []
-    for i in range(STARTS):
+    fits: list = []
+    for i in range(STARTS + FURTHER):
+        if i == STARTS and min(one[0] for one in fits) < NO_FIT * target.n_data:
+            break
         p = _start(target, centre, width, i)
         chi2, curvature = fit(p, centre, width, *arrays)
         fits.append((chi2, p, curvature))
@@ -360,7 +369,10 @@ def _weak_prior(target: Posterior) -> tuple[NDArray, NDArray]:
 
 
 def _start(target: Posterior, centre: NDArray, width: NDArray, i: int) -> NDArray:
-    """Return starting point ``i``: a lens along one direction, the shear along it or across."""
+    """Return starting point ``i``: a lens along one direction, the shear along it or across.
+
+    From ``STARTS`` on one of any size, slope and shape.
+    """
     p = centre.copy()
     data = target.data
     offset = data.position - p[LENS_X : LENS_Y + 1]
@@ -372,6 +384,16 @@ def _start(target: Posterior, centre: NDArray, width: NDArray, i: int) -> NDArra
     if width[G1] > 0:
         p[G1], p[G2] = 0.05 * np.cos(tilt), 0.05 * np.sin(tilt)
     direction = offset / np.maximum(np.hypot(*offset.T), 1e-6)[:, None]
+    if i >= STARTS:
+        # One image far out and one at the galaxy are fitted from the right size and slope only.
+        u = _ANYWHERE[i - STARTS]
+        p[LN_THETA_E] += 0.4 * (u[0] - 0.5)
+        if width[SLOPE] > 0:
+            p[SLOPE] = SHALLOWEST + (STEEPEST - SHALLOWEST) * u[1]
+        for (x, y), most, r, angle in (((E1, E2), 0.6, *u[2:4]), ((G1, G2), 0.12, *u[4:])):
+            if width[x] > 0:
+                p[x] = most * np.sqrt(r) * np.cos(2 * np.pi * angle)
+                p[y] = most * np.sqrt(r) * np.sin(2 * np.pi * angle)
     source = data.position - np.exp(p[LN_THETA_E]) * direction
     p[SOURCE_X : SOURCE_Y + 1] = source.mean(axis=0)
     return p

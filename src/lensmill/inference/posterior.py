@@ -51,8 +51,7 @@ DOF = 4.0  # of the Student distributions
 INFLATION = 1.2  # of their scale: a proposal must be wider than its target
 DRAWS = 4000  # of a round
 ROUNDS = 14
-NO_FIT = 4.0  # chi^2 per datum, from which on no lens fits, and
-FEW_ROUNDS = 4  # are made
+FEW_ROUNDS = 4  # where no lens fits
 LOCAL = 120  # components about draws
 COVER = 400  # components all along the ridges
 BEYOND = 2.0  # times the errors of the fits, as far as the cover reaches
@@ -147,7 +146,7 @@ def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> D
     lenses: list = []
     calls = 0
     # a posterior of lenses none of which fits is not worth more
-    for _ in range(ROUNDS if misfit < NO_FIT else FEW_ROUNDS):
+    for _ in range(ROUNDS if misfit < finder.NO_FIT else FEW_ROUNDS):
         x = draw(mixture, DRAWS, rng)
         p, ln_jacobian = _lenses(x, found.mean[0], free, target, rng)
         ln_prior = target.log_prior(p) + ln_jacobian

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 from scipy.stats import chi2 as chi_squared
 
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 SHAPES = ("slope", "one_minus_q", "shear")  # whose prior takes part in the test of the family
 TESTED = (2, 4)  # numbers of images that are sampled
-POOR = 100.0  # effective draws of a real system, below which nested sampling takes over
+LEAST = 100.0  # effective draws, below which a posterior says nothing
 DISPLACEMENT = 0.2  # [arcsec] of one image, in random direction: the fault that defines power
 QUANTILES = {"low95": 2.275, "low68": 15.865, "median": 50.0, "high68": 84.135, "high95": 97.725}
 
@@ -288,7 +288,7 @@ def sample_system(
     chosen = target(observed, i, prior, optional)
     try:
         sampled = posterior.sample(chosen, rng, settings["ess"])
-        if settings.get("nested") and (sampled.ess < POOR or sampled.pareto_k > GOOD_K):
+        if settings.get("nested") and not well_sampled(sampled.pareto_k, sampled.ess):
             sampled = _nested(chosen, sampled, rng, settings["ess"], int(observed.index[i]))
     except posterior.NoLens as error:
         log.warning("system %d: %s", observed.index[i], error)
@@ -321,6 +321,11 @@ def sample_system(
         sampled.calls,
         float(weight[counts] @ p / weight.sum()),
     )
+
+
+def well_sampled(pareto_k: ArrayLike, ess: ArrayLike) -> NDArray:
+    """Say whether draws are enough, and their weights good enough, to stand for a posterior."""
+    return (np.asarray(ess) >= LEAST) & (np.asarray(pareto_k) < GOOD_K)
 
 
 def _nested(

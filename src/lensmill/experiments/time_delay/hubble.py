@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from lensmill.experiments.time_delay import observe, verdicts
+from lensmill.experiments.time_delay import exact, observe, verdicts
 from lensmill.experiments.time_delay.verdicts import ln_reference, prior_miss
 from lensmill.learning import calibration
 from lensmill.learning.calibration import ONE_SIGMA, ONE_SIGMA_PERCENTILES
@@ -220,7 +220,8 @@ def describe(
             if i in draws:
                 half = np.log(row["d_dt_high68"] / row["d_dt_low68"]) / 2
                 row["network_shift"] = (middle - np.log(row["d_dt"])) / half
-        row["verdict"] = verdicts.verdict(quality["p_value"], miss, calibration)
+        sure = bool(exact.well_sampled(quality["pareto_k"], quality["ess"]))
+        row["verdict"] = verdicts.verdict(quality["p_value"], miss, sure, calibration)
     return rows
 
 

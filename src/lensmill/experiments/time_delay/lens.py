@@ -185,8 +185,9 @@ def judge(
     redshifts = np.array([z_lens]), np.array([z_source])
     miss = float(verdicts.prior_miss(quantiles, *redshifts, prior)[0])
     p = float(system["p_value"])
+    sure = bool(exact.well_sampled(system["pareto_k"], system["ess"]))
     return {
-        "verdict": verdicts.verdict(p, miss, calibration)
+        "verdict": verdicts.verdict(p, miss, sure, calibration)
         if system["n_draws"]
         else verdicts.OUTSIDE,
         "p_value": p,

@@ -29,10 +29,11 @@ from lensmill.pipeline.priors import ends, inverse_cdf
 INSIDE = "inside the family"
 OUTSIDE = "outside the family: do not use"
 CONFLICT = "outside the prior of H0: do not use"
+UNSURE = "too few draws of its posterior: do not use"
 EDGE = "at the edge of the prior of H0"
 UNTESTABLE = "cannot be tested"
 NOT_JUDGED = "not judged: it needs two or four images and a delay"
-UNUSABLE = (OUTSIDE, CONFLICT)
+UNUSABLE = (OUTSIDE, UNSURE, CONFLICT)
 
 LEAST_POWER = 0.2  # below this the test would hardly see anything and is not called one
 OUTSIDE_PRIOR = 0.5  # errors beyond the edge, where leaving systems out hardly truncates
@@ -194,19 +195,29 @@ def read_calibrations(path: str) -> dict[int, Calibration]:
     return {int(k): Calibration(**values) for k, values in images.items()}
 
 
-def verdict(p_value: float, miss: float, calibration: Calibration) -> str:
+def verdict(p_value: float, miss: float, sure: bool, calibration: Calibration) -> str:
     """Say whether a system is of the family and its H0 within the prior.
+
+    Neither is known if its posterior is not ``sure`` (`exact.well_sampled`). In the product of many
+    systems one such answer can outweigh a thousand good ones.
 
     At the edge are also some good systems of a universe whose H0 is near the end of the prior: to
     leave them out would pull the combined value from the edge, so they stay in it.
     """
     if p_value < calibration.threshold:
         return OUTSIDE
+    if not sure:
+        return UNSURE
     if miss > calibration.outside:
         return CONFLICT
     if miss > calibration.edge:
         return EDGE
     return INSIDE if calibration.power >= LEAST_POWER else UNTESTABLE
+
+
+def key(verdict: str) -> str:
+    """Return the word by which figures tell verdicts apart: its first, or ``unusable``."""
+    return "unusable" if verdict in UNUSABLE else verdict.split(" ")[0]
 
 
 def measured_errors(observed: Observed) -> dict[str, NDArray]:

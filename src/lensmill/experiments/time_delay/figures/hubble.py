@@ -23,14 +23,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from lensmill import plotting
+from lensmill.experiments.time_delay import verdicts
 from lensmill.pipeline.priors import ends
 
-# by the first word of the verdict: how a circle is filled, and its colour
+# by `verdicts.key`: how a circle is filled, and its colour
 STYLE = {
     "inside": ("full", plotting.BLUE),
     "cannot": ("left", plotting.BLUE),
     "at": ("full", plotting.GREEN),
-    "outside": ("none", plotting.VERMILION),
+    "unusable": ("none", plotting.VERMILION),
 }
 REFERENCES = {  # name: value, error [km / (Mpc s)]
     "Planck": (67.4, 0.5, plotting.SKY),  # Planck Collaboration 2020, A&A 641, A6
@@ -66,7 +67,7 @@ def plot(systems: list[str], summary: str, population: str, mocks: str) -> Figur
         axis.text(place, -1.1, name, fontsize=6.5, color="k", ha=side, va="center")
     axis.axvspan(low, high, color=plotting.LIGHT, alpha=0.4, lw=0, zorder=-1)
     for row, system in enumerate(table):
-        verdict = str(system["verdict"]).split(" ")[0]
+        verdict = verdicts.key(str(system["verdict"]))
         fill, colour = STYLE.get(verdict, STYLE["inside"])
         axis.plot([system["h0_low68"], system["h0_high68"]], [row, row], color=colour, lw=1.0)
         style = {"fillstyle": fill, "markerfacecoloralt": "w"}
@@ -120,7 +121,7 @@ def _legend():
         "inside": "family reproduces it",
         "cannot": "hardly testable",
         "at": "at the edge of the prior",
-        "outside": "outside: do not use",
+        "unusable": "do not use",
     }
     handles = []
     for verdict, text in texts.items():

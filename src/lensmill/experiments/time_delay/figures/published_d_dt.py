@@ -18,10 +18,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lensmill import plotting
+from lensmill.experiments.time_delay import verdicts
 
 SMALLEST = 1e-6  # probabilities below are drawn there
 SMALLER = "below $10^{-6}$"
-FILL = {"inside": "full", "cannot": "left", "outside": "none"}  # by the first word of the verdict
+FILL = {"inside": "full", "cannot": "left", "unusable": "none"}  # by `verdicts.key`
 
 
 def plot(systems: list[str]) -> Figure:
@@ -38,8 +39,8 @@ def plot(systems: list[str]) -> Figure:
     )
     for row, system in enumerate(table):
         _distances(left, row, system)
-        verdict = str(system["verdict"]).split(" ")[0]
-        if verdict == "outside" or system["n_images"] > 2:  # for the others it means nothing
+        verdict = verdicts.key(str(system["verdict"]))
+        if verdict == "unusable" or system["n_images"] > 2:  # for the others it means nothing
             place = max(float(system["p_value"]), SMALLEST)
             marker = "<" if place == SMALLEST else "o"
             right.plot(place, row, marker, **_style(verdict))
@@ -76,7 +77,7 @@ def _limits(table):
 
 def _distances(axis, row, system):
     """Draw the exact, the predicted and the published distance of one system."""
-    verdict = str(system["verdict"]).split(" ")[0]
+    verdict = verdicts.key(str(system["verdict"]))
     if not np.ma.is_masked(system["d_dt"]):
         ends = float(system["d_dt_low68"]), float(system["d_dt_high68"])
         style = _style(verdict)
@@ -95,7 +96,7 @@ def _distances(axis, row, system):
 
 def _style(verdict):
     """Return the look of a prediction by what the test of the family says."""
-    colour = plotting.VERMILION if verdict == "outside" else plotting.BLUE
+    colour = plotting.VERMILION if verdict == "unusable" else plotting.BLUE
     fill = FILL.get(verdict, "full")
     return {"color": colour, "fillstyle": fill, "ms": 4.2, "mew": 0.8, "markerfacecoloralt": "w"}
 
@@ -104,7 +105,7 @@ def _legend():
     texts = {
         "inside": "exact: family reproduces it",
         "cannot": "not testable",
-        "outside": "outside: do not use",
+        "unusable": "do not use",
     }
     handles = [Line2D([], [], marker="o", label=t, **_style(v)) for v, t in texts.items()]
     return [

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lensmill import plotting
+from lensmill.experiments.time_delay import verdicts
 
 ROWS = {"quads": "quads, their population", "quads_and_doubles": "all, their population"}
 
@@ -35,7 +36,7 @@ def plot(systems: str, summary: str, population: str) -> Figure:
     each = sets["quads"].get("h0_of_each", {})
     for row, system in enumerate(table):
         truth = float(system["h0_true"])
-        outside = str(system["verdict"]).startswith("outside")
+        outside = str(system["verdict"]) in verdicts.UNUSABLE
         colour = plotting.VERMILION if outside else plotting.BLUE
         style = {"color": colour, "fillstyle": "none" if outside else "full", "mew": 0.8}
         values = [float(system[name]) / truth for name in ("h0_low68", "h0", "h0_high68")]
@@ -92,7 +93,7 @@ def _legend():
     outside = {"color": plotting.VERMILION, "fillstyle": "none"}
     return [
         Line2D([], [], color=plotting.BLUE, label="prior of the family", **circle),
-        Line2D([], [], label="outside: do not use", **circle, **outside),
+        Line2D([], [], label="do not use", **circle, **outside),
         Line2D([], [], marker="D", ms=3, lw=1.0, label="population of the others", **POPULATION),
         Line2D([], [], color=plotting.BLACK, marker="s", ms=4, lw=2.0, label="together"),
     ]

@@ -254,9 +254,13 @@ def test_more_mocks_than_the_test_part_has_are_refused(survey, tmp_path):
 def test_far_outside_the_prior_is_left_out_and_at_its_edge_is_flagged_only(calibrated):
     tests = verdicts.read_calibrations(calibrated)
     four = tests[4]._replace(threshold=0.01, edge=1.0, outside=2.0, power=0.9)
-    assert verdicts.verdict(0.5, 0.9, four) == verdicts.INSIDE
-    assert verdicts.verdict(0.5, 1.5, four) == verdicts.EDGE
-    assert verdicts.verdict(0.5, 2.5, four) == verdicts.CONFLICT
-    assert verdicts.verdict(0.005, 0.0, four) == verdicts.OUTSIDE
-    assert verdicts.verdict(0.5, np.nan, four._replace(power=0.1)) == verdicts.UNTESTABLE
+    assert verdicts.verdict(0.5, 0.9, True, four) == verdicts.INSIDE
+    assert verdicts.verdict(0.5, 1.5, True, four) == verdicts.EDGE
+    assert verdicts.verdict(0.5, 2.5, True, four) == verdicts.CONFLICT
+    assert verdicts.verdict(0.005, 0.0, True, four) == verdicts.OUTSIDE
+    assert verdicts.verdict(0.5, np.nan, True, four._replace(power=0.1)) == verdicts.UNTESTABLE
+    assert verdicts.verdict(0.5, 0.0, False, four) == verdicts.UNSURE
+    assert verdicts.verdict(0.005, 0.0, False, four) == verdicts.OUTSIDE
     assert verdicts.EDGE not in verdicts.UNUSABLE
+    words = [verdicts.key(v) for v in (verdicts.INSIDE, verdicts.EDGE, *verdicts.UNUSABLE)]
+    assert words == ["inside", "at", *["unusable"] * 3]
