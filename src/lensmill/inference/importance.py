@@ -128,16 +128,17 @@ def log_density(mixture: Mixture, x: NDArray) -> NDArray:
 
 
 def learn_weights(
-    mixture: Mixture, x: NDArray, ln_w: NDArray, kept: float, steps: int = 3
+    mixture: Mixture, each: NDArray, ln_w: NDArray, kept: float, steps: int = 3
 ) -> Mixture:
     """Give the components the weights that weighted draws want, by expectation-maximisation.
 
     Parameters
     ----------
+    each : array, shape (m, n)
+        Densities of the components at the draws, as of `densities`.
     kept : float
         Part of the weight that stays as it was: what the draws do not know of is not given up.
     """
-    each = densities(mixture, x)
     w = np.exp(ln_w - logsumexp(ln_w))
     weight = mixture.weight
     for _ in range(steps):
@@ -150,25 +151,49 @@ class Pool:
     """Draws of several mixtures, weighted as draws of one: the mixture of them all.
 
     The deterministic mixture weights of Owen & Zhou (2000, J. Am. Stat. Assoc. 95, 135): a round
-    that missed part of the target cannot spoil what the others found.
+    that missed part of the target cannot spoil what the others found. The components of ``cover``
+    are the last of every mixture, with weights of its own: their densities, most of the work, are
+    taken once for each draw.
     """
 
-    def __init__(self, dimensions: int):
-        self.x = np.empty((0, dimensions))
+    def __init__(self, cover: Mixture):
+        self.x = np.empty((0, cover.mean.shape[1]))
         self.ln_target = np.empty(0)
+        self._cover = cover
+        self._each = np.empty((0, len(cover.weight)))  # densities of its components at the draws
         self._mixtures: list[tuple[Mixture, int]] = []
         self._ln_q = np.empty(0)  # of the sum of count times density
 
     def add(self, mixture: Mixture, x: NDArray, ln_target: NDArray) -> None:
         """Add the draws of one more mixture with the logarithms of the target."""
-        ln_q = log_density(mixture, np.concatenate([self.x, x])) + np.log(len(x))
-        old = ln_q[: len(self.x)]
-        new = [ln_q[len(self.x) :]]
-        new += [log_density(other, x) + np.log(count) for other, count in self._mixtures]
-        self._ln_q = np.concatenate([np.logaddexp(self._ln_q, old), logsumexp(new, axis=0)])
-        self._mixtures.append((mixture, len(x)))
+        old, new = slice(len(self.x)), slice(len(self.x), len(self.x) + len(x))
         self.x = np.concatenate([self.x, x])
         self.ln_target = np.concatenate([self.ln_target, ln_target])
+        self._each = np.concatenate([self._each, densities(self._cover, x).T])
+        self._mixtures.append((mixture, len(x)))
+        at_old = self._log_density(mixture, old) + np.log(len(x))
+        at_new = [self._log_density(one, new) + np.log(count) for one, count in self._mixtures]
+        self._ln_q = np.concatenate([np.logaddexp(self._ln_q, at_old), logsumexp(at_new, axis=0)])
+
+    def densities(self, mixture: Mixture, rows: NDArray) -> NDArray:
+        """Densities of the components of a mixture at some draws, as of `densities`."""
+        about, _ = self._parts(mixture)
+        unit = np.exp(_constants(about)[1] - _constants(self._cover)[1])
+        return np.concatenate([unit * densities(about, self.x[rows]), self._each[rows].T])
+
+    def _parts(self, mixture: Mixture) -> tuple[Mixture, NDArray]:
+        """Split a mixture: what is its own, and its weights of the cover."""
+        own = len(mixture.weight) - len(self._cover.weight)
+        about = Mixture(*(part[:own] for part in mixture[:3]), mixture.dof)
+        return about, mixture.weight[own:]
+
+    def _log_density(self, mixture: Mixture, rows: slice) -> NDArray:
+        about, weight = self._parts(mixture)
+        covered = np.log(np.maximum(self._each[rows] @ weight, TINY))
+        covered += _constants(self._cover)[1]
+        if not len(about.weight):
+            return covered
+        return np.logaddexp(log_density(about, self.x[rows]), covered)
 
     @property
     def ln_weight(self) -> NDArray:

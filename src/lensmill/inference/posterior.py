@@ -142,7 +142,7 @@ def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> D
     broad = _along(found, free)
     misfit = found.chi2.min() / max(target.n_data, 1)
     mixture = cover = _cover(target, found, free, rng, misfit)
-    pool = Pool(len(free))
+    pool = Pool(cover)
     lenses: list = []
     calls = 0
     # a posterior of lenses none of which fits is not worth more
@@ -163,7 +163,8 @@ def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> D
         d_dt = np.concatenate([lens[1] for lens in lenses])
         about = _about(pool, ln_weight, size, d_dt, found, free, target, rng)
         best = np.argsort(-ln_weight)[:DRAWS]
-        mixture = learn_weights(_joined(about, cover), pool.x[best], ln_weight[best], KEPT)
+        joined = _joined(about, cover)
+        mixture = learn_weights(joined, pool.densities(joined, best), ln_weight[best], KEPT)
     if not np.isfinite(ln_weight).any():
         raise NoLens(f"none of {len(ln_weight)} lenses near the best fit makes the images")
     columns = [np.concatenate(column) for column in zip(*lenses, strict=True)]
