@@ -25,8 +25,9 @@ OUT, IN, REFUSED = 0, 1, 2
 class Redshifts(NamedTuple):
     """Template fits of ``n`` galaxies at ``Z`` redshifts.
 
-    chi2 is that of the best sum of templates at each redshift, with the fractional error of the
-    templates if any. The redshift is where chi2, less twice the logarithm of the prior, is least on
+    chi2 is that of the best sum of templates at each redshift. A fractional error of the templates
+    makes the variances depend on the redshift: the sum of their logarithms, less that without it,
+    is then added. The redshift is where chi2, less twice the logarithm of the prior, is least on
     the grid, the lowest of those that differ by less than `TIE`: few bands leave a range of perfect
     fits. It is NaN for a galaxy without any observed flux.
     """
@@ -492,9 +493,12 @@ def fit_redshifts(
                 while chi2[i, k] - 2 * prior[k] > least + TIE:
                     k += 1
                 best[i] = k
+            value = 0.0
             for b in range(bands):
                 extra = fraction[k, b] * flux[i, b]
-                weights[b] = weight[i, b] / (1 + weight[i, b] * extra * extra)
+                growth = 1 + weight[i, b] * extra * extra
+                weights[b] = weight[i, b] / growth
+                value += np.log(growth)
             total = scale(flux[i], weights, maggies[k], columns, data, length)
             # from the templates that were needed at the redshift before
             solve(columns, data, passive, x, basis, factor, places, trial, rest)
@@ -502,12 +506,11 @@ def fit_redshifts(
                 for t in range(n):
                     found[i, t] = x[t] * total / length[t] if x[t] > 0.0 else 0.0
                 continue
-            value = 0.0
             for b in range(bands):
                 miss = data[b]
                 for t in range(n):
                     if x[t] > 0.0:
                         miss -= x[t] * columns[t, b]
-                value += miss * miss
-            chi2[i, k] = value * total * total
+                value += miss * miss * total * total
+            chi2[i, k] = value
     return chi2, best, found
