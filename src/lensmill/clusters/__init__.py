@@ -1,0 +1,1 @@
+"""Clusters of galaxies: their gas, its X-rays, and how many there are."""
