@@ -111,8 +111,9 @@ def parts_of_strata(
     """
     _, first, where = np.unique(np.asarray(group, str), return_index=True, return_inverse=True)
     if (torn := stratum != stratum[first][where]).any():
+        name = str(group[torn.argmax()])
         raise ValueError(
-            f"systems of the group {str(group[torn.argmax()])!r} are in several strata; stratify by "
+            f"systems of the group {name!r} are in several strata; stratify by "
             "what belongs to the group, or set stratify_groups: false"
         )
     order = np.argsort(first)
@@ -170,12 +171,6 @@ def _of_groups(
     facts = store.attributes(dataset)
     if not stratify_groups:
         return parts_of_groups(str(facts["experiment"]), group[own], tuple(blocks), turn)
-    mark = f"{facts['population']}/"
-    if (foreign := ~np.char.startswith(group[own], mark)).any():
-        raise ValueError(
-            f"{dataset} has the group {str(group[own][foreign.argmax()])!r}, but the names of groups "
-            f"that are stratified must begin with {mark!r}: such a group is in no other population"
-        )
     stratum = store.read(dataset, "systems", [stratify_by])[stratify_by]
     return parts_of_strata(_key(facts), group[own], stratum[own], tuple(blocks), turn)
 
@@ -195,8 +190,8 @@ def write(
     """Split the systems of a data set and write ``index`` and ``split`` to ``output``.
 
     Systems with a group go where their group goes, the others by `labels`. With
-    ``stratify_groups`` groups are stratified too (`parts_of_strata`); their names must then begin
-    with the population and a stroke.
+    ``stratify_groups`` groups are stratified too (`parts_of_strata`): for those that lie in one
+    population each.
     """
     systems = store.read(dataset, "systems", ["index", stratify_by])
     facts = store.attributes(dataset)
