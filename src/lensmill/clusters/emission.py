@@ -27,7 +27,7 @@ MASS_PER_ELECTRON = 1.17  # proton masses
 BAND = (0.5, 2.0)  # keV
 TEMPERATURES = (0.3, 17.0)  # keV, of the table
 
-# kT [keV]; power [1e-24 erg cm^3 / s] of H + He and of solar metals; photons [1e-15 cm^3 / s] of both
+# kT [keV]; power [1e-24 erg cm^3 / s] of H + He and of solar metals; photons [1e-15 cm^3 / s]
 _TABLE = np.array(
     [
         (0.2725, 0.59317, 16.722, 0.53659, 14.749),

@@ -19,8 +19,10 @@ from lensmill.clusters.compiling import kernel
 
 ALPHA, BETA, EPSILON, CORE, STEEP = range(5)  # columns of the parameters of a profile
 
-_DEPTH, _STEP = 9.0, 0.15  # of the integral along the line of sight, in asinh of the depth
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
+_STEP = 0.3  # of the integral along the line of sight, in asinh of the depth
+_SINH, _COSH = (function(_STEP * np.arange(1, 50)) for function in (np.sinh, np.cosh))
+_FAR = 20.0  # steepening radii: where it ends
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 
 
 @kernel
@@ -37,15 +39,13 @@ def density_squared(r, shape):
 @kernel
 def _column(radius, shape):
     """Integrate ``density_squared`` along the whole line of sight at a projected radius."""
-    # Depth = scale sinh(t): the trapezium rule is then exact to many digits
-    scale = np.sqrt(radius * radius + 0.01 * shape[CORE] * shape[CORE])
+    # depth = radius sinh(t): nothing is near, so that the trapezium rule is exact to many digits
     total = 0.5 * density_squared(radius, shape)
-    t = _STEP
-    while t < _DEPTH:
-        depth = scale * np.sinh(t)
-        total += density_squared(np.sqrt(radius * radius + depth * depth), shape) * np.cosh(t)
-        t += _STEP
-    return 2.0 * scale * _STEP * total
+    for k in range(len(_SINH)):
+        total += density_squared(radius * _COSH[k], shape) * _COSH[k]
+        if radius * _SINH[k] > _FAR * shape[STEEP]:
+            break
+    return 2.0 * radius * _STEP * total
 
 
 @kernel

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.clusters.compiling import kernel
-from lensmill.clusters.gas import _tabulate
+from lensmill.clusters.gas import STEEP, _tabulate
 from lensmill.imaging.noise import poisson
 from lensmill.imaging.streams import COUNTS, RAYS, draw, pairs, uniform, words
 
@@ -17,10 +17,11 @@ from lensmill.imaging.streams import COUNTS, RAYS, draw, pairs, uniform, words
 # `gas.columns` is 1; how bright and at which radius gas that sloshes is, its phase and its sense.
 X, Y, Q_XX, Q_XY, Q_YY, COUNTS_PER_COLUMN, SLOSH, SLOSH_RADIUS, SLOSH_PHASE = range(9)
 COLUMNS = 9
-SHAPE = 5  # numbers of a profile
 
-_POINTS = 96  # of the table of a profile
-_INNER, _OUTER = 2e-3, 30.0  # radii of the table, in units of the steepening radius
+_POINTS = 64  # at which a profile is integrated, from ...
+_INNER, _OUTER = 1e-3, 4.0  # ... to; where the gas ends, in units of the steepening radius
+_CELLS = 1024  # of the table that is made of them, alike in the square root of the radius
+_WAVES = 4.5  # of the radius of sloshing: the waves end
 _FINE, _NEAR = 5, 4  # sub-pixels across, in pixels so near to the centre of a body
 _LARGEST = 80.0  # counts that one Poisson number is drawn of
 _SIGMAS = 4.0  # of the point-spread function that are drawn
@@ -29,22 +30,38 @@ _FURTHER = np.uint64(1000)  # purposes of the streams of further Poisson numbers
 
 
 @kernel
-def _light(x, y, body, table, start, step):
+def _table(shape, table):
+    """Fill in the columns of a profile, alike spaced in the square root of the radius."""
+    start, end = np.log(_INNER * shape[STEEP]), np.log(_OUTER * shape[STEEP])
+    radii = start + (end - start) / (_POINTS - 1) * np.arange(_POINTS)
+    columns = np.empty(_POINTS)
+    _tabulate(shape, radii, columns)
+    root = np.sqrt(_OUTER * shape[STEEP]) / (_CELLS - 1)
+    for k in range(_CELLS):
+        place = (2.0 * np.log(max(k, 1e-3) * root) - start) / (radii[1] - radii[0])
+        place = min(max(place, 0.0), _POINTS - 1.000001)
+        i = int(place)
+        table[k] = np.exp(columns[i] + (place - i) * (columns[i + 1] - columns[i]))
+
+
+@kernel
+def _light(x, y, body, table, per_root):
     """Brightness of a body at a place, counts per pixel."""
     x -= body[X]
     y -= body[Y]
     square = body[Q_XX] * x * x + 2.0 * body[Q_XY] * x * y + body[Q_YY] * y * y
-    place = (0.5 * np.log(square + 1e-12) - start) / step
-    place = min(max(place, 0.0), _POINTS - 1.000001)
+    place = np.sqrt(np.sqrt(square)) * per_root
+    if place >= _CELLS - 1:
+        return 0.0
     k = int(place)
-    value = np.exp(table[k] + (place - k) * (table[k + 1] - table[k])) * body[COUNTS_PER_COLUMN]
-    if body[SLOSH] != 0.0:
+    value = (table[k] + (place - k) * (table[k + 1] - table[k])) * body[COUNTS_PER_COLUMN]
+    far2 = square / (body[SLOSH_RADIUS] * body[SLOSH_RADIUS])
+    if body[SLOSH] != 0.0 and far2 < _WAVES * _WAVES:
         # ASSUME: cold gas that sloshes is a spiral of brightness whose mean around is nothing
         # (Ascasibar & Markevitch 2006 show such); the profile is left as it is.
-        far = np.sqrt(square) / abs(body[SLOSH_RADIUS])
-        turns = 2.0 * np.log(far + 1e-6) * np.sign(body[SLOSH_RADIUS])
-        wave = np.sin(np.arctan2(y, x) - body[SLOSH_PHASE] - turns)
-        value *= 1.0 + body[SLOSH] * wave * far * np.exp(1.0 - far)
+        turns = body[SLOSH_PHASE] + np.log(far2 + 1e-12) * np.sign(body[SLOSH_RADIUS])
+        wave = (y * np.cos(turns) - x * np.sin(turns)) / np.sqrt(x * x + y * y + 1e-12)
+        value *= 1.0 + body[SLOSH] * wave * np.sqrt(far2) * np.exp(0.5 - 0.5 * far2)
     return value
 
 
@@ -52,15 +69,17 @@ def _light(x, y, body, table, start, step):
 def _add(image, pixel, body, shape):
     """Add a body to the image, finer where its centre is near."""
     size = image.shape[0]
-    start = np.log(_INNER * shape[4])
-    step = (np.log(_OUTER * shape[4]) - start) / (_POINTS - 1)
-    radii = start + step * np.arange(_POINTS)
-    table = np.empty(_POINTS)
-    _tabulate(shape, radii, table)
+    table = np.empty(_CELLS)
+    _table(shape, table)
+    per_root = (_CELLS - 1) / np.sqrt(_OUTER * shape[STEEP])
     middle = 0.5 * (size - 1)
     column, row = body[X] / pixel + middle, body[Y] / pixel + middle
-    for j in range(size):
-        for i in range(size):
+    # R^2 >= q (x^2 + y^2) with the smaller eigenvalue q of the ellipse
+    half, off = 0.5 * (body[Q_XX] + body[Q_YY]), 0.5 * (body[Q_XX] - body[Q_YY])
+    least = half - np.sqrt(off * off + body[Q_XY] * body[Q_XY])
+    reach = _OUTER * shape[STEEP] / np.sqrt(least) / pixel
+    for j in range(max(0, int(row - reach)), min(size, int(row + reach) + 2)):
+        for i in range(max(0, int(column - reach)), min(size, int(column + reach) + 2)):
             x, y = (i - middle) * pixel, (j - middle) * pixel
             if abs(i - column) < _NEAR and abs(j - row) < _NEAR:
                 total = 0.0
@@ -68,10 +87,10 @@ def _add(image, pixel, body, shape):
                     for u in range(_FINE):
                         dx = ((u + 0.5) / _FINE - 0.5) * pixel
                         dy = ((v + 0.5) / _FINE - 0.5) * pixel
-                        total += _light(x + dx, y + dy, body, table, start, step)
+                        total += _light(x + dx, y + dy, body, table, per_root)
                 image[j, i] += total / _FINE**2
             else:
-                image[j, i] += _light(x, y, body, table, start, step)
+                image[j, i] += _light(x, y, body, table, per_root)
 
 
 @kernel
@@ -274,3 +293,32 @@ def photons(expected: NDArray, keys: NDArray) -> NDArray:
     out = np.empty(expected.shape, np.float32)
     _count_all(np.ascontiguousarray(expected, float), pairs(keys, len(out)), out)
     return out
+
+
+@kernel
+def _in_ring(images, x, y, low, high, sums, area):
+    for n in range(len(images)):
+        for j in range(images.shape[1]):
+            for i in range(images.shape[2]):
+                far2 = (i - x[n]) ** 2 + (j - y[n]) ** 2
+                if low[n] * low[n] <= far2 < high[n] * high[n]:
+                    sums[n] += images[n, j, i]
+                    area[n] += 1.0
+
+
+def in_ring(
+    images: NDArray, x: NDArray, y: NDArray, low: NDArray, high: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Return what is counted between two radii around a place, and the pixels that lie there.
+
+    Parameters
+    ----------
+    images : array, shape (n, size, size)
+    x, y : array, shape (n,)
+        Place, 0 at the centre of the first pixel [pixel].
+    low, high : array, shape (n,)
+        Radii [pixel]; pixels count whose centre lies between.
+    """
+    sums, area = np.zeros((2, len(images)))
+    _in_ring(images, x, y, low, high, sums, area)
+    return sums, area

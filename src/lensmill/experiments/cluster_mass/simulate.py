@@ -116,10 +116,8 @@ def draw(first: int, uniforms: NDArray, settings: Mapping[str, Any]) -> Tables:
     """
     pixels, systems = turned(uniforms, settings, 0.0)
     index = first + np.arange(len(uniforms))
-    views, _ = objects(settings)
-    group = np.array([f"{settings['family']}/{i}" for i in index // views])
     return {
-        "systems": {"index": index, "group": group, **systems},
+        "systems": {"index": index, **systems},
         "cutouts": {"system": index, "pixels": pixels},
     }
 
@@ -441,15 +439,15 @@ def measure(
     both are from, for taking the background off.
     """
     size, scale = observation["size"], observation["pixel_scale"] / 60
-    y, x = np.indices((size, size)) - (size - 1) / 2
-    far = np.hypot(x, y) * scale * kpc_per_arcmin(redshift)[:, None, None]
+    pixel = scale * kpc_per_arcmin(redshift)
+    middle = np.full(len(pixels), (size - 1) / 2)
     low, high = observation["aperture"]
-    inside = (far >= low) & (far < high)
+    excised, area = images.in_ring(pixels, middle, middle, low / pixel, high / pixel)
     return {
         "counts": pixels.sum(axis=(1, 2), dtype=float),
-        "counts_excised": np.where(inside, pixels, 0).sum(axis=(1, 2), dtype=float),
+        "counts_excised": excised,
         "area": np.full(len(pixels), float(size**2)),
-        "area_excised": inside.sum(axis=(1, 2)).astype(float),
+        "area_excised": area,
     }
 
 
