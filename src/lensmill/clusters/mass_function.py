@@ -124,6 +124,25 @@ def draw(u: NDArray, redshift: NDArray, low: float, high: float) -> NDArray:
     return out
 
 
+def share_below(ln_m500: NDArray, redshift: NDArray, low: float, high: float) -> NDArray:
+    """Return the share of clusters that are lighter, of those between two masses.
+
+    Where the redshift is between two tables, their shares are mixed and not, as in `draw`, their
+    masses: to 1e-5 the same.
+    """
+    cell = np.floor(redshift / STEP)
+    part = redshift / STEP - cell
+    out = np.empty(len(ln_m500))
+    for k in np.unique(cell):
+        mine = cell == k
+        near, far = (
+            np.interp(ln_m500[mine], log, below)
+            for log, below in (_cumulative(STEP * (k + i), low, high) for i in (0, 1))
+        )
+        out[mine] = (1 - part[mine]) * near + part[mine] * far
+    return out
+
+
 @lru_cache(maxsize=128)
 def _cumulative(redshift: float, low: float, high: float) -> tuple[NDArray, NDArray]:
     """Return ln M and the share of clusters below, between two masses."""
