@@ -149,10 +149,9 @@ def turned(
     pixels = np.ascontiguousarray(np.rot90(pixels, -int(quarters) % 4, axes=(1, 2)))
     for _ in range(int(quarters) % 4):
         facts["x"], facts["y"] = observation["size"] - 1 - facts["y"], facts["x"]
-    place = (clusters.ln_m500 / np.log(10) - LIGHTEST) / MASS_BIN
     systems = {
         "ln_m500": clusters.ln_m500,
-        "mass_bin": np.maximum(place, 0).astype(np.uint8),
+        "mass_bin": mass_bin(clusters.ln_m500),
         "redshift": clusters.redshift,
         "r500_kpc": clusters.r500,
         "m_gas": clusters.m_gas,
@@ -167,6 +166,12 @@ def turned(
         "turn": (turn + np.pi / 2 * quarters) % (2 * np.pi),
     }
     return pixels[..., None], systems
+
+
+def mass_bin(ln_m500: NDArray) -> NDArray:
+    """Return the bin of ln M500 [Msun], by which clusters are divided alike."""
+    place = (ln_m500 / np.log(10) - LIGHTEST) / MASS_BIN
+    return np.maximum(place, 0).astype(np.uint8)
 
 
 def draw_clusters(draws: Draws, family: str, prior: Mapping[str, Any]) -> Clusters:
