@@ -140,7 +140,7 @@ def _relations(clusters: Mapping[str, NDArray]) -> list[dict[str, Any]]:
             why = f"fewer than {FEWEST} clusters"
             results += [checks.skipped(name, why) for name in names]
             continue
-        found = scaling.fit(clusters["ln_m500"], clusters[column], 4.8e14)
+        found = scaling.fit(clusters["ln_m500"], clusters[column], scaling.PIVOT)
         errors = found.slope_error, found.scatter / np.sqrt(2 * len(clusters["ln_m500"]))
         for name, value, error, (low, high) in zip(
             names, (found.slope, found.scatter), errors, scaling.spans(column), strict=True

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lensmill.clusters import mass_function
 
 FOLDER = Path(__file__).parent / "data"
+PIVOT = 4.8e14  # Msun, of our own fits
 COLUMNS = ("l_x", "l_x_excised", "m_gas")
 UNIT = {"l_x": 1e44, "l_x_excised": 1e44, "m_gas": 1e13}  # of the amplitudes in the table
 
