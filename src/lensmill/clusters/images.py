@@ -137,20 +137,27 @@ def _blur(image, sigma, rim, out):
 
 
 @kernel
+def number_above(flux, knee, steep, flat):
+    """Points above a flux over those above the knee of a broken power law without an end."""
+    if flux >= knee:
+        return (flux / knee) ** -steep
+    return 1.0 + steep / flat * ((flux / knee) ** -flat - 1.0)
+
+
+@kernel
 def _draw_points(image, key, number, law, exposure, turn, sigma):
     """Add points of a broken power law, alike likely anywhere in a disc around the image."""
     size = image.shape[0]
     middle = 0.5 * (size - 1)
     radius = size * np.sqrt(0.5) + _SIGMAS * sigma
     least, knee, most, steep, flat = law[0], law[1], law[2], law[3], law[4]
-    # points above a flux, over those above the knee
-    all_of_it = 1.0 + flat_part(least, knee, flat, steep)
-    bright = (most / knee) ** -steep
+    faint = number_above(least, knee, steep, flat)
+    bright = number_above(most, knee, steep, flat)
     half = int(np.ceil(_SIGMAS * sigma))
     across, up = np.empty(2 * half + 1), np.empty(2 * half + 1)
     for n in range(number):
         a, b, c, _ = draw(key, RAYS, np.uint64(n))
-        f = bright + (all_of_it - bright) * (float(a) + 0.5) * _TO_UNIT
+        f = bright + (faint - bright) * (float(a) + 0.5) * _TO_UNIT
         if f < 1.0:
             flux = knee * f ** (-1.0 / steep)
         else:
@@ -163,12 +170,6 @@ def _draw_points(image, key, number, law, exposure, turn, sigma):
         for j in range(max(0, -j0), min(len(up), size - j0)):
             for i in range(max(0, -i0), min(len(across), size - i0)):
                 image[j0 + j, i0 + i] += counts * up[j] * across[i]
-
-
-@kernel
-def flat_part(least, knee, flat, steep):
-    """Points between a flux and the knee of a broken power law, over those above the knee."""
-    return steep / flat * ((least / knee) ** -flat - 1.0)
 
 
 @kernel
