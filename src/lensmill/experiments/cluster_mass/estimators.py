@@ -21,7 +21,8 @@ def proxies(systems: Mapping[str, NDArray]) -> dict[str, NDArray]:
     for name, area in (("counts", "area"), ("counts_excised", "area_excised")):
         photons = np.asarray(systems[name], float) - systems["background"] * systems[area]
         found[name] = np.log(np.maximum(photons, FEWEST) / systems["exposure"])
-    return {**found, "gas_mass": np.log(systems["m_gas"])}
+    # of a real cluster it is not known, and 0
+    return {**found, "gas_mass": np.log(np.maximum(systems["m_gas"], 1.0))}
 
 
 def terms(proxy: NDArray, redshift: NDArray, centre: tuple[float, float]) -> NDArray:
