@@ -1,1 +1,1 @@
-"""Clusters of galaxies: their gas, its X-rays, and how many there are."""
+"""Clusters of galaxies: gas, X-rays, their number, images of photons. Pure functions of arrays."""

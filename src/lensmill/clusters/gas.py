@@ -86,11 +86,6 @@ def mass_integral(shapes: NDArray, radius: float = 1.0) -> NDArray:
     return 4 * np.pi * _each(np.ascontiguousarray(shapes), 1e-4 * radius, radius, 2.0, 0.5)
 
 
-def emission_integral(shapes: NDArray, low: float, high: float) -> NDArray:
-    """Return ``int 4 pi r^2 n_e n_p / n_0^2 dr`` between two radii, as `mass_integral` does."""
-    return 4 * np.pi * _each(np.ascontiguousarray(shapes), low, high, 2.0, 1.0)
-
-
 @kernel
 def _columns(shapes, radii):
     out = np.empty((len(shapes), len(radii)))
