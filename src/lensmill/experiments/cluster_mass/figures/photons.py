@@ -4,7 +4,9 @@ Top: images of the test set, growing in mass, and below each the derivative of l
 every pixel (red: a photon more makes the cluster heavier; blue: lighter); circles: 0.15 and 1 r500.
 Bottom, by ring: the share of the cluster's photons in it (bars), and how much of itself the mass
 grows when the counts in the ring do (symbols, mean over images, with its error), for clusters with
-a cool core and others. A network that counts all photons alike would follow the bars.
+a cool core and others. One who counts all photons alike would follow the bars; one who takes the
+mean of the pixels after the asinh stretch, whatever they show, the dashes (scaled to the sum of the
+symbols): the stretch by itself takes most of the core's weight.
 """
 
 import matplotlib.pyplot as plt
@@ -25,7 +27,7 @@ def plot(photons: list[str]) -> Figure:
     maps = store.read(photons[0], "maps")
     n = len(maps["ln_m500"])
     figure = plt.figure(figsize=(plotting.PAGE, 2 * plotting.PAGE / max(n, 4) + 2.3))
-    upper, lower = figure.subfigures(2, 1, height_ratios=[2 * plotting.PAGE / max(n, 4), 2.1])
+    upper, lower = figure.subfigures(2, 1, height_ratios=[2 * plotting.PAGE / max(n, 4), 2.3])
     axes = upper.subplots(2, n, squeeze=False)
     for i, (top, middle) in enumerate(axes.T):
         top.imshow(np.log1p(maps["pixels"][i]), cmap="cividis", origin="lower")
@@ -48,7 +50,16 @@ def plot(photons: list[str]) -> Figure:
         rings = store.read(path, "rings")
         place = np.arange(len(rings["inner"]))
         for shift, (kind, (_, colour)) in zip((-0.2, 0.2), KINDS.items(), strict=True):
+            if not rings[f"images_{kind}"][0]:
+                continue
             axis.bar(place + shift, rings[f"photons_{kind}"], 0.36, color=colour, alpha=0.25)
+            stretched = rings[f"stretched_{kind}"] * rings[f"elasticity_{kind}"].sum()
+            axis.hlines(
+                *(stretched, place + shift - 0.17, place + shift + 0.17),
+                color=colour,
+                lw=0.9,
+                ls=(0, (3, 1)),
+            )
             axis.errorbar(
                 place + shift,
                 rings[f"elasticity_{kind}"],
@@ -81,5 +92,7 @@ def plot(photons: list[str]) -> Figure:
             ),
         )
     ]
-    below[-1].legend(handles=handles, loc="upper right")
+    dashes = {"color": plotting.BLACK, "lw": 0.9, "ls": (0, (3, 1))}
+    handles.append(Line2D([], [], label="mean of stretched pixels", **dashes))
+    lower.legend(handles=handles, loc="outside upper center", ncols=5)
     return figure
