@@ -37,16 +37,19 @@ def check(settings: Mapping, where: str) -> None:
                 "that, and blocks whose sum is a multiple of the last"
             )
     for name, trainings in settings["comparison"].items():
-        tested = []
         for one in trainings:
-            base = names.member(one)[0]
-            refer(base, settings["networks"], f"{where}.comparison.{name}")
-            tested.append(settings["networks"][base]["test_on"])
-        if any(populations != tested[0] for populations in tested):
+            refer(names.member(one)[0], settings["networks"], f"{where}.comparison.{name}")
+        if not _tested_on(settings, trainings):
             raise ValueError(
                 f"{where}.comparison.{name}: {', '.join(trainings)} are trainings of one network, "
-                "but not tested on the same populations; give them one test_on"
+                "but have no population in common in test_on; give them one"
             )
+
+
+def _tested_on(settings: Mapping, trainings: list[str]) -> list[str]:
+    """List the populations that several trainings are all tested on."""
+    first, *others = (settings["networks"][names.member(one)[0]]["test_on"] for one in trainings)
+    return [one for one in first if all(one in several for several in others)]
 
 
 def _check_size(settings: Mapping, network: Mapping, where: str) -> None:
@@ -86,7 +89,6 @@ def compared(settings: Mapping) -> dict[str, list[tuple[str, str]]]:
     """List trainings and the population they are judged on, by ``NAME/POPULATION``."""
     found = {}
     for name, trainings in settings["comparison"].items():
-        base = names.member(trainings[0])[0]
-        for population in settings["networks"][base]["test_on"]:
+        for population in _tested_on(settings, trainings):
             found[f"{name}/{population}"] = [(one, population) for one in trainings]
     return found

@@ -10,6 +10,10 @@ NAMES = {
     "six_conv": ("6 convolutions", SKY),
     "six_conv_augmented": ("6 convolutions, augmented", PURPLE),
     "p4m": ("p4m", GREEN),
+    "p4m_100k": ("p4m", GREEN),
+    "p4m_free": ("p4m, free redshift", SKY),
+    "flat_free": ("free redshift", SKY),
+    "flat_100k": ("flat in ln M", BLUE),
     "p4m_natural": ("p4m, mass function", VERMILION),
     "p4m_weighted": ("p4m, mass function, weighted", PURPLE),
 }

@@ -3,6 +3,7 @@
 import pytest
 
 from lensmill import experiments
+from lensmill.experiments.cluster_mass.settings import compared
 
 
 def refused(change):
@@ -43,9 +44,21 @@ def test_only_networks_that_are_there_and_tested_alike_are_compared():
 
     def unlike(settings):
         settings["networks"]["three_conv"]["test_on"] = ["flat"]
-        settings["comparison"]["p4m"] = ["p4m", "three_conv"]
+        settings["networks"]["p4m_natural"]["test_on"] = ["mass_function"]
+        settings["comparison"]["p4m"] = ["p4m_natural", "three_conv"]
 
-    assert "not tested on the same populations" in refused(unlike)
+    assert "no population in common" in refused(unlike)
+
+
+def test_trainings_are_compared_where_all_are_tested():
+    settings = experiments.defaults("cluster_mass")
+    settings["networks"]["p4m_turn1"] = settings["networks"]["p4m"] | {"test_on": ["flat"]}
+    settings["comparison"] = {"p4m": ["p4m", "p4m_turn1"], "three_conv": ["three_conv"]}
+    assert compared(settings) == {
+        "p4m/flat": [("p4m", "flat"), ("p4m_turn1", "flat")],
+        "three_conv/flat": [("three_conv", "flat")],
+        "three_conv/mass_function": [("three_conv", "mass_function")],
+    }
 
 
 def test_networks_are_not_asked_about_other_pixels_of_the_sky():
