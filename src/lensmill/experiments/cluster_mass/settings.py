@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from lensmill.experiments.cluster_mass.families import FAMILIES as FAMILIES
 from lensmill.learning.image_architectures import SMALLEST
 from lensmill.pipeline import names
 from lensmill.pipeline.settings import refer
