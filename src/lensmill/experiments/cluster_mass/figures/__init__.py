@@ -6,16 +6,16 @@ NAMES = {
     "flat": ("flat in ln M", BLUE),
     "mass_function": ("mass function", ORANGE),
     "three_conv": ("3 convolutions", BLUE),
-    "three_conv_augmented": ("3 convolutions, augmented", ORANGE),
+    "three_conv_augmented": ("3 convolutions, augmented", PURPLE),
     "six_conv": ("6 convolutions", SKY),
-    "six_conv_augmented": ("6 convolutions, augmented", PURPLE),
+    "six_conv_augmented": ("6 convolutions, augmented", "#332288"),
     "p4m": ("p4m", GREEN),
     "p4m_100k": ("p4m", GREEN),
     "p4m_free": ("p4m, free redshift", SKY),
     "flat_free": ("free redshift", SKY),
     "flat_100k": ("flat in ln M", BLUE),
     "p4m_natural": ("p4m, mass function", VERMILION),
-    "p4m_weighted": ("p4m, mass function, weighted", PURPLE),
+    "p4m_weighted": ("p4m, mass function, weighted", "#117733"),
 }
 # Estimators of one set of images, `network.ANSWERS`
 CALLED = {

@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -48,6 +47,7 @@ def plot(scores: list[str]) -> Figure:
         axis.axhline(value, color=colour, ls="--", lw=0.8, zorder=0)
         handles.append(Line2D([], [], color=colour, ls="--", lw=0.8, label=text))
     axis.set(xscale="log", xlabel="clusters to learn from", ylabel=r"scatter of $\ln M$ [%]")
-    axis.set_ylim(0, 1.05 * max(np.array([100 * one["scatter"] for one in read])))
+    shown = [one["scatter"] for one in read] + [largest["answers"]["counts_excised"]["scatter"]]
+    axis.set_ylim(0, 108 * max(shown))
     figure.legend(handles=handles, loc="outside upper center", ncols=3)
     return figure

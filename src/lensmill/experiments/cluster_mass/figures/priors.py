@@ -30,7 +30,7 @@ def plot(scores: list[str]) -> Figure:
     figure, axes = plt.subplots(
         1,
         len(populations),
-        figsize=(plotting.PAGE * 0.75, 2.5),
+        figsize=(plotting.PAGE * 0.8, 3.0),
         sharey=True,
         squeeze=False,
     )
@@ -53,8 +53,9 @@ def plot(scores: list[str]) -> Figure:
                 label=f"{text}: slope {one['slope']:+.3f} ± {one['slope_error']:.3f}",
             )
         axis.axhline(0, color=plotting.GREY, lw=0.6, zorder=0)
-        axis.set(title=f"images: {plotting.label(population)}")
         axis.set_xlabel(r"$\log_{10} M_{500}/M_\odot$")
-        axis.legend(title="learned from", title_fontsize=7, loc="best")
+        title = f"images: {plotting.label(population)}; learned from"
+        look = {"title_fontsize": 8, "alignment": "left"}
+        axis.legend(title=title, loc="lower left", bbox_to_anchor=(0.0, 1.01), **look)
     axes[0, 0].set_ylabel(r"bias of $\ln M$ [%]")
     return figure
