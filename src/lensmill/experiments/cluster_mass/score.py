@@ -9,6 +9,8 @@ from lensmill.experiments.cluster_mass import judging
 from lensmill.experiments.cluster_mass.network import ANSWERS
 from lensmill.pipeline import store
 
+NO_GAS = np.log(1e10)  # Msun: a "mass" below it is of a real cluster, whose gas nobody has weighed
+
 
 def score(predictions: str, settings: Mapping[str, Any], seed: int, output: str) -> dict[str, Any]:
     """Score the predictions for a population.
@@ -29,8 +31,9 @@ def score(predictions: str, settings: Mapping[str, Any], seed: int, output: str)
         ``network``, ``population``, ``systems``, ``clusters`` and what the network is; of systems
         of known mass the scores of the network (`judging.numbers`, each with its ``_error``) and
         ``mse_normalised``, where the masses that it learned from reach from 0 to 1; ``answers``: by
-        each of `network.ANSWERS` the same, ``by_mass`` (`judging.by_mass`) and ``cool_core``
-        (`judging.cool_core_offset`). Without any known mass ``clusters`` is 0 and the rest missing.
+        each of `network.ANSWERS` (of real clusters not the true gas mass) the same, ``by_mass``
+        (`judging.by_mass`) and ``cool_core`` (`judging.cool_core_offset`). Without any known mass
+        ``clusters`` is 0 and the rest missing.
     """
     about = store.attributes(predictions)
     store.extend(predictions, output)
@@ -58,6 +61,8 @@ def score(predictions: str, settings: Mapping[str, Any], seed: int, output: str)
     rng = np.random.Generator(np.random.Philox([seed, 29]))
     answers = {}
     for name in ANSWERS:
+        if name == "gas_mass" and systems["ln_m500_gas_mass"].min() < NO_GAS:
+            continue
         error = systems[f"ln_m500_{name}"] - truth
         answers[name] = {
             **judging.with_errors(error, truth, group, settings["bootstraps"], rng),
