@@ -14,6 +14,7 @@ NAMES = {
     "p4m_free": ("p4m, free redshift", SKY),
     "flat_free": ("free redshift", SKY),
     "flat_100k": ("flat in ln M", BLUE),
+    "flat_14k": ("flat in ln M", BLUE),
     "p4m_natural": ("p4m, mass function", VERMILION),
     "p4m_weighted": ("p4m, mass function, weighted", "#117733"),
 }
