@@ -11,6 +11,7 @@ NAMES = {
     "six_conv_augmented": ("6 convolutions, augmented", "#332288"),
     "p4m": ("p4m", GREEN),
     "p4m_100k": ("p4m", GREEN),
+    "p4m_linear": ("p4m, linear counts", SKY),
     "p4m_free": ("p4m, free redshift", SKY),
     "flat_free": ("free redshift", SKY),
     "flat_100k": ("flat in ln M", BLUE),

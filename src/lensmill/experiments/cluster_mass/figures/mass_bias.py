@@ -55,7 +55,7 @@ def plot(scores: list[str]) -> Figure:
         for handle, text in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(text, handle)
     figure.supxlabel(r"$\log_{10} M_{500}/M_\odot$", fontsize=8)
-    figure.legend([*handles.values()], [*handles], loc="outside upper center", ncols=4)
+    figure.legend([*handles.values()], [*handles], loc="outside upper center", ncols=5)
     return figure
 
 
