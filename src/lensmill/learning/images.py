@@ -74,9 +74,7 @@ def first(images: Images, n: int) -> Images:
     """Return the first ``n`` images; all of them for 0."""
     stop = n or None
     numbers = None if images.numbers is None else images.numbers[:stop]
-    return images._replace(
-        rows=images.rows[:stop], targets=images.targets[:stop], numbers=numbers
-    )
+    return images._replace(rows=images.rows[:stop], targets=images.targets[:stop], numbers=numbers)
 
 
 def unchanged(targets: NDArray, element: int) -> NDArray:
