@@ -111,7 +111,9 @@ def test_the_settings_of_the_tutorial_are_refused_and_accepted_as_it_says(tmp_pa
     assert "strong_shear/dataset.h5" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("page", "least"), [("python.md", 12), ("galaxies.md", 7)])
+@pytest.mark.parametrize(
+    ("page", "least"), [("python.md", 12), ("galaxies.md", 7), ("clusters.md", 9)]
+)
 def test_what_a_page_calls_in_python_says_what_stands_there(page, least):
     session = "\n".join(blocks(ROOT / "docs" / page, "python"))
     parsed = doctest.DocTestParser().get_doctest(session, {}, page, None, 0)

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from lensmill import experiments
 from lensmill.pipeline import settings as checked
-from lensmill.pipeline.streams import uniforms
+from lensmill.pipeline import shards, store
 
 
 @pytest.fixture(params=experiments.NAMES)
@@ -38,13 +38,18 @@ def simulated(settings):
 
 
 def draw(simulator, settings, name, population, first, count, seed=1):
-    numbers = uniforms(seed, name, population, first, count, simulator.WIDTH)
-    return simulator.draw(first, numbers, checked.population(settings, population))
+    chosen = checked.population(settings, population)
+    numbers = shards.numbers(simulator, seed, name, population, first, count, chosen)
+    return simulator.draw(first, numbers, chosen)
 
 
 # Functions by module, with the arguments that they must take; those of `OPTIONAL` may be missing.
 FUNCTIONS = {
-    "simulate": {"draw": ["first", "uniforms", "settings"], "attributes": ["settings"]},
+    "simulate": {
+        "draw": ["first", "uniforms", "settings"],
+        "objects": ["settings"],
+        "attributes": ["settings"],
+    },
     "ingest": {
         "ingest": ["source", "output", "population", "experiment", "settings"],
         "list_files": ["source", "output", "settings"],
@@ -76,7 +81,7 @@ FUNCTIONS = {
         "score_inputs": ["settings", "name", "network", "population"],
     },
 }
-OPTIONAL = {"simulate": {"attributes"}, "ingest": {"list_files"}, "score": {"combine"}}
+OPTIONAL = {"simulate": {"objects", "attributes"}, "ingest": {"list_files"}, "score": {"combine"}}
 OPTIONAL["settings"] = set(FUNCTIONS["settings"])
 
 
@@ -199,6 +204,19 @@ def test_a_system_is_the_same_whatever_is_drawn_with_it(name, settings, simulato
         rows = {f"systems/{column}" for column in together} & simulator.ROWS_OF.keys()
         for column in together.keys() - {row.split("/")[1] for row in rows}:
             assert np.array_equal(together[column][33], alone[column][0]), (population, column)
+
+
+def test_systems_of_one_object_are_of_one_group_in_the_file(name, settings, simulator, tmp_path):
+    if not hasattr(simulator, "objects"):
+        pytest.skip(f"no systems of {name} show the same object")
+    for population in simulated(settings):
+        chosen = checked.population(settings, population)
+        each, shared = simulator.objects(chosen)
+        assert each >= 1 and 0 < shared <= simulator.WIDTH
+        path = tmp_path / "shard.h5"
+        shards.simulate(str(path), simulator, name, population, 1, 3, 3 * each, chosen, "")
+        systems = store.read(path, "systems", ["index", "group"])
+        assert systems["group"].tolist() == [f"{population}/{i // each}" for i in systems["index"]]
 
 
 def test_another_seed_gives_other_systems(name, settings, simulator):

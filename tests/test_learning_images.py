@@ -405,3 +405,47 @@ def test_sixteen_bits_are_for_gpus_and_their_lack_is_said(monkeypatch, caplog):
 def test_pixels_are_contiguous_on_disk_for_the_memory_map(toy):
     with h5py.File(toy[0]) as file:
         assert file["cutouts/pixels"].chunks is None
+
+
+# Numbers beside the image
+
+
+def told(n=100):
+    """Return images whose numbers are their labels, and what is not."""
+    given = labelled(n)
+    rng = np.random.default_rng(3)
+    numbers = np.column_stack([given.targets[:, 0], rng.normal(size=n)]).astype(np.float32)
+    return given._replace(numbers=numbers)
+
+
+def test_numbers_stay_with_their_images_when_shuffled_and_turned():
+    given = told()
+    batches = images.Batches(given, 16, seed=5, turn=images.unchanged)
+    for batch in range(len(batches)):
+        (pixels, numbers), labels = batches[batch]
+        assert np.array_equal(numbers[:, :1], labels)
+        assert len(pixels) == len(numbers) == 16
+    few = images.first(given, 7)
+    assert np.array_equal(few.numbers, given.numbers[:7]) and len(few.targets) == 7
+
+
+def test_the_numbers_of_a_split_are_those_of_its_rows(toy):
+    index = store.read(toy[0], "systems")["index"].astype(float)[:, None]
+    for part in images.read(*toy, index, numbers=index):
+        assert np.array_equal(part.numbers, part.targets)
+        assert np.array_equal(part.numbers[:, 0], part.rows)
+
+
+def test_a_network_answers_by_the_numbers_that_it_is_told():
+    given = told(300)
+    pixels, numbers = keras.Input((SIZE, SIZE, 1)), keras.Input((2,))
+    x = keras.layers.GlobalAveragePooling2D()(pixels)
+    x = keras.layers.Concatenate()([x, numbers])
+    model = keras.Model([pixels, numbers], keras.layers.Dense(1, kernel_initializer="ones")(x))
+    found = images.predict(model, given.pixels, given.rows, given.numbers)
+    expected = given.pixels.mean(axis=(1, 2)) + given.numbers.sum(axis=1, keepdims=True)
+    assert found == pytest.approx(expected, abs=1e-5)
+    loss = keras.losses.MeanSquaredError()
+    batches = images.Batches(given, 32, seed=1)
+    score = images.Validation(given, loss, batches)(model)
+    assert score["val_loss"] == pytest.approx(((expected - given.targets) ** 2).mean(), rel=1e-4)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lensmill.pipeline import shards, store
-from lensmill.pipeline.streams import uniforms
+from lensmill.pipeline.streams import of_objects, uniforms
 
 IDENTITY = {
     "experiment": "toy",
@@ -80,6 +80,17 @@ def test_first_image_leads_to_the_images_of_each_system(tmp_path):
 def test_a_system_has_the_same_numbers_alone_as_in_company():
     together = uniforms(1, "e", "p", 0, 1000, 16)
     assert (uniforms(1, "e", "p", 777, 1, 16) == together[777]).all()
+
+
+def test_systems_of_an_object_share_its_numbers_wherever_the_shard_is_cut():
+    whole = of_objects(1, "e", "p", 0, 30, 8, 3, 5)
+    assert (whole[:, :5] == np.repeat(whole[::3, :5], 3, axis=0)).all()
+    assert len(np.unique(whole[:, :5], axis=0)) == 10 and len(np.unique(whole[:, 5])) == 30
+    for first, count in [(0, 1), (1, 1), (2, 7), (29, 1), (4, 26)]:
+        part = of_objects(1, "e", "p", first, count, 8, 3, 5)
+        assert (part == whole[first : first + count]).all()
+    # a system alone has the numbers that it always had
+    assert (of_objects(1, "e", "p", 0, 30, 8, 1, 5) == uniforms(1, "e", "p", 0, 30, 8)).all()
 
 
 def test_seed_experiment_and_population_change_the_numbers():

@@ -3,6 +3,7 @@
 import zlib
 
 import numpy as np
+import pytest
 
 from lensmill.pipeline import splits, store
 from lensmill.pipeline.splits import labels
@@ -79,3 +80,39 @@ def test_turns_test_every_group_once(tmp_path):
     assert (parts[:, ~own] == parts[0, ~own]).all()
     assert (parts[:, own].reshape(10, -1, 2).std(axis=2) == 0).all()  # fields are whole
     assert (parts[0] == store.read(paths[1], "systems")["split"]).all()
+
+
+def in_strata(path, group, stratum, blocks=(2, 1, 1)):
+    systems = {"index": np.arange(len(group)), "kind": stratum, "group": np.array(group)}
+    facts = {"experiment": "e", "population": "p", "seed": 1}
+    store.write(path, {"systems": systems}, {"systems": dict.fromkeys(systems, "")}, facts)
+    splits.write(str(path), f"{path}.split", "kind", blocks, stratify_groups=True)
+    return store.read(f"{path}.split", "systems")["split"]
+
+
+def test_stratified_groups_are_whole_and_alike_in_every_stratum(tmp_path):
+    # three systems of every group, not side by side, in an order that is not that of their names
+    names = [f"p/{i}" for i in np.random.default_rng(0).permutation(400)]
+    kind = np.arange(400) % 5
+    split = in_strata(tmp_path / "all.h5", names * 3, np.tile(kind, 3))
+    assert (split.reshape(3, -1) == split[:400]).all()
+    for value in range(5):
+        assert np.bincount(split[:400][kind == value]).tolist() == [40, 20, 20]
+    assert (in_strata(tmp_path / "few.h5", names[:90], kind[:90]) == split[:90]).all()
+
+
+def test_turns_test_every_stratified_group_once(tmp_path):
+    names = [f"p/{i}" for i in range(200)]
+    kind = np.arange(200) % 2
+    in_strata(tmp_path / "all.h5", np.repeat(names, 2), np.repeat(kind, 2), (8, 1, 1))
+    paths = str(tmp_path / "all.h5"), str(tmp_path / "all.h5.split")
+    parts = np.array([splits.read(*paths, turn) for turn in range(10)])
+    assert ((parts == splits.TEST).sum(axis=0) == 1).all()
+    assert (parts[:, ::2] == parts[:, 1::2]).all()
+    of_kind = [(parts[:, np.repeat(kind, 2) == k] == splits.TEST).sum(axis=1) for k in (0, 1)]
+    assert (np.array(of_kind) == 20).all()
+
+
+def test_a_group_that_is_torn_cannot_be_stratified(tmp_path):
+    with pytest.raises(ValueError, match=r"'p/3' are in several strata.*stratify_groups: false"):
+        in_strata(tmp_path / "torn.h5", ["p/1", "p/3", "p/3"], np.array([0, 0, 1]))

@@ -13,4 +13,6 @@ SMALLEST = {
     "efficientnet_b0": 32,
     "dense": 16,
     "one_conv": 16,
+    "three_conv": 16,
+    "six_conv": 16,
 }

@@ -31,6 +31,7 @@ class Images(NamedTuple):
     pixels: np.memmap  # (N, height, width, bands) of all rows
     rows: NDArray  # (n,) of those meant here, growing
     targets: NDArray  # (n, ...) of these, as the loss takes them
+    numbers: NDArray | None = None  # (n, K) that the network is told beside each image
 
 
 def read(
@@ -41,6 +42,8 @@ def read(
     folds: int = 0,
     known: NDArray | None = None,
     classes: NDArray | None = None,
+    turn: int = 0,
+    numbers: NDArray | None = None,
 ) -> tuple[Images, Images]:
     """Find the images to train on and those of the validation set.
 
@@ -49,8 +52,10 @@ def read(
     dataset, split : path
     targets : array, shape (systems, ...)
         Of all systems of the data set, in order.
-    fold, folds, known, classes
+    fold, folds, known, classes, turn
         As in `tables.parts`.
+    numbers : array, shape (systems, K), optional
+        What a network is told beside the image, of all systems.
 
     Raises
     ------
@@ -58,14 +63,18 @@ def read(
         If images, systems and split do not belong together row by row, or a part is empty.
     """
     pixels = store.pixels(dataset)
-    chosen = tables.parts(dataset, split, fold, folds, known, classes)
-    return tuple(Images(pixels, rows, targets[rows]) for rows in chosen)
+    chosen = tables.parts(dataset, split, fold, folds, known, classes, turn)
+    return tuple(
+        Images(pixels, rows, targets[rows], None if numbers is None else numbers[rows])
+        for rows in chosen
+    )
 
 
 def first(images: Images, n: int) -> Images:
     """Return the first ``n`` images; all of them for 0."""
     stop = n or None
-    return images._replace(rows=images.rows[:stop], targets=images.targets[:stop])
+    numbers = None if images.numbers is None else images.numbers[:stop]
+    return images._replace(rows=images.rows[:stop], targets=images.targets[:stop], numbers=numbers)
 
 
 def unchanged(targets: NDArray, element: int) -> NDArray:
@@ -145,7 +154,10 @@ class Batches(Epochs):
         return len(self.order) // self.batch_size
 
     def __getitem__(self, batch: int) -> tuple[NDArray, ...]:
-        """Return images (n, height, width, bands), their targets and, if there are any, weights."""
+        """Return images (n, height, width, bands), their targets and, if there are any, weights.
+
+        Where a network is told numbers, it gets them beside the images: a pair of inputs.
+        """
         here = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
         chosen, view = self.order[here], self.view[here]
         # In the order of the file: memory is read forwards; within a batch it is of no consequence.
@@ -158,13 +170,19 @@ class Batches(Epochs):
             if len(mine):
                 x[mine] = np.moveaxis(transform(np.moveaxis(x[mine], 0, 2), element), 2, 0)
                 y[mine] = self.turn(y[mine], element)
+        if self.images.numbers is not None:
+            x = (x, self.images.numbers[chosen])
         return (x, y) if self.weights is None else (x, y, self.weights[chosen])
 
     def end(self, epoch: int, model: keras.Model) -> None:
         """Let the sampler learn from what the model says."""
         if self.sampler is not None:
-            rows = self.images.rows
-            self.sampler.end(lambda of: predict(model, self.images.pixels, rows[of]))
+            pixels, rows, _, numbers = self.images
+            self.sampler.end(
+                lambda of: predict(
+                    model, pixels, rows[of], None if numbers is None else numbers[of]
+                )
+            )
 
     def state(self) -> dict[str, NDArray]:
         """Return what the sampler has learned: the next epochs depend on it."""
@@ -207,14 +225,19 @@ class Validation:
         """Return ``val_loss``, the metrics and ``images_per_second`` (of training)."""
         seen = len(self.batches) * self.batches.batch_size
         rate = seen / max(1e-9, time.monotonic() - self.batches.begun)
-        outputs = predict(model, self.images.pixels, self.images.rows)
+        outputs = predict(model, self.images.pixels, self.images.rows, self.images.numbers)
         x = keras.ops.convert_to_tensor(outputs.astype(np.float32))
         loss = float(self.loss(self.images.targets, x, sample_weight=self.weights))
         found = self.metrics(self.images.targets, outputs) if self.metrics else {}
         return {"val_loss": loss, **found, "images_per_second": round(rate, 1)}
 
 
-def predict(model: keras.Model, pixels: NDArray, rows: NDArray | None = None) -> NDArray:
+def predict(
+    model: keras.Model,
+    pixels: NDArray,
+    rows: NDArray | None = None,
+    numbers: NDArray | None = None,
+) -> NDArray:
     """Return the outputs of a model for every image, float64 (n, ...), reading some at a time.
 
     Parameters
@@ -224,13 +247,16 @@ def predict(model: keras.Model, pixels: NDArray, rows: NDArray | None = None) ->
         E.g. a memory map.
     rows : array of int, optional
         Those wanted; all by default.
+    numbers : array, shape (n, K), optional
+        What the model is told beside each image.
     """
     n = len(pixels) if rows is None else len(rows)
     found = np.empty((n, *model.output_shape[1:]))
     for start in range(0, n, AT_A_TIME):
         here = slice(start, start + AT_A_TIME)
         images = np.asarray(pixels[here] if rows is None else pixels[rows[here]])
-        found[here] = np.asarray(model.predict_on_batch(images), np.float64)
+        x = images if numbers is None else (images, np.asarray(numbers[here], np.float32))
+        found[here] = np.asarray(model.predict_on_batch(x), np.float64)
     return found
 
 

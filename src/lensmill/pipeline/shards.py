@@ -11,10 +11,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from lensmill.pipeline import logs, provenance, store
 from lensmill.pipeline.intact import BROKEN
-from lensmill.pipeline.streams import uniforms
+from lensmill.pipeline.streams import of_objects, uniforms
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +51,9 @@ def simulate(
     simulator : module
         ``simulate.py`` of the experiment: ``draw``, ``UNITS``, ``WIDTH`` and ``ROWS_OF`` (columns
         that hold row numbers of another table); ``BATCH``, if it cannot draw 65,536 systems at
-        a time; ``OPTIONAL``, columns that not all populations have; ``attributes(settings)``, if
-        the file shall say more of itself.
+        a time; ``OPTIONAL``, columns that not all populations have; ``objects(settings)``, if
+        systems share an object, which is then their ``group``; ``attributes(settings)``, if the
+        file shall say more of itself.
     experiment, population, seed
         Key the random numbers.
     first, count : int
@@ -65,8 +67,12 @@ def simulate(
     batch = getattr(simulator, "BATCH", BATCH)
     for start in logs.progress(range(first, first + count, batch), f"{population} from {first}"):
         size = min(batch, first + count - start)
-        numbers = uniforms(seed, experiment, population, start, size, simulator.WIDTH)
-        parts.append(simulator.draw(start, numbers, settings))
+        drawn = numbers(simulator, seed, experiment, population, start, size, settings)
+        parts.append(simulator.draw(start, drawn, settings))
+        if hasattr(simulator, "objects"):
+            each, _ = simulator.objects(settings)
+            owner = np.arange(start, start + size) // each
+            parts[-1]["systems"]["group"] = np.array([f"{population}/{i}" for i in owner])
         where = f"{experiment}/{population}"
         optional = {"group", *getattr(simulator, "OPTIONAL", ())}
         _check_part(parts[-1], simulator.UNITS, start, size, where, optional)
@@ -83,6 +89,26 @@ def simulate(
     facts |= {"first": first, "last": first + count - 1, "rows_of": json.dumps(simulator.ROWS_OF)}
     store.write_parts(path, parts, simulator.UNITS, facts)
     log.info("%s: %s", path, rows)
+
+
+def numbers(
+    simulator: Any,
+    seed: int,
+    experiment: str,
+    population: str,
+    first: int,
+    count: int,
+    settings: Mapping[str, Any],
+) -> NDArray:
+    """Return the uniform numbers that systems are drawn from, (count, ``simulator.WIDTH``).
+
+    Where the simulator says by ``objects(settings)`` that several systems in a row show one object,
+    these share those of its numbers that it says.
+    """
+    stream = seed, experiment, population, first, count, simulator.WIDTH
+    if not hasattr(simulator, "objects"):
+        return uniforms(*stream)
+    return of_objects(*stream, *simulator.objects(settings))
 
 
 def _check_part(

@@ -8,6 +8,8 @@ import hashlib
 import json
 import logging
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import h5py
 import numpy as np
@@ -21,7 +23,7 @@ NAMES = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(len(NAMES))
 
 
-def labels(key: str, stratum: NDArray, blocks: tuple[int, int, int]) -> NDArray:
+def labels(key: str, stratum: NDArray, blocks: tuple[int, int, int], turn: int = 0) -> NDArray:
     """Return 0, 1 or 2 (train, validation, test) for systems in order of index.
 
     Inside each stratum every run of ``sum(blocks)`` systems holds exactly ``blocks`` of each
@@ -36,6 +38,8 @@ def labels(key: str, stratum: NDArray, blocks: tuple[int, int, int]) -> NDArray:
         Whole numbers, e.g. the number of images.
     blocks : tuple of int
         Train, validation and test systems in every run, e.g. ``(16, 2, 2)``.
+    turn : int
+        Every turn moves the test on by its share, as in `parts_of_groups`.
     """
     size = sum(blocks)
     template = np.repeat(np.arange(3, dtype=np.uint8), blocks)
@@ -46,6 +50,7 @@ def labels(key: str, stratum: NDArray, blocks: tuple[int, int, int]) -> NDArray:
         seed = zlib.crc32(f"{key}/{value}".encode())
         # One row of random numbers a run, from the start of the stream: growth only adds rows.
         order = np.random.Generator(np.random.Philox(seed)).random((runs, size)).argsort(axis=1)
+        order = (order + turn * blocks[2]) % size
         split[members] = template[order].ravel()[: len(members)]
     return split
 
@@ -75,6 +80,46 @@ def parts_of_groups(
     chance = np.array([int.from_bytes(h[:6], "little") / 2.0**48 for h in hashes])
     chance = (chance + turn * blocks[2] / sum(blocks)) % 1.0
     return np.searchsorted(limits, chance, side="right").astype(np.uint8)[where]
+
+
+def parts_of_strata(
+    key: str,
+    group: NDArray,
+    stratum: NDArray,
+    blocks: tuple[int, int, int],
+    turn: int = 0,
+) -> NDArray:
+    """Return 0, 1 or 2 (train, validation, test) for groups, by `labels` in the order they come in.
+
+    The parts then have their sizes, and their shares of every stratum, to a group; but a group
+    must not be in another population, where it may have another part.
+
+    Parameters
+    ----------
+    key : str
+        Names the population and the seed.
+    group : array of str, shape (n,)
+    stratum : array, shape (n,)
+        Whole numbers, one and the same for all systems of a group.
+    blocks, turn
+        As in `labels`, of groups.
+
+    Raises
+    ------
+    ValueError
+        If a group has systems in several strata.
+    """
+    _, first, where = np.unique(np.asarray(group, str), return_index=True, return_inverse=True)
+    if (torn := stratum != stratum[first][where]).any():
+        name = str(group[torn.argmax()])
+        raise ValueError(
+            f"systems of the group {name!r} are in several strata; stratify by "
+            "what belongs to the group, or set stratify_groups: false"
+        )
+    order = np.argsort(first)
+    parts = np.empty(len(first), np.uint8)
+    parts[order] = labels(key, stratum[first][order], blocks, turn)
+    return parts[where]
 
 
 def groups(dataset: str) -> NDArray | None:
@@ -107,27 +152,57 @@ def read(dataset: str, split: str, turn: int = 0) -> NDArray:
     part = found["split"]
     group = groups(str(dataset)) if turn else None
     if group is not None:
-        blocks = json.loads(store.attributes(split)["settings"])["blocks"]
+        settings = json.loads(store.attributes(split)["settings"])
         own = group != ""
-        experiment = str(store.attributes(dataset)["experiment"])
-        part[own] = parts_of_groups(experiment, group[own], tuple(blocks), turn)
+        part[own] = _of_groups(dataset, group, own, turn=turn, **settings)
     return part
 
 
-def write(dataset: str, output: str, stratify_by: str, blocks: tuple[int, int, int]) -> None:
+def _of_groups(
+    dataset: str,
+    group: NDArray,
+    own: NDArray,
+    stratify_by: str,
+    blocks: tuple[int, int, int],
+    stratify_groups: bool = False,
+    turn: int = 0,
+) -> NDArray:
+    """Return the parts of those systems of a data set that have a group (``own``)."""
+    facts = store.attributes(dataset)
+    if not stratify_groups:
+        return parts_of_groups(str(facts["experiment"]), group[own], tuple(blocks), turn)
+    stratum = store.read(dataset, "systems", [stratify_by])[stratify_by]
+    return parts_of_strata(_key(facts), group[own], stratum[own], tuple(blocks), turn)
+
+
+def _key(facts: Mapping[str, Any]) -> str:
+    """Name a population and its seed; what is ingested has none."""
+    return f"{facts['experiment']}/{facts['population']}/{facts.get('seed', 0)}"
+
+
+def write(
+    dataset: str,
+    output: str,
+    stratify_by: str,
+    blocks: tuple[int, int, int],
+    stratify_groups: bool = False,
+) -> None:
     """Split the systems of a data set and write ``index`` and ``split`` to ``output``.
 
-    Systems with a group go where their group goes, the others by `labels`.
+    Systems with a group go where their group goes, the others by `labels`. With
+    ``stratify_groups`` groups are stratified too (`parts_of_strata`): for those that lie in one
+    population each.
     """
     systems = store.read(dataset, "systems", ["index", stratify_by])
     facts = store.attributes(dataset)
-    key = f"{facts['experiment']}/{facts['population']}/{facts.get('seed', 0)}"  # ingested: no seed
+    key = _key(facts)
     group = groups(dataset)
     if group is None:
         split = labels(key, systems[stratify_by], blocks)
     else:
         alone = group == ""
-        split = parts_of_groups(str(facts["experiment"]), group, blocks)
+        split = np.empty(len(group), np.uint8)
+        split[~alone] = _of_groups(dataset, group, ~alone, stratify_by, blocks, stratify_groups)
         split[alone] = labels(key, systems[stratify_by][alone], blocks)
         log.info("%d systems in %d groups", (~alone).sum(), len(np.unique(group[~alone])))
     store.write(
@@ -135,7 +210,8 @@ def write(dataset: str, output: str, stratify_by: str, blocks: tuple[int, int, i
         {"systems": {"index": systems["index"], "split": split}},
         {"systems": {"index": "", "split": ""}},
         provenance.attributes(
-            {"stratify_by": stratify_by, "blocks": list(blocks)},
+            {"stratify_by": stratify_by, "blocks": list(blocks)}
+            | ({"stratify_groups": True} if stratify_groups else {}),
             names=",".join(NAMES),
             dataset=facts["content_digest"],
         ),

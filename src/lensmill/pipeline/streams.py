@@ -45,6 +45,34 @@ def uniforms(
     return np.maximum(np.random.Generator(stream).random((count, width)), SMALLEST)
 
 
+def of_objects(
+    seed: int,
+    experiment: str,
+    population: str,
+    first: int,
+    count: int,
+    width: int,
+    systems: int,
+    shared: int,
+) -> NDArray:
+    """Return uniform numbers as `uniforms` does, of systems that show the same object.
+
+    Parameters
+    ----------
+    systems : int
+        Of one object: those with numbers ``k systems ... (k + 1) systems - 1``.
+    shared : int
+        So many of the first numbers of each are those of the first of its object. The object is
+        the same whatever shard its systems are made in.
+    """
+    start = first // systems * systems
+    numbers = uniforms(seed, experiment, population, start, first - start + count, width)
+    rows = np.arange(first - start, first - start + count)
+    mine = numbers[rows]
+    mine[:, :shared] = numbers[rows // systems * systems, :shared]
+    return mine
+
+
 def generator(seed: int, experiment: str, name: str, index: int) -> np.random.Generator:
     """Return a generator of its own for one system: for samplers, which need any number of draws.
 
