@@ -2,7 +2,7 @@
 
 Test images of the population that was learned from: standard deviation (filled) and half of the
 central 68 % (open), with errors by drawing clusters anew. Lines: the simple estimators, fitted to
-the largest sample: all counts, counts without the core, and the true gas mass.
+the largest sample: counts without the core, and the true gas mass.
 """
 
 import json
@@ -17,7 +17,7 @@ from lensmill import plotting
 from lensmill.experiments.cluster_mass.figures import CALLED
 
 OF = re.compile(r"_of_\d+$")  # how a network that learned from fewer clusters is called
-SIMPLE = ("counts", "counts_excised", "gas_mass")
+SIMPLE = ("counts_excised", "gas_mass")
 
 
 def plot(scores: list[str]) -> Figure:
