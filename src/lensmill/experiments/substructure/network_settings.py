@@ -33,8 +33,8 @@ def check_networks(settings: Mapping, where: str) -> None:
         targets = network.get("targets", [])
         if (answers == "numbers") != bool(targets):
             raise ValueError(
-                f"{place}: a network that answers 'numbers' needs `targets`, and no other has them; "
-                f"there are {', '.join(CLASS_OF)}"
+                f"{place}: a network that answers 'numbers' needs `targets`, and no other has "
+                f"them; there are {', '.join(CLASS_OF)}"
             )
         classes = sorted({CLASS_OF[target] for target in targets})
         if len(classes) > 1:
