@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from lensmill.pipeline.settings import refer
+
 AUTOENCODER = "autoencoder"
 # What can be measured, and the class that has it.
 CLASS_OF = {
@@ -41,6 +43,22 @@ def check_networks(settings: Mapping, where: str) -> None:
             raise ValueError(
                 f"{place}.targets: {', '.join(targets)} belong to {' and '.join(classes)}; no "
                 "image has both: measure them by two networks"
+            )
+    check_published(settings, where)
+
+
+def check_published(settings: Mapping, where: str) -> None:
+    """Check that what is set beside published numbers is there, and names classes."""
+    if "published" not in settings:
+        return
+    chosen, place = settings["published"], f"{where}.published"
+    refer(chosen["population"], settings["populations"], f"{place}.population")
+    for name in (chosen["network"], *chosen["compressed"]):
+        refer(name, settings["networks"], place)
+        answers = settings["networks"][name]["answers"]
+        if answers != "class":
+            raise ValueError(
+                f"{place}: the network {name!r} answers {answers!r}; name one that answers 'class'"
             )
 
 
