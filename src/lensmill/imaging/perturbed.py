@@ -25,6 +25,7 @@ SAMPLES = 2  # rays across a pixel: what the interpolation is written for
 REACH = 3  # pixels on either side of a ray that its deflection is interpolated from
 MARGIN = 2  # pixels beyond the edge whose light comes in
 PIECE = 64  # systems rendered at a time
+FAINTEST = F(1e-15)  # electron / s; less is none: numbers near 1e-38 take a hundred times as long
 
 # Of a lens, and of each component of its source: what a smooth model is free in. Steps of the
 # smooth lens are by differences of rays, the rest is derived.
@@ -217,7 +218,8 @@ def paint(x, y, extra, lens, terms, n_terms, table, bend, flux, frames):
     for k in range(flux.size):
         tracing.shine(bx, by, n, table[k], TINY, light, r2)
         for i in range(n):
-            total[i] += flux[k] * light[i]
+            more = flux[k] * light[i]
+            total[i] += more if more > FAINTEST else F(0)
     _bin(total, side, frames[0])
 
 
@@ -264,6 +266,7 @@ def paint_changes(
             logarithm = log2(d2)
             s = exp2(power * logarithm)
             light = flux[k] * peak * exp2(-decay * s)
+            light = light if light > FAINTEST else F(0)
             steep = -decay * ln2 * power * s * light  # by ln d2
             slope = steep / d2
             gx, gy = F(2) * slope * (u * ux + v * vx), F(2) * slope * (u * uy + v * vy)

@@ -28,7 +28,7 @@ _FIRST = np.int32((127 + _LOWEST) << _STEPS)
 _NODES = (_HIGHEST - _LOWEST) << _STEPS
 _REST = np.int32((1 << (23 - _STEPS)) - 1)
 _PER_REST = np.float32(2.0 ** -(23 - _STEPS))
-LEAST_TAU, MOST_TAU, _TAUS = 0.03, 300.0, 448
+LEAST_TAU, MOST_TAU, _TAUS = 0.03, 300.0, 256
 
 # one step of arithmetic may be another on another machine, never on another grid
 fast = compiler(__file__, fastmath=True)
@@ -98,15 +98,22 @@ def concentration(m: ArrayLike, z: ArrayLike, m_hm: ArrayLike = 0.0) -> NDArray:
     0.04) (1 + 60 m_hm / m)**-0.17`` (Bose et al. 2016, eq. 17 and 18).
     """
     u, v = np.log10(np.asarray(m) / PIVOT), np.log10(1 + np.asarray(z))
-    logarithm = sum(
-        c * u**i * v**j for (i, j), c in _CONCENTRATION.items()
-    )
+    logarithm = sum(c * u**i * v**j for (i, j), c in _CONCENTRATION.items())
     m_hm = np.asarray(m_hm)
     softer = (1 + 60 * m_hm / m) ** -0.17 * (1 + z) ** np.where(m_hm > 0, 0.026 * z - 0.04, 0.0)
     return 10**logarithm * softer
 
 
-_CONCENTRATION = {(0, 0): 1.24, (1, 0): -0.06, (0, 1): -0.75}
+# By powers of log10(m / PIVOT) and log10(1 + z)
+_CONCENTRATION = {
+    (0, 0): 1.26137,
+    (1, 0): -0.06597,
+    (2, 0): -0.00393,
+    (3, 0): -0.00025,
+    (0, 1): -0.47683,
+    (1, 1): 0.00059,
+    (0, 2): -0.82209,
+}
 
 
 def truncation(m: ArrayLike, r: ArrayLike) -> NDArray:
@@ -216,10 +223,12 @@ def _deflect(sx, sy, strength, scale, tau, first, table, x, y, out):
     for system in range(first.size - 1):
         ax, ay = out[system, 0], out[system, 1]
         for k in range(first[system], first[system + 1]):
-            place = min(max(np.log(tau[k] / LEAST_TAU) * per_tau, 0.0), _TAUS - 1.001)
-            t = int(place)
-            second = np.float32((place - t) * strength[k] / scale[k] ** 2)
-            one = np.float32((t + 1 - place) * strength[k] / scale[k] ** 2)
+            place = min(max(np.log(tau[k] / LEAST_TAU) * per_tau, 0.0), _TAUS - 1.0)
+            t = min(max(int(place + 0.5), 1), _TAUS - 2)
+            w, unit = place - t, strength[k] / scale[k] ** 2
+            below = np.float32(unit * 0.5 * w * (w - 1.0))
+            middle = np.float32(unit * (1.0 - w * w))
+            above = np.float32(unit * 0.5 * w * (w + 1.0))
             x0, y0 = np.float32(sx[k]), np.float32(sy[k])
             per_scale = np.float32(1.0 / scale[k] ** 2)
             # the part of the row that the grid reaches
@@ -233,7 +242,7 @@ def _deflect(sx, sy, strength, scale, tau, first, table, x, y, out):
                 step = np.float32(1e-4) * (x[1] - x[0])
                 low = _node(step * step * per_scale)
             for i in range(max(low - 1, 0), min(high + 1, _NODES + 1)):
-                row[i] = one * table[t, i] + second * table[t + 1, i]
+                row[i] = below * table[t - 1, i] + middle * table[t, i] + above * table[t + 1, i]
             least = np.float32(max(2.0 ** (_LOWEST + 1), 1e-8 * (x[1] - x[0]) ** 2 * per_scale))
             most = np.float32(2.0 ** (_HIGHEST - 1))
             for j in range(y.size):

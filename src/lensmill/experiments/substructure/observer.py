@@ -16,6 +16,9 @@ from lensmill.imaging.perturbed import COMPONENT, LENS
 
 STEPS = 3  # of the fit, each linear
 RIDGE = 1e-5  # of the largest eigenvalue: combinations of parameters that change nothing
+FAINT = np.float32(
+    1e-12
+)  # of a change of length 1: numbers whose squares take a hundred times as long
 # Largest step of a parameter: beyond it, the model is not linear
 LARGEST_LENS = np.array([0.1, 0.1, 0.2, 0.15, 0.05, 0.05, 0.05, 0.05])
 LARGEST_LIGHT = np.array([0.05, 0.05, 0.3, 0.2, 0.2, 0.3, 0.4])
@@ -74,6 +77,7 @@ def _fit(
     for step in range(STEPS):
         image = perturbed.render(scene, None, size, scale, psf, changes=True)
         off = ((target - image.pixels) * weight).reshape(n, -1)
+        off[np.abs(off) < FAINT] = 0.0
         chi2 = np.einsum("ij,ij->i", off, off, dtype=float)
         if step == 0:
             raw = np.sqrt(chi2)
@@ -88,8 +92,9 @@ def _solve(changes: NDArray, off: NDArray) -> tuple[NDArray, NDArray]:
     """Return the linear step of each system, shape (n, parameters), and the chi^2 it leaves."""
     length = np.sqrt(np.einsum("ijk,ijk->ij", changes, changes, dtype=float))
     unit = changes / np.where(length > 0, length, 1.0)[..., None].astype(np.float32)
-    normal = np.matmul(unit, unit.transpose(0, 2, 1)).astype(float)
-    right = np.matmul(unit, off[..., None])[..., 0].astype(float)
+    unit[np.abs(unit) < FAINT] = 0.0
+    normal = np.stack([each @ each.T for each in unit]).astype(float)
+    right = np.stack([each @ seen for each, seen in zip(unit, off, strict=True)]).astype(float)
     values, vectors = np.linalg.eigh(normal)
     kept = values > RIDGE * values[:, -1:]
     amplitude = np.einsum("ijk,ij->ik", vectors, right)
