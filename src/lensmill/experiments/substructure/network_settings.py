@@ -45,6 +45,7 @@ def check_networks(settings: Mapping, where: str) -> None:
                 "image has both: measure them by two networks"
             )
     check_published(settings, where)
+    check_visibility(settings, where)
 
 
 def check_published(settings: Mapping, where: str) -> None:
@@ -60,6 +61,24 @@ def check_published(settings: Mapping, where: str) -> None:
             raise ValueError(
                 f"{place}: the network {name!r} answers {answers!r}; name one that answers 'class'"
             )
+
+
+def check_visibility(settings: Mapping, where: str) -> None:
+    """Check that the lenses are there of which is asked how much substructure can be seen."""
+    if "visibility" not in settings:
+        return
+    chosen, place = settings["visibility"], f"{where}.visibility"
+    refer(chosen["prior"], settings["priors"], f"{place}.prior")
+    refer(chosen["observation"], settings["observations"], f"{place}.observation")
+
+
+def visible(settings: Mapping) -> dict:
+    """Return what fixes the lenses of which is asked how much substructure can be seen."""
+    chosen = dict(settings["visibility"])
+    prior, observation = chosen["prior"], chosen["observation"]
+    chosen["prior"] = dict(settings["priors"][prior])
+    chosen["observation"] = dict(settings["observations"][observation])
+    return chosen
 
 
 def claims_errors(network: Mapping) -> bool:

@@ -1,6 +1,6 @@
 """Rule compress_network: a network and its images in, the network in 8 bits and a report out."""
 
-from lensmill.experiments.substructure import systems
+from lensmill.experiments.substructure import published, systems
 from lensmill.learning import export
 from lensmill.pipeline import intact, logs
 
@@ -19,5 +19,5 @@ export.export(
     labels=label,
     known=known,
     threads=snakemake.threads,
-    permitted=snakemake.params.permitted,
+    permitted=published.PERMITTED,
 )
