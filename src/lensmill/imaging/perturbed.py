@@ -1,9 +1,10 @@
 """Lensed light behind a lens that is more than smooth, and what a change of the smooth lens does.
 
-The deflection that the smooth lens does not have (subhalos, a string of mass) is given on the
-pixels of the frame, and brought to the rays by interpolation; everything else is as in
-`lensmill.imaging.render`, but that no pixel is refined: sources are smooth on the scale of the
-rays. Scenes have lensed Sersic profiles only.
+The deflection that the smooth lens does not have (subhalos, a string of mass) is given at the rays,
+two across a pixel; what is smooth on the scale of a pixel may be worked out at the pixels, and
+brought to the rays by `interpolate`. Everything else is as in `lensmill.imaging.render` with a
+supersampling of 2, but that no pixel is refined: a cusp in the middle of a pixel may be off by some
+hundredths of the brightest pixel, whatever the lens. Scenes have lensed Sersic profiles only.
 """
 
 from collections.abc import Sequence
@@ -43,10 +44,29 @@ _QUARTER = np.array(
 ).astype(np.float32)
 
 
+def rays(size: int, pixel_scale: float) -> NDArray:
+    """Return the coordinates, x or y, of the rays at which deflections are given [arcsec]."""
+    fine = SAMPLES * (size + 2 * MARGIN)
+    return (np.arange(fine) - (fine - 1) / 2) * pixel_scale / SAMPLES
+
+
 def nodes(size: int, pixel_scale: float) -> NDArray:
-    """Return the coordinates, x or y, of the pixels at which deflections are given [arcsec]."""
+    """Return the coordinates of the pixels that `interpolate` takes values at [arcsec]."""
     side = size + 2 * (MARGIN + REACH)
     return (np.arange(side) - (side - 1) / 2) * pixel_scale
+
+
+def interpolate(deflection: NDArray) -> NDArray:
+    """Bring deflections from `nodes` to `rays`, by polynomials through six nodes along each axis.
+
+    Takes an array of shape (n, 2, nodes, nodes), float32, and returns (n, 2, rays, rays).
+    """
+    n, _, side, _ = deflection.shape
+    fine = SAMPLES * (side - 2 * REACH)
+    out = np.empty((n, 2, fine, fine), np.float32)
+    for grid, target in zip(deflection, out, strict=True):
+        _interpolate(grid, target.reshape(2, -1))
+    return out
 
 
 class Images(NamedTuple):
@@ -71,7 +91,7 @@ def render(
     scenes : Scenes
         n systems; the components of each are lensed Sersic profiles.
     deflection : array, shape (n, 2, side, side), float32, or None
-        What the smooth lens does not have, on `nodes` [arcsec].
+        What the smooth lens does not have, at `rays` [arcsec].
     size : int
         Pixels on a side.
     pixel_scale : float
@@ -90,8 +110,14 @@ def render(
     if psf.supersampling != 1:
         raise ValueError(f"a PSF of supersampling {psf.supersampling} was given; make it for 1")
     n = scenes.lenses.theta_e.size
-    fine, cell = SAMPLES * (size + 2 * MARGIN), pixel_scale / SAMPLES
-    place = ((np.arange(fine) - (fine - 1) / 2) * cell).astype(np.float32)
+    cell = pixel_scale / SAMPLES
+    place = rays(size, pixel_scale).astype(np.float32)
+    fine = place.size
+    if deflection is not None and deflection.shape != (n, 2, fine, fine):
+        raise ValueError(
+            f"deflections of shape {deflection.shape} do not fit {n} systems with {fine} x {fine} "
+            "rays; give them at `rays`"
+        )
     x, y = np.tile(place, fine), np.repeat(place, fine)
     b = sky.sersic_b(scenes.light.index)
     table = _table(scenes.light, b, cell)
@@ -114,7 +140,7 @@ def render(
         for k in range(count):
             i = start + k
             if deflection is not None:
-                interpolate(deflection[i], extra)
+                extra = deflection[i].reshape(2, -1)
             components = slice(scenes.first[i], scenes.first[i + 1])
             light = table[components], bend[components], flux[components]
             if changes:
@@ -174,8 +200,8 @@ def _bend(light: sky.Light) -> NDArray:
 
 
 @fast
-def interpolate(grid, rays):
-    """Bring a field on pixels to the rays, half a pixel apart: six nodes along each axis."""
+def _interpolate(grid, rays):
+    """Fill ``rays`` with a field on pixels, as `interpolate` says."""
     side = grid.shape[1]
     fine = SAMPLES * (side - 2 * REACH)
     wide = np.empty((side, fine), np.float32)

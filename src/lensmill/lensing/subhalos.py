@@ -39,7 +39,9 @@ class Subhalos(NamedTuple):
 
     x: NDArray  # shape (m,) [arcsec]
     y: NDArray
-    strength: NDArray  # deflection at one scale radius per projected mass in it: `strength` [arcsec]
+    strength: (
+        NDArray  # deflection at one scale radius per projected mass in it: `strength` [arcsec]
+    )
     scale: NDArray  # r_s [arcsec]
     tau: NDArray  # r_t / r_s
     first: NDArray  # shape (n + 1,)

@@ -51,11 +51,17 @@ def look(drawn: sky.Sky, prior: Mapping[str, Any], observation: Mapping[str, Any
 
 
 def render(
-    drawn: sky.Sky, prior: Mapping[str, Any], observation: Mapping[str, Any]
+    drawn: sky.Sky,
+    prior: Mapping[str, Any],
+    observation: Mapping[str, Any],
+    substructure: bool = True,
 ) -> tuple[NDArray, NDArray]:
-    """Return images without noise and the noise of every pixel, shape (n, size, size, 1)."""
+    """Return images without noise and the noise of every pixel, shape (n, size, size, 1).
+
+    Without ``substructure``, of the smooth lenses as they would be if they had none.
+    """
     size, scale = observation["size"], observation["pixel_scale"]
-    extra = sky.deflection(drawn, prior, perturbed.nodes(size, scale))
+    extra = sky.deflection(drawn, prior, size, scale) if substructure else None
     (psf,) = camera.psfs(observation)
     image = perturbed.render(_scenes(drawn, observation), extra, size, scale, psf)
     model = image.pixels[..., None]

@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from scipy.stats import poisson
 
 from lensmill.experiments.substructure.systems import CLASSES
-from lensmill.imaging import camera
+from lensmill.imaging import camera, perturbed
 from lensmill.imaging.light import Light
 from lensmill.imaging.scenes import SERSIC
 from lensmill.imaging.streams import NOISE, words
@@ -134,7 +134,7 @@ def draw(uniforms: NDArray, family: Mapping[str, list], prior: Mapping[str, Any]
     return Sky(mass, centre, light, label, truth, critical, halos, strings)
 
 
-def deflection(drawn: Sky, prior: Mapping[str, Any], nodes: NDArray) -> NDArray:
+def deflection(drawn: Sky, prior: Mapping[str, Any], size: int, pixel_scale: float) -> NDArray:
     """Return the deflection by substructure, less what the smooth lens has given up for it.
 
     Parameters
@@ -143,34 +143,40 @@ def deflection(drawn: Sky, prior: Mapping[str, Any], nodes: NDArray) -> NDArray:
         n systems.
     prior : mapping
         Of their population.
-    nodes : array, shape (side,)
-        Columns and rows of the grid in the frame [arcsec].
+    size : int
+        Pixels on a side of the frame.
+    pixel_scale : float
+        [arcsec]
 
     Returns
     -------
     array, shape (n, 2, side, side), float32
-        [arcsec]
+        At `lensmill.imaging.perturbed.rays` [arcsec].
     """
     first, x, y, mass, halos = drawn.halos
     owner = np.repeat(np.arange(len(drawn.label)), np.diff(first))
     x, y = x + drawn.centre[0][owner], y + drawn.centre[1][owner]
+    rays = perturbed.rays(size, pixel_scale)
     if halos is None:
         points = subhalos.strength(mass, drawn.critical[owner])
-        out = subhalos.points_deflection(x, y, points, first, nodes, nodes)
+        out = subhalos.points_deflection(x, y, points, first, rays, rays)
     else:
-        out = subhalos.deflection(halos._replace(x=x, y=y), nodes, nodes)
+        nodes = perturbed.nodes(size, pixel_scale)
+        coarse = subhalos.deflection(halos._replace(x=x, y=y), nodes, nodes)
+        out = perturbed.interpolate(coarse)
     for i in np.flatnonzero(drawn.label == VORTEX):
         one = vortex.Vortices(*(column[i : i + 1] for column in drawn.vortices))
-        from_lens = nodes - drawn.centre[0][i], nodes - drawn.centre[1][i]
+        from_lens = rays - drawn.centre[0][i], rays - drawn.centre[1][i]
         out[i] = vortex.deflection(one, *from_lens, balance=bool(prior["compensate"]))[0]
-    some = np.flatnonzero((drawn.label == SUBHALOS) & bool(prior["compensate"]))
-    x = (nodes - drawn.centre[0][some, None])[:, None, :]
-    y = (nodes - drawn.centre[1][some, None])[:, :, None]
-    r = np.hypot(x, y)
-    total = subhalos.strength(drawn.truth["m_sub"][some], drawn.critical[some])
-    per_length = total[:, None, None] * share_within(prior["place"], r) / np.maximum(r, 1e-6) ** 2
-    out[some, 0] -= per_length * x
-    out[some, 1] -= per_length * y
+    if prior["compensate"]:
+        some = np.flatnonzero(drawn.label == SUBHALOS)
+        x = (rays - drawn.centre[0][some, None])[:, None, :]
+        y = (rays - drawn.centre[1][some, None])[:, :, None]
+        r = np.hypot(x, y)
+        total = subhalos.strength(drawn.truth["m_sub"][some], drawn.critical[some])
+        share = share_within(prior["place"], r) / np.maximum(r, 1e-6) ** 2
+        out[some, 0] -= total[:, None, None] * share * x
+        out[some, 1] -= total[:, None, None] * share * y
     return out
 
 
