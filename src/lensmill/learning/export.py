@@ -106,9 +106,12 @@ def export(
         bands = json.loads(store.attributes(dataset)["bands"])
         whole = _to_onnx(trained, about, bands, folder)
         calibration = learned.rows[:: max(1, len(learned.rows) // CALIBRATION_IMAGES)]
+        calibration = calibration[:CALIBRATION_IMAGES]
+        if len(calibration) > max(BATCHES):  # batches of one size: the runtime bears no other
+            calibration = calibration[: len(calibration) // max(BATCHES) * max(BATCHES)]
         wanted = _auroc(validated.targets, logits(validated))
         for in_float in range(1, MOST_IN_FLOAT + 1):
-            batches = _batches(learned.pixels, calibration[:CALIBRATION_IMAGES])
+            batches = _batches(learned.pixels, calibration)
             small, kept = _quantise(whole, batches, in_float, folder)
             logit = _logits(_session(small, threads), validated.pixels, validated.rows)
             loss = wanted - _auroc(validated.targets, logit)
@@ -138,7 +141,7 @@ def export(
         onnx.save(form, path)
     facts = {
         "test_images": len(test.rows),
-        "calibration_images": min(len(calibration), CALIBRATION_IMAGES),
+        "calibration_images": len(calibration),
         "convolutions_in_float": kept,
         "threads": threads,
         "cpu": platform.processor() or platform.machine(),

@@ -20,12 +20,14 @@ def columns(dataset: str) -> dict[str, NDArray]:
     """Read `UNITS` of all systems of a data set."""
     with h5py.File(dataset) as file:
         there = [*file["systems"]]
-    wanted = [name for name in UNITS if name in there]
-    found = store.read(dataset, "systems", wanted)
+    found = store.read(dataset, "systems", [name for name in UNITS if name in there])
     n = len(found["index"])
+    if "label" not in there:  # of real lenses, of which nothing is known
+        found["label_known"] = np.zeros(n)
+    found.setdefault("label_known", np.ones(n))
     for name in ("label_known", "label", *COPIED):
-        missing = np.full(n, 1 if name == "label_known" else 0)
-        found[name] = np.asarray(found.get(name, missing), float if name in COPIED else np.int64)
+        kind = float if name in COPIED else np.int64
+        found[name] = np.asarray(found.get(name, np.zeros(n))).astype(kind)
     return {name: found[name] for name in UNITS}
 
 
