@@ -19,14 +19,17 @@ NAMES = {
     "wdm_class": ("classifier, WDM", plotting.GREEN),
     "vortex_class": ("classifier, vortex", plotting.PURPLE),
     "deep_class": ("classifier, deep", plotting.VERMILION),
+    "smooth": ("autoencoder, DeepLense", plotting.ORANGE),
+    "smooth_free": ("autoencoder, free", plotting.BLUE),
+    "smooth_hst": ("autoencoder, CDM", plotting.SKY),
+    "amount": ("measures, free", plotting.BLUE),
+    "cdm_amount": ("measures, CDM", plotting.SKY),
+    "deep_amount": ("measures, deep", plotting.VERMILION),
+    "wdm_cutoff": ("measures, WDM", plotting.GREEN),
+    "vortex_amount": ("measures, vortex", plotting.PURPLE),
 }
 CLASSES = {
     "none": ("no substructure", plotting.BLACK),
     "subhalos": ("subhalos", plotting.SKY),
     "vortex": ("vortex", plotting.VERMILION),
 }
-
-
-def learned(network: str, train_on: str) -> str:
-    """Return what a network is called by the population that it learned from."""
-    return f"learned from {plotting.label(train_on)}"

@@ -37,7 +37,8 @@ def run(folder, dataset, ask=None, beside=True, **settings):
     output, whole = str(folder / "predictions.h5"), str(folder / "scored.h5")
     asked = ask or dataset
     learned = {"learned": dataset, "learned_split": f"{dataset}.split"} if beside else {}
-    network.predict(loaded, asked, f"{asked}.split", EVALUATION, 1, output, "net", "any", **learned)
+    split = f"{asked}.split" if Path(f"{asked}.split").exists() else None
+    network.predict(loaded, asked, split, EVALUATION, 1, output, "net", "any", **learned)
     found = score.score(output, EVALUATION, 1, whole)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     return store.read(whole, "systems"), found
