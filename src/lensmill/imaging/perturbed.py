@@ -8,14 +8,14 @@ hundredths of the brightest pixel, whatever the lens. Scenes have lensed Sersic 
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.imaging import scenes as sky
 from lensmill.imaging import tracing
-from lensmill.imaging.approximations import ONE, TINY, F, exp2, log2
+from lensmill.imaging.approximations import TINY, F, exp2, log2
 from lensmill.imaging.compiling import fast
 from lensmill.imaging.convolution import convolve, prepare
 from lensmill.imaging.psf import Psf

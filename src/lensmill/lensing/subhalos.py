@@ -1,9 +1,9 @@
 """Subhalos: how many of what mass, how dense, how far they reach, and how they bend light.
 
 A subhalo is a truncated NFW halo (Baltz, Marshall & Oguri 2009, n = 1): the density of an NFW
-halo times ``r_t**2 / (r**2 + r_t**2)``. The mass in its name is the one it had before its host
-stripped it, ``m200``: its bound mass is less. The deflection comes from a table of its projected
-mass, made once: `TOLERANCE` says how well.
+halo times ``r_t**2 / (r**2 + r_t**2)``. What is called its mass is ``m200``, which it had before
+its host stripped it; less is bound. The deflection comes from a table of the projected mass, made
+once: `TOLERANCE` says how well.
 """
 
 import functools
@@ -30,7 +30,6 @@ _REST = np.int32((1 << (23 - _STEPS)) - 1)
 _PER_REST = np.float32(2.0 ** -(23 - _STEPS))
 LEAST_TAU, MOST_TAU, _TAUS = 0.03, 300.0, 256
 
-# one step of arithmetic may be another on another machine, never on another grid
 fast = compiler(__file__, fastmath=True)
 
 
@@ -68,7 +67,7 @@ def critical_density(z: ArrayLike, h0: ArrayLike = 70.0, omega_m: ArrayLike = 0.
 def abundance(low: float, high: float, index: float) -> float:
     """Return subhalos per area for one of ``Sigma_sub``: ``d2N/dm dA = Sigma/m0 (m/m0)**index``.
 
-    Between the masses ``low`` and ``high`` [Msun]; m0 is `PIVOT` (Gilman et al. 2020, eq. 4).
+    Between the masses ``low`` and ``high`` [Msun]; m0 is `PIVOT` (Gilman et al. 2020).
     """
     power = index + 1
     return ((high / PIVOT) ** power - (low / PIVOT) ** power) / power
@@ -85,7 +84,7 @@ def masses(u: ArrayLike, low: float, high: float, index: float) -> NDArray:
 def warm(m: ArrayLike, m_hm: ArrayLike) -> NDArray:
     """Return what is left of the subhalos of mass ``m`` in warm dark matter, 0 to 1.
 
-    ``(1 + (4.2 m_hm / m)**2.5)**-0.2`` (Lovell 2020, eq. 7 for satellites), with the half-mode
+    ``(1 + (4.2 m_hm / m)**2.5)**-0.2`` (Lovell 2020, for satellites), with the half-mode
     mass ``m_hm`` [Msun]; 0: cold.
     """
     return (1 + (4.2 * np.asarray(m_hm) / np.asarray(m)) ** 2.5) ** -0.2
@@ -96,8 +95,8 @@ def concentration(m: ArrayLike, z: ArrayLike, m_hm: ArrayLike = 0.0) -> NDArray:
 
     Diemer & Joyce (2019) for flat LambdaCDM (H0 = 70, Omega_m = 0.3, Omega_b = 0.05, sigma8 =
     0.81, n_s = 0.965), as a polynomial in the logarithms of mass and 1 + z that keeps to it
-    within 1 % for 1e6 to 1e11 Msun at z = 0.1 to 1. In warm dark matter, times ``(1 + z)**(0.026 z -
-    0.04) (1 + 60 m_hm / m)**-0.17`` (Bose et al. 2016, eq. 17 and 18).
+    within 1 % for 1e6 to 1e11 Msun at z = 0.1 to 1. In warm dark matter, times
+    ``(1 + z)**(0.026 z - 0.04) (1 + 60 m_hm / m)**-0.17`` (Bose et al. 2016).
     """
     u, v = np.log10(np.asarray(m) / PIVOT), np.log10(1 + np.asarray(z))
     logarithm = sum(c * u**i * v**j for (i, j), c in _CONCENTRATION.items())
@@ -121,7 +120,7 @@ _CONCENTRATION = {
 def truncation(m: ArrayLike, r: ArrayLike) -> NDArray:
     """Return the truncation radius [kpc] of mass ``m`` [Msun] at ``r`` [kpc] from the host.
 
-    ``1.4 kpc (m / 1e7)**(1/3) (r / 50 kpc)**(2/3)`` (Gilman et al. 2020, eq. 6).
+    ``1.4 kpc (m / 1e7)**(1/3) (r / 50 kpc)**(2/3)`` (Gilman et al. 2020).
     """
     return 1.4 * (np.asarray(m) / 1e7) ** (1 / 3) * (np.asarray(r) / 50.0) ** (2 / 3)
 
@@ -147,7 +146,7 @@ def bound_share(tau: ArrayLike) -> NDArray:
 def projected_mass(x: ArrayLike, tau: ArrayLike) -> NDArray:
     """Return the mass of a truncated NFW halo within the projected radius ``x`` [r_s].
 
-    In units of ``4 pi rho_s r_s**3`` (Baltz, Marshall & Oguri 2009, eq. A.11).
+    In units of ``4 pi rho_s r_s**3`` (Baltz, Marshall & Oguri 2009, for n = 1).
 
     Parameters
     ----------

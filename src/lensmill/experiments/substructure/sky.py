@@ -30,8 +30,8 @@ CLUMP_SHARE = 0.5  # of the light of a source that clumps may take
 CLUMP_SIZE = 0.3  # half-light radius of a clump, in units of that of the source
 
 H0, OMEGA_M = 70.0, 0.3  # of all systems: nothing asked for hangs on them
-# ASSUME: along the line of sight subhalos lie like 1 / (1 + (z / core)^2), as in the cored halo of a
-# group of 1e13 Msun (Gilman et al. 2020); it only decides where they are truncated.
+# ASSUME: along the line of sight subhalos lie like 1 / (1 + (z / core)^2), as in the cored halo of
+# a group of 1e13 Msun (Gilman et al. 2020); it only decides where they are truncated.
 HOST_CORE, HOST_REACH = 40.0, 350.0  # kpc
 SCATTER = 0.16  # dex, of concentrations at one mass (Diemer & Joyce 2019)
 WORDS = 8  # of 32 bits, that a subhalo takes
