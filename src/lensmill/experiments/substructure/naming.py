@@ -182,7 +182,8 @@ def by_chi(
         By class of substructure, and ``all``, a list of bins with ``FEWEST`` systems or more:
         ``low``, ``high`` (None: open) and ``median`` of ``sub_chi``, ``systems``, ``auroc``,
         ``error``, and ``ideal``, the mean AUROC of an observer who knows the perturbation of each
-        system but not whether it is there: of a significance S it is Phi(S / sqrt(2)).
+        system but not whether it is there: of a significance S it is Phi(S / sqrt(2)). Who knows
+        the smooth lens beforehand can do better.
     """
     from scipy.stats import norm
 

@@ -52,12 +52,12 @@ def plot(predictions: list[str], scores: list[str]) -> Figure:
 def _histogram(axis, path, found):
     """Draw the scores of one population by class."""
     table = store.read(path, "systems")
-    every = np.log10(table["anomaly"])
+    every = table["anomaly"]
     edges = np.linspace(every.min(), every.max() + 1e-9, BINS + 1)
     for c, (name, (text, colour)) in enumerate(CLASSES.items()):
         mine = every[(table["label"] == c) & (table["label_known"] == 1)]
         auroc = found.get(f"auroc_{name}")
         label = text if auroc is None else f"{text} ({auroc:.2f})"
-        axis.hist(10**mine, 10**edges, histtype="step", color=colour, label=label)
-    axis.set(xscale="log", ylabel="test images", title=plotting.label(found["population"]))
+        axis.hist(mine, edges, histtype="step", color=colour, label=label)
+    axis.set(ylabel="test images", title=plotting.label(found["population"]))
     axis.legend()

@@ -23,7 +23,7 @@ def plot(scores: list[str]) -> Figure:
     found = [json.loads(Path(path).read_text()) for path in scores]
     across = min(ACROSS, len(found))
     down = -(-len(found) // across)
-    size = plotting.PAGE * across / ACROSS, 2.15 * down
+    size = plotting.PAGE * across / ACROSS, 2.4 * down
     figure, axes = plt.subplots(down, across, figsize=size, squeeze=False)
     for axis in axes.flat[len(found) :]:
         axis.set_axis_off()

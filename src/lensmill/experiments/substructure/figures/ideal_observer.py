@@ -4,9 +4,11 @@ Left: AUROC of test systems with substructure in bins of sub_chi against all tes
 by network, each on images of the population that it learned from; sub_chi is the significance of
 the perturbation in that very image after a fit of all smooth parameters. Bars are standard errors
 (bootstrap). The grey line is the observer who knows the perturbation of each system, and has only
-to say whether it is there: no network can be better. Right: how sub_chi is distributed, as the
-fraction of systems with substructure above it, in every population, subhalos by full and vortices
-by broken lines; the dotted line marks 5, from which a detection would be claimed.
+to say whether it is there. Who does not know the smooth lens cannot be better; where all images
+have one lens, as with DeepLense's settings, a network has learned it, and points above the line are
+found by that knowledge, which no real image offers. Right: the fraction of systems with
+substructure above a significance, in every population, subhalos by full and vortices by broken
+lines; the dotted line marks 5, from which a detection would be claimed.
 """
 
 import json

@@ -35,12 +35,15 @@ def plot(scores: str) -> Figure:
         color=plotting.colour(found["network"]),
         label=f"ours, {found['train_systems']:,} images",
     )
+    beside = dict.fromkeys(NAMES, 0)  # marks of a quantity lie above each other
     texts = dict.fromkeys((row["network"], row["reference"]) for row in listed)
     for k, (network, reference) in enumerate(texts):
         mine = [r for r in listed if (r["network"], r["reference"]) == (network, reference)]
+        for row in mine:
+            beside[row["quantity"]] += 1
         axis.plot(
             [row["value"] for row in mine],
-            [places[row["quantity"]] + 0.16 * (k + 1) for row in mine],
+            [places[row["quantity"]] + 0.16 * beside[row["quantity"]] for row in mine],
             MARKS[k % len(MARKS)],
             mfc="none",
             ms=4,
