@@ -221,6 +221,9 @@ def _deflect(sx, sy, strength, scale, tau, first, table, x, y, out):
     row = np.empty(_NODES + 1, np.float32)
     square = np.empty(width, np.float32)
     bits = square.view(np.int32)
+    rest, pair = np.empty(width, np.float32), np.empty(width, np.complex64)
+    node = np.empty(width, np.int32)
+    pairs = np.empty(_NODES + 1, np.complex64)  # value and step to the next: one access of memory
     for system in range(first.size - 1):
         ax, ay = out[system, 0], out[system, 1]
         for k in range(first[system], first[system + 1]):
@@ -233,31 +236,43 @@ def _deflect(sx, sy, strength, scale, tau, first, table, x, y, out):
             x0, y0 = np.float32(sx[k]), np.float32(sy[k])
             per_scale = np.float32(1.0 / scale[k] ** 2)
             # the part of the row that the grid reaches
-            nearest_x = max(np.float32(0), x[0] - x0, x0 - x[width - 1])
-            nearest_y = max(np.float32(0), y[0] - y0, y0 - y[y.size - 1])
+            nearest_x, nearest_y = _nearest(x, x0), _nearest(y, y0)
             reach_x = max(abs(x[0] - x0), abs(x[width - 1] - x0))
             reach_y = max(abs(y[0] - y0), abs(y[y.size - 1] - y0))
-            low = _node((nearest_x**2 + nearest_y**2) * per_scale)
+            least = max((nearest_x**2 + nearest_y**2) * per_scale, np.float32(2.0**_LOWEST))
+            most = np.float32(2.0 ** (_HIGHEST - 1))
+            low = _node(least)
             high = _node((reach_x**2 + reach_y**2) * per_scale) + 2
-            if nearest_x == 0 and nearest_y == 0:  # within the grid, but hardly on a ray
-                step = np.float32(1e-4) * (x[1] - x[0])
-                low = _node(step * step * per_scale)
             for i in range(max(low - 1, 0), min(high + 1, _NODES + 1)):
                 row[i] = below * table[t - 1, i] + middle * table[t, i] + above * table[t + 1, i]
-            least = np.float32(max(2.0 ** (_LOWEST + 1), 1e-8 * (x[1] - x[0]) ** 2 * per_scale))
-            most = np.float32(2.0 ** (_HIGHEST - 1))
+            for i in range(max(low - 1, 0), min(high, _NODES)):
+                pairs[i] = np.complex64(complex(row[i], row[i + 1] - row[i]))
             for j in range(y.size):
                 dy = y[j] - y0
                 dy2 = dy * dy
                 for i in range(width):
                     dx = x[i] - x0
                     square[i] = min(max((dx * dx + dy2) * per_scale, least), most)
+                # each loop by itself goes through several numbers at once
                 for i in range(width):
-                    n = (bits[i] >> _SHIFT) - _FIRST
-                    rest = np.float32(bits[i] & _REST) * _PER_REST
-                    g = row[n] + rest * (row[n + 1] - row[n])
-                    ax[j, i] += g * (x[i] - x0)
-                    ay[j, i] += g * dy
+                    node[i] = (bits[i] >> _SHIFT) - _FIRST
+                    rest[i] = np.float32(bits[i] & _REST) * _PER_REST
+                for i in range(width):
+                    pair[i] = pairs[np.uint32(node[i])]
+                line_x, line_y = ax[j], ay[j]
+                for i in range(width):
+                    g = pair[i].real + rest[i] * pair[i].imag
+                    line_x[i] += g * (x[i] - x0)
+                    line_y[i] += g * dy
+
+
+@fast
+def _nearest(line, place):
+    """Return the distance of a place from the nearest of increasing numbers."""
+    found = abs(line[0] - place)
+    for value in line:
+        found = min(found, abs(value - place))
+    return found
 
 
 @fast
