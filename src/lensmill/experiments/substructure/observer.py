@@ -88,27 +88,33 @@ def _fit(
         if step == 0:
             raw = np.sqrt(chi2)
         least = np.minimum(least, chi2)
-        changes = (image.changes * weight[:, None]).reshape(n, image.changes.shape[1], -1)
-        moves, left = _solve(changes, off)
+        moves = np.zeros((n, image.changes.shape[1]))
+        left = np.empty(n)
+        for i in range(n):
+            # as many as the system has: no number of it may hang on those it is drawn with
+            own = len(LENS) + len(COMPONENT) * (scene.first[i + 1] - scene.first[i])
+            changes = (image.changes[i, :own] * weight[i]).reshape(own, -1)
+            moves[i, :own], left[i] = _solve(changes, off[i])
         scene = _move(scene, moves)
     return raw, np.sqrt(np.minimum(least, left))
 
 
-def _solve(changes: NDArray, off: NDArray) -> tuple[NDArray, NDArray]:
-    """Return the linear step of each system, shape (n, parameters), and the chi^2 it leaves."""
-    length = np.sqrt(np.einsum("ijk,ijk->ij", changes, changes, dtype=float))
-    unit = changes / np.where(length > 0, length, 1.0)[..., None].astype(np.float32)
+def _solve(changes: NDArray, off: NDArray) -> tuple[NDArray, float]:
+    """Return the linear step of the parameters of a system, and the chi^2 that it leaves.
+
+    ``changes``, shape (parameters, pixels), and ``off``, shape (pixels,), in units of the noise.
+    """
+    length = np.sqrt(np.einsum("ij,ij->i", changes, changes, dtype=float))
+    unit = changes / np.where(length > 0, length, 1.0)[:, None].astype(np.float32)
     unit[np.abs(unit) < FAINT] = 0.0
-    normal = np.stack([each @ each.T for each in unit]).astype(float)
-    right = np.stack([each @ seen for each, seen in zip(unit, off, strict=True)]).astype(float)
-    values, vectors = np.linalg.eigh(normal)
-    kept = values > RIDGE * values[:, -1:]
-    amplitude = np.einsum("ijk,ij->ik", vectors, right)
-    along = np.where(kept, amplitude / np.where(kept, values, 1.0), 0.0)
-    moves = np.einsum("ijk,ik->ij", vectors, along)
-    taken = np.where(kept, amplitude**2 / np.where(kept, values, 1.0), 0.0).sum(axis=1)
-    chi2 = np.einsum("ij,ij->i", off, off, dtype=float)
-    return moves / np.where(length > 0, length, np.inf), np.maximum(chi2 - taken, 0.0)
+    values, vectors = np.linalg.eigh((unit @ unit.T).astype(float))
+    kept = values > RIDGE * values[-1]
+    amplitude = vectors.T @ (unit @ off).astype(float)
+    along = np.divide(amplitude, values, out=np.zeros_like(values), where=kept)
+    chi2 = np.einsum("i,i->", off, off, dtype=float)
+    return vectors @ along / np.where(length > 0, length, np.inf), max(
+        chi2 - amplitude @ along, 0.0
+    )
 
 
 def _move(scene: scenes.Scenes, moves: NDArray) -> scenes.Scenes:
