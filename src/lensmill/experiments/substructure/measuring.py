@@ -15,15 +15,6 @@ from lensmill.pipeline import store
 
 VALIDATED = 10000  # images of the validation set: enough to tell two epochs apart
 SYSTEMS_AT_A_TIME = 500  # bounds the memory that draws of the posterior take
-# What can be measured, with its unit: all are positive, and their logarithm (base 10) is learned.
-MEASURED = {
-    "sigma_sub": "1 / kpc2",
-    "f_sub": "",
-    "m_sub": "solMass",
-    "m_hm": "solMass",
-    "vortex_mass": "",
-    "vortex_length": "",
-}
 
 
 def prepare(
