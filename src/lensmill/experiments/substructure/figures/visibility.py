@@ -45,10 +45,10 @@ def plot(visibility: str) -> Figure:
             axis.text(amount, 1.25 * LOWEST, share, ha="center", fontsize=6)
         axis.axhline(CLAIMED, color=plotting.BLACK, lw=0.6, ls=":")
         axis.set(xscale="log", yscale="log", xlabel=text)
-        axis.set_ylim(LOWEST, None)
         axis.set_xticks(amounts, [f"{a:g}" for a in amounts])
         axis.minorticks_off()
         axis.margins(x=0.15)
         axis.legend(loc="upper left")
+    axes[0].set_ylim(LOWEST, 5 * table["raw_chi"].max())
     axes[0].set_ylabel(r"significance $\chi$")
     return figure
