@@ -1,10 +1,10 @@
 """Whether the class that is named is right as often as claimed.
 
-Test images in bins of the probability that a network gives to the class it names: the fraction for
-which it is the true class, with the central 68 % interval (Jeffreys' prior), against the mean
-claimed. On the dashed line claims are true; below it the network is too sure. Left: images of the
-population that each network learned from; right: images of others, for which no network is made.
-The expected calibration error is given in brackets.
+Test images in bins of the probability that a network gives to the class it names, five images or
+more in each: the fraction for which it is the true class, with the central 68 % interval (Jeffreys'
+prior), against the mean claimed. On the dashed line claims are true; below it the network is too
+sure. Left: images of the population that each network learned from; right: images of others, for
+which no network is made. The expected calibration error is given in brackets.
 """
 
 import json
@@ -16,16 +16,19 @@ from matplotlib.figure import Figure
 
 from lensmill import plotting
 
+FEWEST = 5  # images of a bin
+
 
 def plot(scores: list[str]) -> Figure:
     """Draw the reliability in ``scores.json`` of networks that name classes."""
     found = [json.loads(Path(path).read_text()) for path in scores]
-    figure, axes = plt.subplots(1, 2, figsize=(plotting.PAGE, 2.9), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(plotting.PAGE, 3.2), sharey=True)
     for axis, own in zip(axes, (True, False), strict=True):
         axis.plot([0, 1], [0, 1], "--", color=plotting.BLACK, lw=0.8)
         mine = [one for one in found if (one["train_on"] == one["population"]) == own]
         for k, one in enumerate(mine):
             bins = {name: np.array(x) for name, x in one["reliability"].items()}
+            bins = {name: x[bins["count"] >= FEWEST] for name, x in bins.items()}
             text = plotting.label(one["train_on"])
             text += "" if own else f" on {plotting.label(one['population'])}"
             axis.errorbar(
@@ -39,7 +42,7 @@ def plot(scores: list[str]) -> Figure:
                 label=f"{text} ({one['calibration_error']:.2f})",
             )
         axis.set(xlim=(0.3, 1.02), ylim=(0, 1.02), xlabel="claimed probability")
-        axis.set_title("own population" if own else "other populations")
-        axis.legend(loc="upper left")
+        title = "own population" if own else "other populations"
+        axis.legend(title=title, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     axes[0].set_ylabel("fraction that is right")
     return figure

@@ -1,9 +1,8 @@
 """What is to be told apart: images without substructure, with subhalos, with a vortex.
 
-A row for each population: images as they are observed, in grey by an asinh stretch. Below them
-is chi (sub_chi), the significance of the substructure that is left
-after all parameters of the smooth lens and its source were fitted (none without substructure).
-Systems of each class are the first in the data set, not chosen.
+A row for each population: images as they are observed, in grey by an asinh stretch. Below them is
+chi (sub_chi), the significance of the substructure that is left after all parameters of the smooth
+lens and its source were fitted. Systems of each class are the first in the data set, not chosen.
 """
 
 import json

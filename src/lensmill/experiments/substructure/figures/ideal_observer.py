@@ -29,7 +29,7 @@ CLAIMED = 5.0
 
 def plot(scores: list[str], datasets: list[str]) -> Figure:
     """Draw ``scores.json`` of networks that name classes, and ``sub_chi`` of data sets."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(plotting.PAGE, 2.9))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(plotting.PAGE, 3.2))
     grid = np.geomspace(LOWEST, HIGHEST, 200)
     left.plot(grid, norm.cdf(grid / np.sqrt(2)), color=plotting.GREY, label="ideal observer")
     for k, path in enumerate(scores):
@@ -49,9 +49,9 @@ def plot(scores: list[str], datasets: list[str]) -> Figure:
             label=plotting.label(name),
         )
     left.axhline(0.5, color=plotting.BLACK, lw=0.6, ls=":")
-    left.set(xscale="log", xlim=(LOWEST, HIGHEST), ylim=(0.4, 1.02))
+    left.set(xscale="log", xlim=(LOWEST, HIGHEST), ylim=(0.35, 1.02))
     left.set(xlabel=r"significance after the smooth fit, $\chi$", ylabel="AUROC against none")
-    left.legend(loc="lower right")
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     _distributions(right, datasets)
     return figure
 
@@ -73,4 +73,4 @@ def _distributions(axis, datasets):
     keys = [Line2D([], [], color=plotting.colour(n), label=plotting.label(n)) for n in names]
     for text, ls in (("subhalos", "-"), ("vortex", "--")):
         keys.append(Line2D([], [], color=plotting.BLACK, ls=ls, label=text))
-    axis.legend(handles=keys, loc="lower left")
+    axis.legend(handles=keys, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
