@@ -212,3 +212,52 @@ def test_an_export_that_no_image_can_judge_is_not_called_good(fewer):
     found = {form: {"auroc": 0.5} for form in ("keras", "onnx", "int8")}
     with pytest.raises(ValueError, match=f"{fewer} images of the rarer class: with fewer than 5"):
         exporting._refuse_loss(found, fewer)
+
+
+def test_several_classes_are_judged_by_the_mean_of_each_against_the_others():
+    rng = np.random.default_rng(2)
+    labels = np.repeat([0, 1, 2], 50)
+    logits = rng.normal(size=(150, 3))
+    logits[np.arange(150), labels] += 1.0
+    wanted = roc_auc_score(
+        labels, np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), multi_class="ovr"
+    )
+    assert exporting._auroc(labels, logits) == pytest.approx(wanted)
+    two = labels[:100]
+    assert exporting._auroc(two, logits[:100, :1]) == roc_auc_score(two, logits[:100, 0])
+
+
+def test_a_network_of_three_classes_is_exported(tmp_path):
+    keras = pytest.importorskip("keras")
+    pytest.importorskip("onnxruntime")
+    from lensmill.learning import image_models
+
+    n = 360
+    rng = np.random.default_rng(6)
+    labels = np.arange(n) % 3
+    x, y = np.meshgrid(np.arange(16) - 7.5, np.arange(16) - 7.5)
+    shapes = np.stack([np.hypot(x, y) < 3, np.abs(x) < 1, np.abs(y) > 5])
+    pixels = (rng.normal(size=(n, 16, 16)) + 4 * shapes[labels]).astype(np.float32)[..., None]
+    index = np.arange(n)
+    tables = {"systems": {"index": index}, "cutouts": {"system": index, "pixels": pixels}}
+    _write(tmp_path / "dataset.h5", tables)
+    split = np.repeat([0, 1, 2], n // 3).astype(np.uint8)
+    _write(tmp_path / "split.h5", {"systems": {"index": index, "split": split}})
+    settings = architecture_settings("resnet", {"softening": 1.0, "width": 16, "stages": 1})
+    network = image_models.build("resnet", (16, 16, 1), settings, seed=1, outputs=3)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(keras.optimizers.Adam(3e-3), loss)
+    network.fit(pixels[: n // 3], labels[: n // 3], batch_size=24, epochs=4, verbose=0)
+    network.save(tmp_path / "model.keras")
+    about = {"architecture": "resnet", "population": "shapes"}
+    (tmp_path / "training.json").write_text(json.dumps(about))
+    names = ("model.keras", "training.json", "dataset.h5", "split.h5", "m.onnx", "m8.onnx")
+    files = [str(tmp_path / name) for name in (*names, "export.json")]
+    exporting.export(*files, labels, np.ones(n, bool), threads=1, permitted=0.005)
+    report = json.loads((tmp_path / "export.json").read_text())
+    assert report["keras"]["auroc"] > 0.9
+    assert abs(report["int8"]["auroc"] - report["keras"]["auroc"]) <= max(0.005, 3 / n)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(files[5], providers=["CPUExecutionProvider"])
+    assert session.run(None, {"pixels": pixels[:4]})[0].shape == (4, 3)

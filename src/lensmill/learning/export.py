@@ -1,7 +1,8 @@
 """A trained image network for other programs: ONNX in 32 bits, and with convolutions in 8.
 
 Both files take pixels as they are stored, (n, height, width, bands) in electrons per second, and
-give logits (n, 1): the stretch is part of the network. Keras is not needed to use them.
+give logits, (n, 1) of two classes and (n, C) of more: the stretch is part of the network. Keras is
+not needed to use them.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lensmill.learning import runs, tables
+from lensmill.learning import classification, runs, tables
 from lensmill.pipeline import store
 
 # Keras, ONNX and its runtime are imported where they are used: they take seconds, and threads must
@@ -45,20 +46,21 @@ def export(
     output_onnx: str,
     output_int8: str,
     report: str,
-    positive: NDArray,
+    labels: NDArray,
     known: NDArray,
     threads: int,
+    permitted: float = PERMITTED,
 ) -> None:
     """Export a network to ONNX, quantise it, and say what that cost and gained.
 
     The first convolution, which sees the range of the pixels, stays in 32 bits; if the validation
     part loses more than 0.002 in AUROC, so does the second, and so on. The test part has the last
-    word.
+    word. Of several classes the AUROC is the mean of each against all others.
 
     Parameters
     ----------
     model, training : path
-        A network that tells two classes of images apart, as `runs.train` writes it.
+        A network that tells classes of images apart, as `runs.train` writes it.
     dataset, split : path
         The images it was trained on: training images calibrate, test images decide.
     output_onnx, output_int8 : path
@@ -67,31 +69,35 @@ def export(
         Written (JSON): by form (``keras``, ``onnx``, ``int8``) the ``auroc`` on the test part,
         ``logit_difference`` from Keras (mean and largest modulus), ``bytes`` and
         ``images_per_second`` by batch size, the median of 5 runs.
-    positive, known : array of bool, shape (systems,)
-        The class of every system of the data set, and whether it is known.
+    labels : array of bool or int, shape (systems,)
+        The class of every system of the data set: whether it is positive, or 0 ... C - 1.
+    known : array of bool, shape (systems,)
+        Whether it is known.
     threads : int
         Threads of Keras and of the runtime.
+    permitted : float
+        Difference in AUROC that the test part may have.
 
     Raises
     ------
     ValueError
-        If a form has an AUROC that differs from that of Keras by more than 0.002, or than what a
-        single system of the rarer class is worth where there are fewer than 500, or if there are
-        fewer than 5 of them, from which nothing follows.
+        If a form has an AUROC that differs from that of Keras by more than ``permitted``, or than
+        what a single system of the rarest class is worth where that is more, or if there are fewer
+        than 5 of them, from which nothing follows.
     """
     trained, about = runs.load(model, training, threads)
     import onnx
-    from sklearn.metrics import roc_auc_score
 
     from lensmill.learning import images
 
     def logits(part: images.Images) -> NDArray:
-        return images.predict(trained, part.pixels, part.rows)[:, 0]
+        return images.predict(trained, part.pixels, part.rows)
 
-    learned, validated = images.read(dataset, split, positive, known=known)
+    labels = np.asarray(labels, int)
+    learned, validated = images.read(dataset, split, labels, known=known)
     rows = tables.test_rows(dataset, split)
     rows = rows[known[rows]]
-    test = images.Images(learned.pixels, rows, positive[rows])
+    test = images.Images(learned.pixels, rows, labels[rows])
     trained.predict_on_batch(
         np.asarray(learned.pixels[:1])
     )  # a network that never ran has no graph
@@ -100,12 +106,15 @@ def export(
         bands = json.loads(store.attributes(dataset)["bands"])
         whole = _to_onnx(trained, about, bands, folder)
         calibration = learned.rows[:: max(1, len(learned.rows) // CALIBRATION_IMAGES)]
-        wanted = roc_auc_score(validated.targets, logits(validated))
+        calibration = calibration[:CALIBRATION_IMAGES]
+        if len(calibration) > max(BATCHES):  # batches of one size: the runtime bears no other
+            calibration = calibration[: len(calibration) // max(BATCHES) * max(BATCHES)]
+        wanted = _auroc(validated.targets, logits(validated))
         for in_float in range(1, MOST_IN_FLOAT + 1):
-            batches = _batches(learned.pixels, calibration[:CALIBRATION_IMAGES])
+            batches = _batches(learned.pixels, calibration)
             small, kept = _quantise(whole, batches, in_float, folder)
             logit = _logits(_session(small, threads), validated.pixels, validated.rows)
-            loss = wanted - roc_auc_score(validated.targets, logit)
+            loss = wanted - _auroc(validated.targets, logit)
             log.info("%d convolutions in 32 bits: validation AUROC falls by %.5f", in_float, loss)
             if abs(loss) <= PERMITTED:
                 break
@@ -124,15 +133,15 @@ def export(
         calls[name] = lambda x, session=session: session.run(None, {"pixels": x})
     for name, rates in _speeds(calls, some).items():
         found[name]["images_per_second"] = rates
-    positives = int(test.targets.sum())
-    _refuse_loss(found, min(positives, len(test.rows) - positives))
+    counts = np.bincount(test.targets, minlength=max(2, reference.shape[1]))
+    _refuse_loss(found, int(counts.min()), permitted)
 
     for path, form in ((output_onnx, forms["onnx"]), (output_int8, forms["int8"])):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         onnx.save(form, path)
     facts = {
         "test_images": len(test.rows),
-        "calibration_images": min(len(calibration), CALIBRATION_IMAGES),
+        "calibration_images": len(calibration),
         "convolutions_in_float": kept,
         "threads": threads,
         "cpu": platform.processor() or platform.machine(),
@@ -148,6 +157,7 @@ def _to_onnx(trained: Any, training: dict[str, Any], bands: list[str], folder: s
     import onnx
 
     path = str(Path(folder) / "model.onnx")
+    classes = trained.output_shape[1]
     trained.export(path, format="onnx", verbose=False)
     model = onnx.load(path)
     (pixels,), (logit,) = model.graph.input, model.graph.output
@@ -160,7 +170,7 @@ def _to_onnx(trained: Any, training: dict[str, Any], bands: list[str], folder: s
         value.type.tensor_type.shape.dim[0].dim_param = "n"
     about = {
         "pixels": "(n, height, width, bands), sky-subtracted [electron / s]",
-        "logit": "(n, 1), of the positive class",
+        "logit": "(n, 1), of the positive class" if classes == 1 else f"(n, {classes}), by class",
         "bands": " ".join(bands),
         "trained_on": training["population"],
         "architecture": training["architecture"],
@@ -378,16 +388,21 @@ def _session(model: Any, threads: int) -> Any:
 
 
 def _logits(session: Any, pixels: NDArray, rows: NDArray) -> NDArray:
-    found = [session.run(None, batch)[0][:, 0] for batch in _batches(pixels, rows)]
+    found = [session.run(None, batch)[0] for batch in _batches(pixels, rows)]
     return np.concatenate(found).astype(np.float64)
 
 
-def _compare(positive: NDArray, logit: NDArray, reference: NDArray, size: int) -> dict[str, Any]:
-    from sklearn.metrics import roc_auc_score
+def _auroc(labels: NDArray, logits: NDArray) -> float:
+    """Return the AUROC of logits (n, 1), or the mean over classes that of (n, C) has."""
+    if logits.shape[1] == 1:
+        return classification.auroc(labels == 1, logits[:, 0])
+    return float(classification.auroc_one_vs_rest(labels, logits).mean())
 
+
+def _compare(labels: NDArray, logit: NDArray, reference: NDArray, size: int) -> dict[str, Any]:
     apart = np.abs(logit - reference)
     return {
-        "auroc": float(roc_auc_score(positive, logit)),
+        "auroc": _auroc(labels, logit),
         "logit_difference": {"mean": float(apart.mean()), "most": float(apart.max())},
         "bytes": int(size),
     }
@@ -411,14 +426,16 @@ def _speeds(calls: dict[str, Callable], images: NDArray) -> dict[str, dict[str, 
     return rates
 
 
-def _refuse_loss(found: dict[str, dict[str, Any]], fewer: int) -> None:
-    """Raise if a form differs; ``fewer`` are the test images of the rarer class."""
+def _refuse_loss(
+    found: dict[str, dict[str, Any]], fewer: int, permitted: float = PERMITTED
+) -> None:
+    """Raise if a form differs; ``fewer`` are the test images of the rarest class."""
     if fewer < FEWEST:
         raise ValueError(
             f"the test part has {fewer} images of the rarer class: with fewer than {FEWEST} the "
             "exported forms cannot be tested; take a data set with more of them"
         )
-    permitted = max(PERMITTED, 1 / fewer)  # what a single system can change is no loss
+    permitted = max(permitted, 1 / fewer)  # what a single system can change is no loss
     wanted = found["keras"]["auroc"]
     for name in ("onnx", "int8"):
         auroc = found[name]["auroc"]

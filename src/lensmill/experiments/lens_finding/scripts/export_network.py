@@ -16,7 +16,7 @@ export.export(
     output_onnx=output.onnx,
     output_int8=output.int8,
     report=output.report,
-    positive=is_lens,
+    labels=is_lens,
     known=known,
     threads=snakemake.threads,
 )
