@@ -7,7 +7,7 @@ import logging
 import math
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -396,17 +396,21 @@ def read_table(path: Path) -> Rows:
 
 
 def metadata_columns(
-    rows: list[Mapping[str, str]], taken: set[str], units: Mapping[str, str]
+    metadata: Iterable[str],
+    texts_of: Callable[[str], list[str]],
+    taken: set[str],
+    units: Mapping[str, str],
 ) -> tuple[dict[str, NDArray], dict[str, str]]:
     """Turn the metadata of the used candidates into columns, and return their units.
 
-    Numbers and names are told apart by `text_tables.column`. A number that is not known is 0,
-    beside a column ``<name>_known``. Names that are ``taken`` get ``_table`` behind them.
+    ``texts_of`` returns the cells of a column that ``metadata`` names. Numbers and names are told
+    apart by `text_tables.column`. A number that is not known is 0, beside a column
+    ``<name>_known``. Names that are ``taken`` get ``_table`` behind them.
     """
     columns: dict[str, NDArray] = {}
     unit: dict[str, str] = {}
-    for name in dict.fromkeys(key for row in rows for key in row):
-        texts = [row.get(name, "") for row in rows]
+    for name in metadata:
+        texts = texts_of(name)
         known = np.array([text.casefold() not in UNKNOWN for text in texts])
         own = _free_name(name.replace("/", "_"), taken | {*columns})
         columns[own] = text_tables.column(texts, known)
