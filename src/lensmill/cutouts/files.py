@@ -7,8 +7,10 @@ import functools
 import gzip
 import io
 import mmap
+import os
 import re
 import shutil
+import stat
 import tempfile
 import warnings
 import zlib
@@ -45,7 +47,20 @@ KEYS = "|".join(
         *NAME_KEYS,
     ]
 )
-CARD = 80  # characters
+ZIPPED = b"\x1f\x8b"  # what a gzipped file begins with
+CARD, BLOCK = 80, 2880  # characters; bytes
+# What says how a FITS file is laid out, and its first cards if it holds one image and no more
+STRUCTURE = re.compile(r"SIMPLE|BITPIX|NAXIS\d*|END|XTENSION|PCOUNT|GCOUNT|GROUPS")
+END = b"END" + 77 * b" "
+PLAIN = [
+    re.compile(rb"%-8s= +(%s) *(/.*)?" % (key, value))
+    for key, value in (
+        *((b"SIMPLE", b"T"), (b"BITPIX", rb"-?\d+"), (b"NAXIS", b"2")),
+        *((b"NAXIS1", rb"\d+"), (b"NAXIS2", rb"\d+")),
+    )
+]
+TYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+UNSCALED = (("BSCALE", 1), ("BZERO", 0))
 IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
 SCIENCE = ("sci", "science", "image", "data", "flux")
 # Words in the names of what belongs to an image and is none
@@ -113,6 +128,7 @@ class Contents(NamedTuple):
     file: fits.HDUList | NDArray
     first: Mapping[str, Any] = {}  # cards of the first header, which others may inherit
     storage: Mapping[int, dict] = {}  # of each unit: `scaling`, `step`, `lossy`, `exact_zero`
+    plain: bool = False  # a FITS file of one image that was read without astropy
 
 
 class Facts(NamedTuple):
@@ -140,9 +156,7 @@ def read(source: Source, pixel_scale: float | None = None) -> Plane:
     Refused
         If the file is missing, damaged, or not of that form.
     """
-    if not source.path.is_file():
-        raise Refused("there is no such file")
-    changed = source.path.stat().st_mtime_ns
+    changed = _changed(source.path)
     contents = _contents(source.path, changed)
     number, plane = _unit_and_plane(contents.units, source)
     facts = _facts(source.path, changed, number)
@@ -177,13 +191,15 @@ def card(source: Source, key: str) -> Any:
     Refused
         As `read`.
     """
-    if not source.path.is_file():
-        raise Refused("there is no such file")
-    contents = _contents(source.path, source.path.stat().st_mtime_ns)
-    if not isinstance(contents.file, fits.HDUList):
-        return None
+    changed = _changed(source.path)
+    contents = _contents(source.path, changed)
     number, _ = _unit_and_plane(contents.units, source)
-    headers_ = (contents.file[n].header for n in (number, 0))
+    if contents.plain:
+        headers_ = [_header(source.path, changed)]
+    elif isinstance(contents.file, fits.HDUList):
+        headers_ = [contents.file[n].header for n in (number, 0)]
+    else:
+        return None
     return next((header[key] for header in headers_ if key in header), None)
 
 
@@ -306,38 +322,55 @@ def _plane(array: NDArray, plane: int | None, planes: int | None, known: bool) -
     return array
 
 
+def _changed(path: Path) -> int:
+    """Return when a file was written last [ns]."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - this is asked for every image
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no name has a zero byte
+        raise Refused("there is no such file") from None
+    except OSError as error:
+        raise Refused(f"it cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise Refused("there is no such file")
+    return status.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
 def _contents(path: Path, changed: int) -> Contents:
     """Read a file, or map a large one; ``changed`` makes a file that was rewritten another one."""
     try:
-        large = _size(path, changed) > LARGE
-        return _read_mapped(path, changed) if large else _read_whole(path, changed)
+        with open(path, "rb") as file:  # noqa: PTH123 - half the time of `Path.open`
+            size = os.fstat(file.fileno()).st_size
+            data = file.read(min(size, LARGE))
+            if _size(path, size, data, file) > LARGE:
+                return _read_mapped(path, changed)
+        data = gzip.decompress(data) if data[:2] == ZIPPED else data
+        return _parse(data, data)
     except (OSError, EOFError, zlib.error) as error:
         raise Refused(f"it cannot be read, truncated or damaged ({error})") from error
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
-def _size(path: Path, changed: int) -> int:
+def _size(path: Path, size: int, data: bytes, file: io.BufferedReader) -> int:
     """Return the bytes that a file takes in memory, about; of a gzipped one modulo 2^32."""
-    size = path.stat().st_size
     if path.name.casefold().endswith(".fz"):
         return PACKED * size
-    if not _is_zipped(path):
-        return size
-    with path.open("rb") as file:
+    if data[:2] == ZIPPED:  # whatever the name says
         file.seek(-4, io.SEEK_END)
         return max(int.from_bytes(file.read(4), "little"), size)
+    return size
 
 
 def _is_zipped(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"  # whatever the name says
+        return file.read(2) == ZIPPED
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
-def _read_whole(path: Path, changed: int) -> Contents:
-    data = path.read_bytes()
-    data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    return _parse(data, data)
+@functools.lru_cache(maxsize=1)
+def _header(path: Path, changed: int) -> fits.Header:
+    """Return the whole first header of a file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return fits.getheader(path)
 
 
 @functools.lru_cache(maxsize=1)
@@ -362,7 +395,60 @@ def _parse(data: bytes | mmap.mmap, source: bytes | Path) -> Contents:
         return _npy(source)
     if data[:6] != b"SIMPLE":
         raise Refused("it is not a FITS or .npy file by its first bytes")
-    return _fits(data, source)
+    plain = _plain_fits(data) if isinstance(data, bytes) else None
+    return plain or _fits(data, source)
+
+
+def _plain_fits(data: bytes) -> Contents | None:
+    """Read a file of one image as most surveys cut it out; None if it is anything else.
+
+    One unit of two axes, whole, in numbers that are stored as they are, under a header of the form
+    of the standard: astropy takes a millisecond for it, and is asked whenever something differs.
+    """
+    end = data.find(END)
+    first = -(-(end + CARD) // BLOCK) * BLOCK
+    if end % CARD or data[end:first].strip(b" ") != b"END":
+        return None
+    read = [c for c in map(_card, [data[i : i + CARD] for i in range(0, end, CARD)]) if c]
+    structure = [card for key, _, card in read if card]
+    if len(structure) != len(PLAIN) or data[: len(PLAIN) * CARD] != b"".join(structure):
+        return None
+    head = [form.fullmatch(card) for form, card in zip(PLAIN, structure, strict=True)]
+    if not all(head):
+        return None
+    cards: dict[str, Any] = {}
+    for key, value, _ in read:
+        if value is not None and key not in cards:
+            cards[key] = value
+    if "BLANK" in cards or "ZIMAGE" in cards:
+        return None
+    # T is 1, and F is 0: not here
+    if any(type(cards.get(key)) is bool or cards.get(key, of) != of for key, of in UNSCALED):
+        return None
+    bits, width, height = (int(head[i][1]) for i in (1, 3, 4))
+    if bits not in TYPES:
+        return None
+    size = abs(bits) // 8 * width * height
+    if not size or len(data) != first + -(-size // BLOCK) * BLOCK:
+        return None
+    pixels = np.frombuffer(data, TYPES[bits], width * height, first).reshape(height, width)
+    units = {0: _named((height, width), cards)}
+    return Contents(units, pixels, cards, {0: _storage(cards, False)}, True)
+
+
+@functools.lru_cache(maxsize=8192)
+def _card(card: bytes) -> tuple[str, Any, bytes] | None:
+    """Return key and value of a card, and the card if it says how a file is laid out.
+
+    None if it is not needed here; most are those of the file before.
+    """
+    text = card.decode("latin-1")
+    key = text[:8].rstrip()
+    if not (card.isascii() and text.isprintable()) or STRUCTURE.fullmatch(key):
+        return key, _value(text[10:].strip()) if _is_needed(key) else None, card
+    if not _is_needed(key) or text[8:10] != "= ":
+        return None
+    return key, _value(text[10:].strip()), b""
 
 
 def _npy(source: bytes | Path) -> Contents:
@@ -432,12 +518,15 @@ def _add_lossy(source: bytes | Path, storage: dict[int, dict]) -> None:
 
 
 def _unit(unit: Any, data: bytes | mmap.mmap) -> Unit:
-    cards = _cards(unit, data)
+    return _named(unit.shape, _cards(unit, data))
+
+
+def _named(shape: tuple[int, ...], cards: Mapping[str, Any]) -> Unit:
     names = (str(cards[key]).casefold() for key in NAME_KEYS if key in cards)
     return Unit(
         next((name for name in names if name not in ("", "compressed_image")), ""),
         int(headers.number(cards.get("EXTVER")) or 1),
-        tuple(int(side) for side in unit.shape),
+        tuple(int(side) for side in shape),
         cards,
     )
 

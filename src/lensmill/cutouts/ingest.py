@@ -347,12 +347,17 @@ def read_image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
                 f"up: {bands[hashes.index(one)]!r} and {bands[i]!r}"
             )
     numbers["snr"] = float(np.sqrt(np.sum(np.square(snrs))))
-    numbers["masked_fraction"] = float(np.mean([part.mean() for part in masked]))
+    # frames without a masked pixel share one mask, which nobody may change
+    shares = [part.mean() if part.flags.writeable else 0.0 for part in masked]
+    numbers["masked_fraction"] = float(np.mean(shares)) if any(shares) else 0.0
     _judge(numbers, areas, settings)
     own = _hash_bands(hashes)
     host = _hash_bands(whole_hashes) if candidate.corner is not None else own
-    pixels = np.stack(frames, axis=-1).astype(np.float32)
-    return Image(pixels, numbers, own, host, tuple(notes), np.stack(masked, axis=-1))
+    pixels = np.empty((*frames[0].shape, len(frames)), np.float32)
+    for i, frame in enumerate(frames):
+        pixels[..., i] = frame
+    parts = np.stack(masked, axis=-1) if len(masked) > 1 else masked[0][..., None]
+    return Image(pixels, numbers, own, host, tuple(notes), parts)
 
 
 def _calibrated(
@@ -461,7 +466,9 @@ def _position(metadata: Mapping[str, str]) -> NDArray | None:
     """Return right ascension and declination of a table, in degrees there, as a unit vector."""
     cells = {name.casefold(): text for name, text in metadata.items()}
     for names in POSITION:
-        degrees = [headers.number(cells.get(name)) for name in names]
+        if not {*names} <= cells.keys():
+            continue
+        degrees = [headers.number(cells[name]) for name in names]
         if None not in degrees and 0 <= degrees[0] <= 360 and abs(degrees[1]) <= 90:
             return headers.vector(*np.radians(degrees))
     return None
@@ -516,20 +523,23 @@ def _band(plane: files.Plane, mask_values: list, settings: Mapping[str, Any]) ->
         )
     _refuse_impossible_scale(scale, pixels.shape, observation)
     mask = cleaning.masked(pixels, mask_values, plane.step, plane.exact_zero)
-    good = pixels[~mask]
-    if good.size == 0:
+    # most checks ask for extremes, or whether values are alike: one sorting serves them all
+    ordered = np.sort(pixels[~mask] if mask.any() else pixels.ravel())
+    if ordered.size == 0:
         raise Refused("every pixel is masked or not a number")
-    low, high = good.min(), good.max()
+    low, high = ordered[0], ordered[-1]
     if low == high:
         level = "zero" if low == 0 else f"constant ({low:g})"
         raise Refused(f"the image is {level}")
-    at_top = int((good == high).sum())
+    at_top = len(ordered) - int(np.searchsorted(ordered, high))
     saturated = (at_top if at_top > 1 else 0) / pixels.size  # one pixel is always the highest
     if plane.saturation is not None:
-        saturated = max(saturated, float((good >= plane.saturation).sum()) / pixels.size)
+        saturated = max(saturated, float((ordered >= plane.saturation).sum()) / pixels.size)
     sky = cleaning.sky(pixels, mask)
-    _check_values(plane, mask, sky, settings)
-    cleaned = cleaning.fill(pixels.astype(np.float64) - sky.level, mask, settings["fill"])
+    _check_values(plane, mask, ordered, sky, settings)
+    cleaned = np.subtract(pixels, sky.level, dtype=np.float64)
+    if mask.any():
+        cleaned = cleaning.fill(cleaned, mask, settings["fill"])
     sigma = np.array([[sky.sigma]])
     snr = quality.band_snr(cleaned[None, :, :, None], scale, sigma)[0, 0]
     if settings.get("sky") == "keep":
@@ -540,13 +550,20 @@ def _band(plane: files.Plane, mask_values: list, settings: Mapping[str, Any]) ->
 
 
 def _check_values(
-    plane: files.Plane, mask: NDArray, sky: cleaning.Sky, settings: Mapping[str, Any]
+    plane: files.Plane,
+    mask: NDArray,
+    ordered: NDArray,
+    sky: cleaning.Sky,
+    settings: Mapping[str, Any],
 ) -> None:
-    """Refuse an image with values that are no measurement, or that 32 bits cannot hold."""
-    pixels, good = plane.pixels, plane.pixels[~mask]
-    if sky.sigma == 0 and cleaning.photons(good):
+    """Refuse an image with values that are no measurement, or that 32 bits cannot hold.
+
+    ``ordered``: its good pixels in order of value.
+    """
+    pixels, lowest, highest = plane.pixels, float(ordered[0]), float(ordered[-1])
+    if sky.sigma == 0 and cleaning.photons(ordered):
         border = pixels[~mask & quality.border(*pixels.shape)].astype(np.float64)
-        photons = (border - border.min()).mean() / np.diff(np.unique(good)[:2])[0]
+        photons = (border - border.min()).mean() / np.diff(np.unique(ordered)[:2])[0]
         raise Refused(
             f"its sky is counted in single photons ({photons:.2g} per pixel), and more than half "
             f"of its border has the value {sky.level:g}, so that the noise of the sky cannot be "
@@ -561,7 +578,9 @@ def _check_values(
     # ASSUME: a value a million times the noise above the sky, or a thousand times below it, and far
     # from the next one, is no light but a mark (100, -9999, 1e8), which would turn everything else
     # in the image into zero.
-    marks = cleaning.alone(good, sky, settings["mark_above"], settings["mark_below"])
+    above, below = settings["mark_above"], settings["mark_below"]
+    far = highest - sky.level >= above * sky.sigma or sky.level - lowest >= below * sky.sigma
+    marks = cleaning.alone(pixels[~mask], sky, above, below) if far else []
     if marks:
         first = marks[0].value
         raise Refused(
@@ -570,9 +589,11 @@ def _check_values(
             "pixels, put it into mask_values"
         )
     fewest, fraction, ratio = (settings[f"mark_{name}"] for name in ("pixels", "fraction", "ratio"))
-    marks = cleaning.repeated(
-        pixels, mask, sky, fewest, fraction, ratio, plane.lossy, plane.exact_zero
-    )
+    marks = []
+    if plane.lossy or cleaning.alike(ordered, fewest):
+        marks = cleaning.repeated(
+            pixels, mask, sky, fewest, fraction, ratio, plane.lossy, plane.exact_zero
+        )
     if marks:
         raise Refused(
             f"the value {_exact(marks[0], pixels)} is that of {marks[0].count} of its "
@@ -581,7 +602,7 @@ def _check_values(
             f"{_others(marks, pixels, '; ') or ')'}; if it marks pixels that were not observed, "
             "put it into mask_values"
         )
-    furthest = float(np.abs(good.astype(np.float64)).max())
+    furthest = max(abs(lowest), abs(highest))
     if sky.sigma < FAINTEST or furthest > BRIGHTEST:
         raise Refused(
             f"the noise of its sky is {sky.sigma:.1e} and its highest value {furthest:.1e}, where "
@@ -685,9 +706,9 @@ def advice(sizes: list[int], settings: Mapping[str, Any]) -> str:
 
 def _hash(pixels: NDArray) -> str:
     """Return the SHA-256 of an image's shape and values, whatever the type it was stored in."""
-    return hashlib.sha256(
-        repr(pixels.shape).encode() + np.ascontiguousarray(pixels, "<f8").tobytes()
-    ).hexdigest()
+    whole = hashlib.sha256(repr(pixels.shape).encode())
+    whole.update(np.ascontiguousarray(pixels, "<f8"))
+    return whole.hexdigest()
 
 
 def report(
