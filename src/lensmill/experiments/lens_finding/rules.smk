@@ -14,6 +14,21 @@ localrules:
     rank_population,
 
 
+def scored_shards(wildcards):
+    """List the scores of the shards of a survey, in order."""
+    folder = f"results/lens_finding/networks/{wildcards.network}/shards"
+    return [
+        f"{folder}/{wildcards.population}/{Path(shard).name}"
+        for shard in ingested_shards(wildcards)
+    ]
+
+
+def reference_scores(wildcards):
+    """Name the scores on the population that a network learned from, which set its threshold."""
+    own = checked.own(chosen_network("lens_finding", wildcards.network))
+    return f"results/lens_finding/scores/{wildcards.network}/{own}/scores.json"
+
+
 COMPARED = [
     (member, FINDER["networks"][name])
     for name in FINDER["comparison"]
@@ -118,6 +133,63 @@ rule rank_population:
         ),
     script:
         "scripts/rank_population.py"
+
+
+rule score_shard:
+    """Score the images of one shard of a survey; a shard that does not change is scored once."""
+    input:
+        shard="results/{experiment}/data/{population}/shards/{shard}.h5",
+        model="results/{experiment}/networks/{network}/model.onnx",
+        training="results/{experiment}/networks/{network}/training.json",
+    output:
+        "results/{experiment}/networks/{network}/shards/{population}/{shard}.h5",
+    log:
+        "results/{experiment}/logs/score_shard/{network}.{population}.{shard}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/score_shard/{network}.{population}.{shard}.tsv"
+    wildcard_constraints:
+        experiment="lens_finding",
+        population=one_of(having("images_per_job")("lens_finding")),
+    conda:
+        ROOT / "envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=resources("predict_network", "mem_mb"),
+        runtime=resources("predict_network", "runtime"),
+    params:
+        code=code("experiments/lens_finding/survey.py"),
+    script:
+        "scripts/score_shard.py"
+
+
+rule rank_survey:
+    """Rank a survey that is kept in shards: a table of all images, a page of the best."""
+    input:
+        shards=ingested_shards,
+        scores=scored_shards,
+        copies="results/{experiment}/data/{population}/copies.csv",
+        reference=reference_scores,
+    output:
+        table="results/{experiment}/scores/{network}/{population}/survey.parquet",
+        page="results/{experiment}/scores/{network}/{population}/survey.html",
+    log:
+        "results/{experiment}/logs/rank_survey/{network}.{population}.log",
+    wildcard_constraints:
+        experiment="lens_finding",
+        population=one_of(having("images_per_job")("lens_finding")),
+    conda:
+        ROOT / "envs/train.yaml"
+    resources:
+        mem_mb=resources("predict_network", "mem_mb"),
+        runtime=resources("predict_network", "runtime"),
+    params:
+        settings=FINDER["ranking"],
+        code=code(
+            "experiments/lens_finding/survey.py",
+            "experiments/lens_finding/ranked.html.jinja",
+        ),
+    script:
+        "scripts/rank_survey.py"
 
 
 rule export_network:
