@@ -13,6 +13,7 @@ import shutil
 import stat
 import tempfile
 import warnings
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import NDArray
 
-from lensmill.cutouts import headers
+from lensmill.cutouts import archives, headers
 from lensmill.cutouts.headers import Place, Refused
 from lensmill.imaging.cleaning import SAME_SCALE
 
@@ -47,6 +48,7 @@ KEYS = "|".join(
         *NAME_KEYS,
     ]
 )
+HDF5, NPZ = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"  # what they begin with
 ZIPPED = b"\x1f\x8b"  # what a gzipped file begins with
 CARD, BLOCK = 80, 2880  # characters; bytes
 # What says how a FITS file is laid out, and its first cards if it holds one image and no more
@@ -89,6 +91,7 @@ class Source(NamedTuple):
     plane: int | None = None  # of a cube; of a FITS file without a cube, the extension
     planes: int | None = None  # that the cube must have, for its bands in order
     extension: tuple[str | int, int | None] | None = None  # name and version, or number
+    member: str | None = None  # of an archive (tar, zip), which `path` then is
 
 
 class Plane(NamedTuple):
@@ -125,9 +128,10 @@ class Contents(NamedTuple):
     """The images in a file by the number of their header-data unit, and the file."""
 
     units: dict[int, Unit]
-    file: fits.HDUList | NDArray
+    file: fits.HDUList | NDArray | list
     first: Mapping[str, Any] = {}  # cards of the first header, which others may inherit
     storage: Mapping[int, dict] = {}  # of each unit: `scaling`, `step`, `lossy`, `exact_zero`
+    stacks: bool = False  # `file` is a list of stacks, an image a row, one for each of the units
     plain: bool = False  # a FITS file of one image that was read without astropy
 
 
@@ -157,10 +161,14 @@ def read(source: Source, pixel_scale: float | None = None) -> Plane:
         If the file is missing, damaged, or not of that form.
     """
     changed = _changed(source.path)
-    contents = _contents(source.path, changed)
+    contents = _contents(source.path, changed, source.member)
     number, plane = _unit_and_plane(contents.units, source)
-    facts = _facts(source.path, changed, number)
-    pixels = _plane(_array(contents, number, facts), plane, source.planes, facts.wcs is not None)
+    facts = _facts(source.path, changed, source.member, number)
+    if contents.stacks:
+        pixels = _row(contents.file[number], plane)
+    else:
+        array = _array(contents, number, facts)
+        pixels = _plane(array, plane, source.planes, facts.wcs is not None)
     stated, note = None, ""
     try:
         stated = _pixel_scale(facts, pixels.shape)
@@ -192,10 +200,10 @@ def card(source: Source, key: str) -> Any:
         As `read`.
     """
     changed = _changed(source.path)
-    contents = _contents(source.path, changed)
+    contents = _contents(source.path, changed, source.member)
     number, _ = _unit_and_plane(contents.units, source)
     if contents.plain:
-        headers_ = [_header(source.path, changed)]
+        headers_ = [_header(source.path, changed, source.member)]
     elif isinstance(contents.file, fits.HDUList):
         headers_ = [contents.file[n].header for n in (number, 0)]
     else:
@@ -336,18 +344,62 @@ def _changed(path: Path) -> int:
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _contents(path: Path, changed: int) -> Contents:
+def _contents(path: Path, changed: int, member: str | None) -> Contents:
     """Read a file, or map a large one; ``changed`` makes a file that was rewritten another one."""
     try:
+        if member is not None:
+            data = archives.read(path, changed, member)
+            data = gzip.decompress(data) if data[:2] == ZIPPED else data
+            return _parse(data, data)
         with open(path, "rb") as file:  # noqa: PTH123 - half the time of `Path.open`
             size = os.fstat(file.fileno()).st_size
-            data = file.read(min(size, LARGE))
+            begin = file.read(8)
+            npz = begin[:4] == NPZ and path.suffix.casefold() == ".npz"
+            if begin == HDF5 or npz:
+                return _read_stacks(path, changed)
+            data = begin + file.read(min(size, LARGE) - len(begin))
             if _size(path, size, data, file) > LARGE:
                 return _read_mapped(path, changed)
         data = gzip.decompress(data) if data[:2] == ZIPPED else data
         return _parse(data, data)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise Refused(f"it cannot be read, truncated or damaged ({error})") from error
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _read_stacks(path: Path, changed: int) -> Contents:
+    """Open the stacks of images that an HDF5 or .npz file holds; none of them is read."""
+    try:
+        found = archives.stacks(path)
+    except NOT_NPY as error:
+        raise Refused(f"it cannot be read, truncated or damaged ({error})") from error
+    if not found:
+        raise Refused("it holds no stack of images, an array of numbers (rows, height, width)")
+    units = {
+        i: Unit(name.casefold(), 1, stack.shape, {})
+        for i, (name, stack) in enumerate(found.items())
+    }
+    return Contents(units, [*found.values()], stacks=True)
+
+
+def _row(stack: Any, row: int | None) -> NDArray:
+    """Return one image of a stack."""
+    if row is None:
+        raise Refused(
+            f"it is a stack of {len(stack)} images; number the one that is meant, as in "
+            "stack.h5[images][17]"
+        )
+    if row >= len(stack):
+        raise Refused(f"it has no row {row}; its shape is {stack.shape}")
+    try:
+        pixels = np.asarray(stack[row])
+    except DAMAGE as error:
+        raise Refused(f"it cannot be read, truncated or damaged ({error})") from error
+    if min(pixels.shape) < SMALLEST:
+        raise Refused(
+            f"its rows are of {pixels.shape}, no images of {SMALLEST} x {SMALLEST} pixels"
+        )
+    return pixels
 
 
 def _size(path: Path, size: int, data: bytes, file: io.BufferedReader) -> int:
@@ -366,11 +418,12 @@ def _is_zipped(path: Path) -> bool:
 
 
 @functools.lru_cache(maxsize=1)
-def _header(path: Path, changed: int) -> fits.Header:
+def _header(path: Path, changed: int, member: str | None) -> fits.Header:
     """Return the whole first header of a file."""
+    file = path if member is None else io.BytesIO(archives.read(path, changed, member))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return fits.getheader(path)
+        return fits.getheader(file)
 
 
 @functools.lru_cache(maxsize=1)
@@ -433,7 +486,7 @@ def _plain_fits(data: bytes) -> Contents | None:
         return None
     pixels = np.frombuffer(data, TYPES[bits], width * height, first).reshape(height, width)
     units = {0: _named((height, width), cards)}
-    return Contents(units, pixels, cards, {0: _storage(cards, False)}, True)
+    return Contents(units, pixels, cards, {0: _storage(cards, False)}, plain=True)
 
 
 @functools.lru_cache(maxsize=8192)
@@ -582,9 +635,9 @@ def _array(contents: Contents, number: int, facts: Facts) -> NDArray:
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _facts(path: Path, changed: int, number: int) -> Facts:
+def _facts(path: Path, changed: int, member: str | None, number: int) -> Facts:
     """Return what the header of one header-data unit says of its sky and its pixels."""
-    contents = _contents(path, changed)
+    contents = _contents(path, changed, member)
     own = contents.units[number].cards
     if number and own.get("INHERIT") is True:
         first = {key: v for key, v in contents.first.items() if key not in SCALING}

@@ -80,8 +80,8 @@ def _as_list(candidate: Candidate) -> list:
 def _candidate(values: list) -> Candidate:
     candidate = Candidate(*values)
     sources = tuple(
-        Source(Path(path), plane, planes, None if extension is None else tuple(extension))
-        for path, plane, planes, extension in candidate.sources
+        Source(Path(path), plane, planes, extension and tuple(extension), member)
+        for path, plane, planes, extension, member in candidate.sources
     )
     return candidate._replace(sources=sources)
 

@@ -8,6 +8,8 @@ import gzip
 import hashlib
 import json
 import os
+import tarfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,12 +43,18 @@ def names(folder: str) -> str:
 
 @functools.cache
 def count(path: str) -> int:
-    """Return the number of files below a folder, or else of the lines of a file behind the first.
+    """Return the number of files below a folder or in an archive, or of a table's lines but one.
 
     Lines are counted as they are; whoever divides them must take it as about so many.
     """
     if os.path.isdir(path):  # noqa: PTH112
         return sum(1 for _ in files(path))
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return len(archive.infolist())
+    if path.casefold().endswith(".tar"):
+        with tarfile.open(path, "r:") as archive:
+            return sum(1 for _ in archive)
     with open(path, "rb") as raw:  # noqa: PTH123
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
