@@ -14,21 +14,6 @@ localrules:
     rank_population,
 
 
-def scored_shards(wildcards):
-    """List the scores of the shards of a survey, in order."""
-    folder = f"results/lens_finding/networks/{wildcards.network}/shards"
-    return [
-        f"{folder}/{wildcards.population}/{Path(shard).name}"
-        for shard in ingested_shards(wildcards)
-    ]
-
-
-def reference_scores(wildcards):
-    """Name the scores on the population that a network learned from, which set its threshold."""
-    own = checked.own(chosen_network("lens_finding", wildcards.network))
-    return f"results/lens_finding/scores/{wildcards.network}/{own}/scores.json"
-
-
 COMPARED = [
     (member, FINDER["networks"][name])
     for name in FINDER["comparison"]
