@@ -101,6 +101,8 @@ def ingest(arguments: argparse.Namespace) -> None:
         for _ in range(REPEATS):
             for name, checkout in builds.items():
                 found[name].append(measured(checkout, images, output))
+                sys.stdout.write(f"  {name}: {found[name][-1]['seconds']:.1f} s\n")
+                sys.stdout.flush()
     rates = {n: [arguments.files / x["seconds"] for x in every] for n, every in found.items()}
     for name, values in rates.items():
         memory = max(x["mb"] for x in found[name])
