@@ -121,13 +121,14 @@ def test_what_a_page_calls_in_python_says_what_stands_there(page, least):
     assert doctest.DocTestRunner().run(parsed).failed == 0
 
 
+FORM = r"^\s*(?:rule|checkpoint) (\w+):"
+
+
 def test_there_is_an_entry_for_every_rule():
     text = pages.rules_page(ROOT)
     files = [ROOT / "Snakefile", *ROOT.glob("workflow/rules/*.smk")]
     files += ROOT.glob("src/lensmill/experiments/*/rules.smk")
-    names = [
-        name for path in files for name in re.findall(r"^\s*rule (\w+):", path.read_text(), re.M)
-    ]
+    names = [name for path in files for name in re.findall(FORM, path.read_text(), re.M)]
     assert sorted(re.findall(r"^### `(\w+)`", text, re.MULTILINE)) == sorted(names)
     assert "simulate_shard" in names
     assert "writes `results/{experiment}/data/{population}/shards/{shard}.h5`" in text

@@ -46,6 +46,9 @@ def datasets_of(names):
         divided = {p for n in chosen["networks"].values() for p in checked.shares(n)}
         divided |= set(having("systems")(e))
         for p in chosen["populations"]:
+            if "images_per_job" in chosen["populations"][p] and p not in divided:
+                files.append(f"results/{e}/data/{p}/index.json")
+                continue
             kinds = ["checks.json"] + ["split.h5"] * (p in divided)
             files += [f"results/{e}/data/{p}/{kind}" for kind in kinds]
     return files
@@ -84,6 +87,43 @@ def listed_files(wildcards):
     if not experiments.offers(wildcards.experiment, "ingest", "list_files"):
         return []
     return f"results/{wildcards.experiment}/data/{wildcards.population}/files.json"
+
+
+def in_one_job(experiment):
+    """List the populations that are ingested by one job each."""
+    in_shards = having("images_per_job")(experiment)
+    return [name for name in having("ingest")(experiment) if name not in in_shards]
+
+
+def number_of_shards(wildcards):
+    """Return the number of jobs that a survey is read by, by a count of its files or rows."""
+    population = population_settings(wildcards)
+    size = setting("populations", "{population}", "images_per_job")(wildcards)
+    look_up = experiments.look_up(wildcards.experiment, "count_images")
+    return max(1, ceil(look_up(population, source(wildcards)) / size))
+
+
+def ingested_shards(wildcards):
+    """List the shards of a survey, in order."""
+    folder = f"results/{wildcards.experiment}/data/{wildcards.population}/shards"
+    return [f"{folder}/{k:05d}.h5" for k in range(number_of_shards(wildcards))]
+
+
+def shard_files(wildcards):
+    """Name what a shard is made of: the plan, whose time says nothing of this shard, and tables.
+
+    Which shards changed is known when a new plan is there, so that it is a checkpoint.
+    """
+    named = {key: wildcards[key] for key in ("experiment", "population")}
+    folder = checkpoints.plan_ingestion.get(**named).output[0]
+    return [ancient(folder), *source_files(wildcards)[1:]]
+
+
+def state_of_shard(wildcards):
+    """Return a digest of what a shard is made of, and of size and time of each file."""
+    folder = f"results/{wildcards.experiment}/data/{wildcards.population}/candidates"
+    plan = Path(folder, f"{wildcards.shard}.json")
+    return freshness.state_of_plan(plan) if plan.exists() else ""
 
 
 # Two looks at the files of a population, where the rules are applied and not where they are read:

@@ -214,3 +214,19 @@ def cards_of(names):
 def tables_of(names):
     """List the tables that sum up each experiment."""
     return [f"results/{e}/{table}" for e in names for table in find(e, "tables")]
+
+
+def scored_shards(wildcards):
+    """List the scores of the shards of a survey, in order."""
+    folder = f"results/{wildcards.experiment}/networks/{wildcards.network}/shards"
+    return [
+        f"{folder}/{wildcards.population}/{Path(shard).name}"
+        for shard in ingested_shards(wildcards)
+    ]
+
+
+def reference_scores(wildcards):
+    """Name the scores on the population that a network learned from, which set its threshold."""
+    own = checked.own(chosen_network(wildcards.experiment, wildcards.network))
+    folder = f"results/{wildcards.experiment}/scores/{wildcards.network}"
+    return f"{folder}/{own}/scores.json"

@@ -7,10 +7,13 @@ import functools
 import gzip
 import io
 import mmap
+import os
 import re
 import shutil
+import stat
 import tempfile
 import warnings
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Mapping
@@ -24,7 +27,7 @@ from astropy.io.fits.hdu.compressed._compression import CfitsioException
 from astropy.utils.exceptions import AstropyUserWarning
 from numpy.typing import NDArray
 
-from lensmill.cutouts import headers
+from lensmill.cutouts import archives, headers
 from lensmill.cutouts.headers import Place, Refused
 from lensmill.imaging.cleaning import SAME_SCALE
 
@@ -45,7 +48,21 @@ KEYS = "|".join(
         *NAME_KEYS,
     ]
 )
-CARD = 80  # characters
+HDF5, NPZ = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"  # what they begin with
+ZIPPED = b"\x1f\x8b"  # what a gzipped file begins with
+CARD, BLOCK = 80, 2880  # characters; bytes
+# What says how a FITS file is laid out, and its first cards if it holds one image and no more
+STRUCTURE = re.compile(r"SIMPLE|BITPIX|NAXIS\d*|END|XTENSION|PCOUNT|GCOUNT|GROUPS")
+END = b"END" + 77 * b" "
+PLAIN = [
+    re.compile(rb"%-8s= +(%s) *(/.*)?" % (key, value))
+    for key, value in (
+        *((b"SIMPLE", b"T"), (b"BITPIX", rb"-?\d+"), (b"NAXIS", b"2")),
+        *((b"NAXIS1", rb"\d+"), (b"NAXIS2", rb"\d+")),
+    )
+]
+TYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+UNSCALED = (("BSCALE", 1), ("BZERO", 0))
 IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
 SCIENCE = ("sci", "science", "image", "data", "flux")
 # Words in the names of what belongs to an image and is none
@@ -74,6 +91,7 @@ class Source(NamedTuple):
     plane: int | None = None  # of a cube; of a FITS file without a cube, the extension
     planes: int | None = None  # that the cube must have, for its bands in order
     extension: tuple[str | int, int | None] | None = None  # name and version, or number
+    member: str | None = None  # of an archive (tar, zip), which `path` then is
 
 
 class Plane(NamedTuple):
@@ -110,9 +128,11 @@ class Contents(NamedTuple):
     """The images in a file by the number of their header-data unit, and the file."""
 
     units: dict[int, Unit]
-    file: fits.HDUList | NDArray
+    file: fits.HDUList | NDArray | list
     first: Mapping[str, Any] = {}  # cards of the first header, which others may inherit
     storage: Mapping[int, dict] = {}  # of each unit: `scaling`, `step`, `lossy`, `exact_zero`
+    stacks: bool = False  # `file` is a list of stacks, an image a row, one for each of the units
+    plain: bool = False  # a FITS file of one image that was read without astropy
 
 
 class Facts(NamedTuple):
@@ -140,13 +160,15 @@ def read(source: Source, pixel_scale: float | None = None) -> Plane:
     Refused
         If the file is missing, damaged, or not of that form.
     """
-    if not source.path.is_file():
-        raise Refused("there is no such file")
-    changed = source.path.stat().st_mtime_ns
-    contents = _contents(source.path, changed)
+    changed = _changed(source.path)
+    contents = _contents(source.path, changed, source.member)
     number, plane = _unit_and_plane(contents.units, source)
-    facts = _facts(source.path, changed, number)
-    pixels = _plane(_array(contents, number, facts), plane, source.planes, facts.wcs is not None)
+    facts = _facts(source.path, changed, source.member, number)
+    if contents.stacks:
+        pixels = _row(contents.file[number], plane)
+    else:
+        array = _array(contents, number, facts)
+        pixels = _plane(array, plane, source.planes, facts.wcs is not None)
     stated, note = None, ""
     try:
         stated = _pixel_scale(facts, pixels.shape)
@@ -177,13 +199,15 @@ def card(source: Source, key: str) -> Any:
     Refused
         As `read`.
     """
-    if not source.path.is_file():
-        raise Refused("there is no such file")
-    contents = _contents(source.path, source.path.stat().st_mtime_ns)
-    if not isinstance(contents.file, fits.HDUList):
-        return None
+    changed = _changed(source.path)
+    contents = _contents(source.path, changed, source.member)
     number, _ = _unit_and_plane(contents.units, source)
-    headers_ = (contents.file[n].header for n in (number, 0))
+    if contents.plain:
+        headers_ = [_header(source.path, changed, source.member)]
+    elif isinstance(contents.file, fits.HDUList):
+        headers_ = [contents.file[n].header for n in (number, 0)]
+    else:
+        return None
     return next((header[key] for header in headers_ if key in header), None)
 
 
@@ -306,38 +330,100 @@ def _plane(array: NDArray, plane: int | None, planes: int | None, known: bool) -
     return array
 
 
-def _contents(path: Path, changed: int) -> Contents:
+def _changed(path: Path) -> int:
+    """Return when a file was written last [ns]."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - this is asked for every image
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no name has a zero byte
+        raise Refused("there is no such file") from None
+    except OSError as error:
+        raise Refused(f"it cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise Refused("there is no such file")
+    return status.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _contents(path: Path, changed: int, member: str | None) -> Contents:
     """Read a file, or map a large one; ``changed`` makes a file that was rewritten another one."""
     try:
-        large = _size(path, changed) > LARGE
-        return _read_mapped(path, changed) if large else _read_whole(path, changed)
-    except (OSError, EOFError, zlib.error) as error:
+        if member is not None:
+            data = archives.read(path, changed, member)
+            data = gzip.decompress(data) if data[:2] == ZIPPED else data
+            return _parse(data, data)
+        with open(path, "rb") as file:  # noqa: PTH123 - half the time of `Path.open`
+            size = os.fstat(file.fileno()).st_size
+            begin = file.read(8)
+            npz = begin[:4] == NPZ and path.suffix.casefold() == ".npz"
+            if begin == HDF5 or npz:
+                return _read_stacks(path, changed)
+            data = begin + file.read(min(size, LARGE) - len(begin))
+            if _size(path, size, data, file) > LARGE:
+                return _read_mapped(path, changed)
+        data = gzip.decompress(data) if data[:2] == ZIPPED else data
+        return _parse(data, data)
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise Refused(f"it cannot be read, truncated or damaged ({error})") from error
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _size(path: Path, changed: int) -> int:
+def _read_stacks(path: Path, changed: int) -> Contents:
+    """Open the stacks of images that an HDF5 or .npz file holds; none of them is read."""
+    try:
+        found = archives.stacks(path)
+    except NOT_NPY as error:
+        raise Refused(f"it cannot be read, truncated or damaged ({error})") from error
+    if not found:
+        raise Refused("it holds no stack of images, an array of numbers (rows, height, width)")
+    units = {
+        i: Unit(name.casefold(), 1, stack.shape, {})
+        for i, (name, stack) in enumerate(found.items())
+    }
+    return Contents(units, [*found.values()], stacks=True)
+
+
+def _row(stack: Any, row: int | None) -> NDArray:
+    """Return one image of a stack."""
+    if row is None:
+        raise Refused(
+            f"it is a stack of {len(stack)} images; number the one that is meant, as in "
+            "stack.h5[images][17]"
+        )
+    if row >= len(stack):
+        raise Refused(f"it has no row {row}; its shape is {stack.shape}")
+    try:
+        pixels = np.asarray(stack[row])
+    except DAMAGE as error:
+        raise Refused(f"it cannot be read, truncated or damaged ({error})") from error
+    if min(pixels.shape) < SMALLEST:
+        raise Refused(
+            f"its rows are of {pixels.shape}, no images of {SMALLEST} x {SMALLEST} pixels"
+        )
+    return pixels
+
+
+def _size(path: Path, size: int, data: bytes, file: io.BufferedReader) -> int:
     """Return the bytes that a file takes in memory, about; of a gzipped one modulo 2^32."""
-    size = path.stat().st_size
     if path.name.casefold().endswith(".fz"):
         return PACKED * size
-    if not _is_zipped(path):
-        return size
-    with path.open("rb") as file:
+    if data[:2] == ZIPPED:  # whatever the name says
         file.seek(-4, io.SEEK_END)
         return max(int.from_bytes(file.read(4), "little"), size)
+    return size
 
 
 def _is_zipped(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"  # whatever the name says
+        return file.read(2) == ZIPPED
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
-def _read_whole(path: Path, changed: int) -> Contents:
-    data = path.read_bytes()
-    data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    return _parse(data, data)
+@functools.lru_cache(maxsize=1)
+def _header(path: Path, changed: int, member: str | None) -> fits.Header:
+    """Return the whole first header of a file."""
+    file = path if member is None else io.BytesIO(archives.read(path, changed, member))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return fits.getheader(file)
 
 
 @functools.lru_cache(maxsize=1)
@@ -362,7 +448,60 @@ def _parse(data: bytes | mmap.mmap, source: bytes | Path) -> Contents:
         return _npy(source)
     if data[:6] != b"SIMPLE":
         raise Refused("it is not a FITS or .npy file by its first bytes")
-    return _fits(data, source)
+    plain = _plain_fits(data) if isinstance(data, bytes) else None
+    return plain or _fits(data, source)
+
+
+def _plain_fits(data: bytes) -> Contents | None:
+    """Read a file of one image as most surveys cut it out; None if it is anything else.
+
+    One unit of two axes, whole, in numbers that are stored as they are, under a header of the form
+    of the standard: astropy takes a millisecond for it, and is asked whenever something differs.
+    """
+    end = data.find(END)
+    first = -(-(end + CARD) // BLOCK) * BLOCK
+    if end % CARD or data[end:first].strip(b" ") != b"END":
+        return None
+    read = [c for c in map(_card, [data[i : i + CARD] for i in range(0, end, CARD)]) if c]
+    structure = [card for key, _, card in read if card]
+    if len(structure) != len(PLAIN) or data[: len(PLAIN) * CARD] != b"".join(structure):
+        return None
+    head = [form.fullmatch(card) for form, card in zip(PLAIN, structure, strict=True)]
+    if not all(head):
+        return None
+    cards: dict[str, Any] = {}
+    for key, value, _ in read:
+        if value is not None and key not in cards:
+            cards[key] = value
+    if "BLANK" in cards or "ZIMAGE" in cards:
+        return None
+    # T is 1, and F is 0: not here
+    if any(type(cards.get(key)) is bool or cards.get(key, of) != of for key, of in UNSCALED):
+        return None
+    bits, width, height = (int(head[i][1]) for i in (1, 3, 4))
+    if bits not in TYPES:
+        return None
+    size = abs(bits) // 8 * width * height
+    if not size or len(data) != first + -(-size // BLOCK) * BLOCK:
+        return None
+    pixels = np.frombuffer(data, TYPES[bits], width * height, first).reshape(height, width)
+    units = {0: _named((height, width), cards)}
+    return Contents(units, pixels, cards, {0: _storage(cards, False)}, plain=True)
+
+
+@functools.lru_cache(maxsize=8192)
+def _card(card: bytes) -> tuple[str, Any, bytes] | None:
+    """Return key and value of a card, and the card if it says how a file is laid out.
+
+    None if it is not needed here; most are those of the file before.
+    """
+    text = card.decode("latin-1")
+    key = text[:8].rstrip()
+    if not (card.isascii() and text.isprintable()) or STRUCTURE.fullmatch(key):
+        return key, _value(text[10:].strip()) if _is_needed(key) else None, card
+    if not _is_needed(key) or text[8:10] != "= ":
+        return None
+    return key, _value(text[10:].strip()), b""
 
 
 def _npy(source: bytes | Path) -> Contents:
@@ -432,12 +571,15 @@ def _add_lossy(source: bytes | Path, storage: dict[int, dict]) -> None:
 
 
 def _unit(unit: Any, data: bytes | mmap.mmap) -> Unit:
-    cards = _cards(unit, data)
+    return _named(unit.shape, _cards(unit, data))
+
+
+def _named(shape: tuple[int, ...], cards: Mapping[str, Any]) -> Unit:
     names = (str(cards[key]).casefold() for key in NAME_KEYS if key in cards)
     return Unit(
         next((name for name in names if name not in ("", "compressed_image")), ""),
         int(headers.number(cards.get("EXTVER")) or 1),
-        tuple(int(side) for side in unit.shape),
+        tuple(int(side) for side in shape),
         cards,
     )
 
@@ -493,9 +635,9 @@ def _array(contents: Contents, number: int, facts: Facts) -> NDArray:
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _facts(path: Path, changed: int, number: int) -> Facts:
+def _facts(path: Path, changed: int, member: str | None, number: int) -> Facts:
     """Return what the header of one header-data unit says of its sky and its pixels."""
-    contents = _contents(path, changed)
+    contents = _contents(path, changed, member)
     own = contents.units[number].cards
     if number and own.get("INHERIT") is True:
         first = {key: v for key, v in contents.first.items() if key not in SCALING}

@@ -30,6 +30,11 @@ CELESTIAL = re.compile(r"(RA--|DEC-|.LON|.LAT|..LN|..LT)-.+")
 OTHER_AXES = re.compile(
     r"(CTYPE|CUNIT|CRPIX|CRVAL|CDELT|CROTA|PV)[3-9](_\d+)?|(CD|PC)(0*[3-9]_?0*\d|0*\d_?0*[3-9])"
 )
+# Of the first two axes: what tells one file of a survey from the next
+PLACES = ("CRPIX1", "CRPIX2", "CRVAL1", "CRVAL2")
+PLAIN = re.compile(r"CTYPE[12]|CUNIT[12]|CDELT[12]|CROTA[12]|CD\d_\d|PC\d_\d|RADESYS|EQUINOX")
+FAR = 1e300  # a number of a header that may be compared; infinity and NaN are none
+NEAR = 1e5  # pixels from the reference point within which the sky is that of its projection
 SQUARE = 0.05  # ratio of the sides of a pixel less 1 up to which it is taken for a square
 ARCSEC = np.degrees(1.0) * 3600
 
@@ -78,6 +83,24 @@ def read(cards: Mapping[str, Any]) -> Header | None:
     Refused
         If one of its numbers is none.
     """
+    # the reference differs from file to file, all else is often that of a whole survey
+    own = {
+        key: float(value)
+        for key in PLACES
+        if type(value := cards.get(key)) in (int, float) and -FAR < value < FAR
+    }
+    rest = tuple((k, 0.0 if k in own else v, k in own or type(v)) for k, v in cards.items())
+    header = _read(rest)
+    if header is None or not own:
+        return header
+    parts = (tuple((key, own.get(key, value)) for key, value in part) for part in header)
+    return Header(*parts)
+
+
+@functools.lru_cache(maxsize=1024)
+def _read(typed: tuple[tuple[str, Any, Any], ...]) -> Header | None:
+    """Return the WCS of cards; their types are given because T is not 1."""
+    cards = {key: value for key, value, _ in typed}
     first, second = (str(cards.get(f"CTYPE{axis}", "")).strip() for axis in "12")
     # whatever is wrong with a third axis, of wavelength or of bands, the sky is known
     known = CELESTIAL.fullmatch(first) and CELESTIAL.fullmatch(second)
@@ -116,10 +139,35 @@ def scale(header: Header, middle: tuple[float, float]) -> float | None:
         If the WCS cannot be understood, if the place lies on no sky, or if its pixels are not
         square.
     """
+    if _is_plain(header, middle):
+        return _scale_of_matrix(header.cards)
     place = locate(header, middle)
     if place is None:
         return None
     return _scale_of_matrix(header.cards) if header.reference else _side(place.axes)
+
+
+def _is_plain(header: Header, middle: tuple[float, float]) -> bool:
+    """Say whether every pixel lies on the sky: that need not be worked out for each file."""
+    if not header.reference or not _is_tangent(header.cards):
+        return False
+    reference = dict(header.reference)
+    x, y, longitude, latitude = (reference[key] for key in PLACES)
+    near = max(abs(x - middle[0]), abs(y - middle[1])) < NEAR
+    return near and abs(longitude) <= 360 and abs(latitude) < 90
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_tangent(cards: tuple[tuple[str, Any], ...]) -> bool:
+    """Say whether a WCS is the gnomonic projection, equatorial, of J2000 and without more."""
+    known = dict(cards)
+    if (known.get("CTYPE1"), known.get("CTYPE2")) != ("RA---TAN", "DEC--TAN"):
+        return False
+    if not all(PLAIN.fullmatch(key) for key in known):
+        return False
+    sky = _wcs(cards)
+    small = sky is not None and sky.frame is None and sky.wcs.sip is None
+    return small and bool(np.abs(sky.wcs.pixel_scale_matrix).max() < 1)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -4,13 +4,14 @@ This is where outside pixels enter, so every file is checked here, once. What ca
 named with its reason; candidates = used + refused. See docs/survey_images.md.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,6 +49,7 @@ POSITION = (
 )
 LEAST_MASKED = 1e-6  # part of a pixel that was filled, from which a host's mask holds it
 SMALLEST = 16  # pixels a side of an observation (schema.yaml)
+NOTHING = np.zeros(0, np.float32)
 SHOWN = 20  # refused files that are named in the log for each reason; the table names all
 
 
@@ -68,6 +70,18 @@ class Image(NamedTuple):
     host_hash: str  # of the whole image that it is a corner of, else its own
     notes: tuple[str, ...]  # what its owner should know
     masked: NDArray  # (size, size, bands): part of each pixel that was filled
+
+
+class Outcome(NamedTuple):
+    """What became of candidates, in their order."""
+
+    used: list[Candidate]
+    images: list[Image]  # of those used, without pixels
+    refused: list[tuple[str, str]]  # file and reason
+    notes: list[tuple[str, str]]
+    sizes: list[int]  # of images that do not fill the frame, see `TooSmall`
+    masks: list[NDArray]  # of hosts; a byte a pixel
+    pixels: NDArray  # (used, size, size, bands) float32
 
 
 def ingest(
@@ -105,58 +119,103 @@ def ingest(
         If a setting or the table as a whole is wrong, or if no image can be used.
     """
     path, output, columns = Path(source), Path(output), columns or {}
-    _check(settings)
+    check(settings)
     candidates, units = layouts.find(path, settings)
-    _check_units(path, units, columns)
-    candidates = layouts.numbered(candidates, columns) if columns else candidates
+    check_units(path, units, columns)
     if not candidates:
         raise ValueError(f"{path}: nothing is there to be read as format {settings['format']!r}")
-    if settings["place"] == "corners":
-        candidates = [
-            c._replace(name=f"{c.name} corner {k}", corner=k) for c in candidates for k in range(4)
-        ]
+    candidates = expand(candidates, settings, columns)
+    with read_all(candidates, settings, output, population) as outcome:
+        warn("used, but", outcome.notes)
+        refused, n = outcome.refused, len(outcome.used)
+        report(path, refused, len(candidates), n, advice(outcome.sizes, settings))
+        systems, tables = columns_of(outcome, settings, columns)
+        unit = units_of(systems, columns)
+        cells = [c.metadata for c in outcome.used]
+        names = [*dict.fromkeys(key for row in cells for key in row)]
+        extra, extra_units = layouts.metadata_columns(
+            names,
+            lambda name: [row.get(name, "") for row in cells],
+            {*systems, "group"},
+            units,
+        )
+        unit |= {**extra_units, **columns}
+        facts = facts_of(path, population, experiment, settings) | {
+            "candidates": len(candidates),
+            "used": n,
+            "refused": len(refused),
+            "psf": psf(scales_of(systems, settings), settings),
+            "reasons": json.dumps(Counter(kind_of(reason) for _, reason in refused)),
+        }
+        with store.create(output) as file:
+            for name, values in (systems | extra).items():
+                store.add_column(file, "systems", name, [values], unit[name])
+            for table, name, values in tables:
+                store.add_column(file, table, name, [values], unit_in(table, name, settings))
+            file.attrs.update(facts)
+            file.attrs["content_digest"] = store.content_digest(file)
+    log.info("%s: %d of %d used, %d refused", path, n, len(candidates), len(refused))
+
+
+def expand(
+    candidates: list[Candidate], settings: Mapping[str, Any], columns: Mapping[str, str]
+) -> list[Candidate]:
+    """Return candidates with the numbers that are asked for; of images, all corners asked for."""
+    candidates = layouts.numbered(candidates, columns) if columns else candidates
+    if settings["place"] != "corners":
+        return candidates
+    return [c._replace(name=f"{c.name} corner {k}", corner=k) for c in candidates for k in range(4)]
+
+
+@contextlib.contextmanager
+def read_all(
+    candidates: list[Candidate], settings: Mapping[str, Any], output: Path, what: str
+) -> Iterator[Outcome]:
+    """Read candidates one after the other; the pixels of those used lie in a file beside `output`.
+
+    They are kept on disk until their number is known: there may be more than fit into memory.
+    """
     output.parent.mkdir(parents=True, exist_ok=True)
-    # Images are kept on disk until their number is known: there may be more than fit into memory
     scratch = output.with_name(f".{output.name}.{os.getpid()}.pixels")
-    used: list[Candidate] = []
-    images: list[Image] = []
-    refused: list[tuple[str, str]] = []
-    notes: list[tuple[str, str]] = []
-    sizes: list[int] = []
-    masks: list[NDArray] = []  # of hosts; a byte a pixel
+    observation = settings["observation"]
+    size, bands = observation["size"], len(observation["bands"])
+    outcome = Outcome([], [], [], [], [], [], np.zeros((0, size, size, bands), np.float32))
     try:
         with scratch.open("wb") as file:
-            for candidate in logs.progress(candidates, f"ingest {population}"):
+            for candidate in logs.progress(candidates, f"ingest {what}"):
                 try:
                     image = read_image(candidate, settings)
                 except Refused as reason:
-                    refused.append((candidate.file, str(reason)))
-                    sizes += [reason.size] if isinstance(reason, TooSmall) else []
+                    outcome.refused.append((candidate.file, str(reason)))
+                    if isinstance(reason, TooSmall):
+                        outcome.sizes.append(reason.size)
                     continue
-                image.pixels.tofile(file)
+                file.write(image.pixels.data)
                 if settings.get("calibration"):
-                    masks.append(image.masked > LEAST_MASKED)
-                notes += [(candidate.file, note) for note in image.notes]
-                used.append(candidate)
-                images.append(image._replace(pixels=image.pixels[:0], masked=image.masked[:0]))
-        _warn("used, but", notes)
-        _report(path, refused, len(candidates), len(used), _advice(sizes, settings))
-        facts = {
-            **provenance.source(path),
-            "population": population,
-            "experiment": experiment,
-            "candidates": len(candidates),
-            "used": len(used),
-            "refused": len(refused),
-            "psf": _psf(images, settings),
-            # the settings are kept with their keys in alphabetical order, the planes are not
-            "bands": json.dumps([*settings["observation"]["bands"]]),
-        }
-        outcome = used, images, refused, notes
-        _write(output, scratch, outcome, units, settings, facts, columns, masks)
+                    outcome.masks.append(image.masked > LEAST_MASKED)
+                outcome.notes.extend((candidate.file, note) for note in image.notes)
+                outcome.used.append(candidate)
+                outcome.images.append(image._replace(pixels=NOTHING, masked=NOTHING))
+        if outcome.used:
+            shape = (len(outcome.used), size, size, bands)
+            outcome = outcome._replace(pixels=np.memmap(scratch, np.float32, "r", 0, shape))
+        yield outcome
     finally:
         scratch.unlink(missing_ok=True)
-    log.info("%s: %d of %d used, %d refused", path, len(used), len(candidates), len(refused))
+
+
+def facts_of(
+    path: Path, population: str, experiment: str, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a data set says of itself, whatever its images are."""
+    return provenance.attributes(
+        settings,
+        **provenance.source(path),
+        population=population,
+        experiment=experiment,
+        # the settings are kept with their keys in alphabetical order, the planes are not
+        bands=json.dumps([*settings["observation"]["bands"]]),
+    )
 
 
 def list_files(source: str | Path, output: str | Path, settings: Mapping[str, Any]) -> None:
@@ -164,14 +223,14 @@ def list_files(source: str | Path, output: str | Path, settings: Mapping[str, An
 
     ``source`` and ``settings`` as in `ingest`; a change of any of these files makes the data anew.
     """
-    _check(settings)
+    check(settings)
     names = layouts.files_of(Path(source), settings)
     with store.whole(Path(output)) as file:
         file.write(json.dumps(names, indent=0).encode())
     log.info("%s: %d files", source, len(names))
 
 
-def _check(settings: Mapping[str, Any]) -> None:
+def check(settings: Mapping[str, Any]) -> None:
     """Check what the schema of the configuration cannot: how settings go together."""
     if settings["format"] not in FORMATS:
         raise ValueError(f"format {settings['format']!r} is none of {', '.join(FORMATS)}")
@@ -202,7 +261,7 @@ def _check(settings: Mapping[str, Any]) -> None:
                 )
 
 
-def _check_units(path: Path, units: Mapping[str, str], columns: Mapping[str, str]) -> None:
+def check_units(path: Path, units: Mapping[str, str], columns: Mapping[str, str]) -> None:
     """Refuse a table that says another unit of what is asked for than it is asked for in."""
     for name, wanted in columns.items():
         given = units.get(name, wanted)
@@ -288,12 +347,17 @@ def read_image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
                 f"up: {bands[hashes.index(one)]!r} and {bands[i]!r}"
             )
     numbers["snr"] = float(np.sqrt(np.sum(np.square(snrs))))
-    numbers["masked_fraction"] = float(np.mean([part.mean() for part in masked]))
+    # frames without a masked pixel share one mask, which nobody may change
+    shares = [part.mean() if part.flags.writeable else 0.0 for part in masked]
+    numbers["masked_fraction"] = float(np.mean(shares)) if any(shares) else 0.0
     _judge(numbers, areas, settings)
     own = _hash_bands(hashes)
     host = _hash_bands(whole_hashes) if candidate.corner is not None else own
-    pixels = np.stack(frames, axis=-1).astype(np.float32)
-    return Image(pixels, numbers, own, host, tuple(notes), np.stack(masked, axis=-1))
+    pixels = np.empty((*frames[0].shape, len(frames)), np.float32)
+    for i, frame in enumerate(frames):
+        pixels[..., i] = frame
+    parts = np.stack(masked, axis=-1) if len(masked) > 1 else masked[0][..., None]
+    return Image(pixels, numbers, own, host, tuple(notes), parts)
 
 
 def _calibrated(
@@ -402,7 +466,9 @@ def _position(metadata: Mapping[str, str]) -> NDArray | None:
     """Return right ascension and declination of a table, in degrees there, as a unit vector."""
     cells = {name.casefold(): text for name, text in metadata.items()}
     for names in POSITION:
-        degrees = [headers.number(cells.get(name)) for name in names]
+        if not {*names} <= cells.keys():
+            continue
+        degrees = [headers.number(cells[name]) for name in names]
         if None not in degrees and 0 <= degrees[0] <= 360 and abs(degrees[1]) <= 90:
             return headers.vector(*np.radians(degrees))
     return None
@@ -457,20 +523,23 @@ def _band(plane: files.Plane, mask_values: list, settings: Mapping[str, Any]) ->
         )
     _refuse_impossible_scale(scale, pixels.shape, observation)
     mask = cleaning.masked(pixels, mask_values, plane.step, plane.exact_zero)
-    good = pixels[~mask]
-    if good.size == 0:
+    # most checks ask for extremes, or whether values are alike: one sorting serves them all
+    ordered = np.sort(pixels[~mask] if mask.any() else pixels.ravel())
+    if ordered.size == 0:
         raise Refused("every pixel is masked or not a number")
-    low, high = good.min(), good.max()
+    low, high = ordered[0], ordered[-1]
     if low == high:
         level = "zero" if low == 0 else f"constant ({low:g})"
         raise Refused(f"the image is {level}")
-    at_top = int((good == high).sum())
+    at_top = len(ordered) - int(np.searchsorted(ordered, high))
     saturated = (at_top if at_top > 1 else 0) / pixels.size  # one pixel is always the highest
     if plane.saturation is not None:
-        saturated = max(saturated, float((good >= plane.saturation).sum()) / pixels.size)
+        saturated = max(saturated, float((ordered >= plane.saturation).sum()) / pixels.size)
     sky = cleaning.sky(pixels, mask)
-    _check_values(plane, mask, sky, settings)
-    cleaned = cleaning.fill(pixels.astype(np.float64) - sky.level, mask, settings["fill"])
+    _check_values(plane, mask, ordered, sky, settings)
+    cleaned = np.subtract(pixels, sky.level, dtype=np.float64)
+    if mask.any():
+        cleaned = cleaning.fill(cleaned, mask, settings["fill"])
     sigma = np.array([[sky.sigma]])
     snr = quality.band_snr(cleaned[None, :, :, None], scale, sigma)[0, 0]
     if settings.get("sky") == "keep":
@@ -481,13 +550,20 @@ def _band(plane: files.Plane, mask_values: list, settings: Mapping[str, Any]) ->
 
 
 def _check_values(
-    plane: files.Plane, mask: NDArray, sky: cleaning.Sky, settings: Mapping[str, Any]
+    plane: files.Plane,
+    mask: NDArray,
+    ordered: NDArray,
+    sky: cleaning.Sky,
+    settings: Mapping[str, Any],
 ) -> None:
-    """Refuse an image with values that are no measurement, or that 32 bits cannot hold."""
-    pixels, good = plane.pixels, plane.pixels[~mask]
-    if sky.sigma == 0 and cleaning.photons(good):
+    """Refuse an image with values that are no measurement, or that 32 bits cannot hold.
+
+    ``ordered``: its good pixels in order of value.
+    """
+    pixels, lowest, highest = plane.pixels, float(ordered[0]), float(ordered[-1])
+    if sky.sigma == 0 and cleaning.photons(ordered):
         border = pixels[~mask & quality.border(*pixels.shape)].astype(np.float64)
-        photons = (border - border.min()).mean() / np.diff(np.unique(good)[:2])[0]
+        photons = (border - border.min()).mean() / np.diff(np.unique(ordered)[:2])[0]
         raise Refused(
             f"its sky is counted in single photons ({photons:.2g} per pixel), and more than half "
             f"of its border has the value {sky.level:g}, so that the noise of the sky cannot be "
@@ -502,7 +578,9 @@ def _check_values(
     # ASSUME: a value a million times the noise above the sky, or a thousand times below it, and far
     # from the next one, is no light but a mark (100, -9999, 1e8), which would turn everything else
     # in the image into zero.
-    marks = cleaning.alone(good, sky, settings["mark_above"], settings["mark_below"])
+    above, below = settings["mark_above"], settings["mark_below"]
+    far = highest - sky.level >= above * sky.sigma or sky.level - lowest >= below * sky.sigma
+    marks = cleaning.alone(pixels[~mask], sky, above, below) if far else []
     if marks:
         first = marks[0].value
         raise Refused(
@@ -511,9 +589,11 @@ def _check_values(
             "pixels, put it into mask_values"
         )
     fewest, fraction, ratio = (settings[f"mark_{name}"] for name in ("pixels", "fraction", "ratio"))
-    marks = cleaning.repeated(
-        pixels, mask, sky, fewest, fraction, ratio, plane.lossy, plane.exact_zero
-    )
+    marks = []
+    if plane.lossy or cleaning.alike(ordered, fewest):
+        marks = cleaning.repeated(
+            pixels, mask, sky, fewest, fraction, ratio, plane.lossy, plane.exact_zero
+        )
     if marks:
         raise Refused(
             f"the value {_exact(marks[0], pixels)} is that of {marks[0].count} of its "
@@ -522,7 +602,7 @@ def _check_values(
             f"{_others(marks, pixels, '; ') or ')'}; if it marks pixels that were not observed, "
             "put it into mask_values"
         )
-    furthest = float(np.abs(good.astype(np.float64)).max())
+    furthest = max(abs(lowest), abs(highest))
     if sky.sigma < FAINTEST or furthest > BRIGHTEST:
         raise Refused(
             f"the noise of its sky is {sky.sigma:.1e} and its highest value {furthest:.1e}, where "
@@ -612,7 +692,7 @@ def _observation_that_fits(size: int, native: int, scale: float) -> str:
     return f"at least size {SMALLEST} and take larger cut-outs"
 
 
-def _advice(sizes: list[int], settings: Mapping[str, Any]) -> str:
+def advice(sizes: list[int], settings: Mapping[str, Any]) -> str:
     """Say in one sentence what the images want that do not fill the frame; empty if all do."""
     if not sizes:
         return ""
@@ -626,16 +706,16 @@ def _advice(sizes: list[int], settings: Mapping[str, Any]) -> str:
 
 def _hash(pixels: NDArray) -> str:
     """Return the SHA-256 of an image's shape and values, whatever the type it was stored in."""
-    return hashlib.sha256(
-        repr(pixels.shape).encode() + np.ascontiguousarray(pixels, "<f8").tobytes()
-    ).hexdigest()
+    whole = hashlib.sha256(repr(pixels.shape).encode())
+    whole.update(np.ascontiguousarray(pixels, "<f8"))
+    return whole.hexdigest()
 
 
-def _report(
+def report(
     path: Path, refused: list[tuple[str, str]], candidates: int, used: int, advice: str
 ) -> None:
     """Log what was refused, and raise if nothing is left or something was lost."""
-    _warn("refused:", refused)
+    warn("refused:", refused)
     if advice:
         log.warning("%s", advice)
     if candidates != used + len(refused):
@@ -648,20 +728,19 @@ def _report(
         raise ValueError(f"{path}: none of {candidates} candidates can be used:{shown}{advice}")
 
 
-def _warn(verdict: str, reasons: list[tuple[str, str]]) -> None:
+def warn(verdict: str, reasons: list[tuple[str, str]]) -> None:
     """Log files by name with what is to say of them, the first of each kind, and how many."""
     counts: Counter[str] = Counter()
     for file, reason in reasons:
-        counts[_kind(reason)] += 1
-        if counts[_kind(reason)] <= SHOWN:
+        counts[kind_of(reason)] += 1
+        if counts[kind_of(reason)] <= SHOWN:
             log.warning("%s %s %s", file, verdict, reason)
     for kind, count in counts.items():
         log.warning("%d in all %s %s", count, verdict, kind)
 
 
-def _psf(images: list[Image], settings: Mapping[str, Any]) -> str:
-    """Say in words what the point-spread function is."""
-    scales = _scales(images, settings)
+def psf(scales: NDArray, settings: Mapping[str, Any]) -> str:
+    """Say in words what the point-spread function of images of these native scales is."""
     ours = settings["observation"]["pixel_scale"]
     resampled = int(_is_resampled(scales, ours).sum())
     return (
@@ -670,10 +749,10 @@ def _psf(images: list[Image], settings: Mapping[str, Any]) -> str:
     )
 
 
-def _scales(images: list[Image], settings: Mapping[str, Any]) -> NDArray:
+def scales_of(systems: Mapping[str, NDArray], settings: Mapping[str, Any]) -> NDArray:
     """Return the native pixel scale of every band of every image, (images, bands) [arcsec]."""
     names = [f"native_pixel_scale_{band}" for band in settings["observation"]["bands"]]
-    return np.array([[image.numbers[name] for name in names] for image in images])
+    return np.stack([systems[name] for name in names], axis=1)
 
 
 def _is_resampled(scales: NDArray, ours: float) -> NDArray:
@@ -681,21 +760,34 @@ def _is_resampled(scales: NDArray, ours: float) -> NDArray:
     return (np.abs(ours / scales - 1) >= cleaning.SAME_SCALE).any(axis=1)
 
 
-def _write(
-    output: Path,
-    scratch: Path,
-    outcome: tuple[list[Candidate], list[Image], list[tuple[str, str]], list[tuple[str, str]]],
-    units: Mapping[str, str],
-    settings: Mapping[str, Any],
-    facts: Mapping[str, Any],
-    columns: Mapping[str, str],
-    masks: list[NDArray],
-) -> None:
-    used, images, refused, notes = outcome
-    observation = settings["observation"]
-    n, size, bands = len(used), observation["size"], len(observation["bands"])
-    index = np.arange(n, dtype=np.int64)
-    changed = _is_resampled(_scales(images, settings), observation["pixel_scale"])
+def columns_of(
+    outcome: Outcome, settings: Mapping[str, Any], columns: Mapping[str, str]
+) -> tuple[dict[str, NDArray], list[tuple[str, str, NDArray]]]:
+    """Return all columns of images but those that come from their table.
+
+    Returns
+    -------
+    systems : dict of array
+        Empty if no image is used.
+    others : list of (table, name, values)
+    """
+    used, images, refused, notes = outcome[:4]
+    texts = [
+        (table, name, np.array([row[i] for row in rows], dtype=str))
+        for table, rows in (("refused", refused), ("notes", notes))
+        for i, name in enumerate(("file", "reason"))
+    ]
+    if not used:
+        return {}, texts
+    index = np.arange(len(used), dtype=np.int64)
+    measured = {
+        name: np.array(
+            [image.numbers[name] for image in images],
+            np.uint8 if name.endswith("_known") else np.float64,
+        )
+        for name in images[0].numbers
+    }
+    changed = _is_resampled(scales_of(measured, settings), settings["observation"]["pixel_scale"])
     systems: dict[str, NDArray] = {
         "index": index,
         **(_labels(used) if layouts.labelled(settings) else {}),
@@ -713,42 +805,33 @@ def _write(
             ],
             dtype=str,
         )
-    for name in images[0].numbers:
-        kind = np.uint8 if name.endswith("_known") else np.float64
-        systems[name] = np.array([image.numbers[name] for image in images], kind)
-    pixels = np.memmap(scratch, np.float32, "r", 0, (n, size, size, bands))
-    of_hosts, masses = _hosts(pixels, masks, systems, used, settings)
+    systems |= measured
+    of_hosts, masses = _hosts(outcome.pixels, outcome.masks, systems, used, settings)
     systems |= of_hosts
     for name in columns:
         systems[name] = np.array([c.numbers.get(name, 0.0) for c in used], np.float64)
         systems[f"{name}_known"] = np.array([name in c.numbers for c in used], np.uint8)
-    extra, extra_units = layouts.metadata_columns(
-        [c.metadata for c in used], {*systems, "group"}, units
-    )
+    others = [("cutouts", "system", index), ("cutouts", "pixels", outcome.pixels)]
+    others += [("cutouts", "mask", np.array(outcome.masks, np.uint8))] * bool(outcome.masks)
+    others += [("masses", name, values) for name, values in masses.items()]
+    return systems, others + texts
+
+
+def units_of(systems: Iterable[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the unit of each of the columns of `columns_of`."""
     unit = {
         name: "arcsec" if name.startswith(("native_pixel_scale", "off_centre")) else ""
         for name in systems
     }
-    unit |= {name: _unit_of_host(name) for name in systems if _unit_of_host(name)}
-    unit |= {**extra_units, **columns}
-    with store.create(output) as file:
-        for name, values in (systems | extra).items():
-            store.add_column(file, "systems", name, [values], unit[name])
-        store.add_column(file, "cutouts", "system", [index], "")
-        if masks:
-            store.add_column(file, "cutouts", "pixels", [pixels], "electron / s")
-            store.add_column(file, "cutouts", "mask", [np.array(masks, np.uint8)], "")
-        else:
-            store.add_column(file, "cutouts", "pixels", [pixels], "")
-        for name, values in masses.items():
-            store.add_column(file, "masses", name, [values], hosts.MASSES[name])
-        for table, rows in (("refused", refused), ("notes", notes)):
-            for i, name in enumerate(("file", "reason")):
-                texts = np.array([row[i] for row in rows], dtype=str)
-                store.add_column(file, table, name, [texts], "")
-        file.attrs.update(provenance.attributes(settings, **facts))
-        file.attrs["reasons"] = json.dumps(Counter(_kind(reason) for _, reason in refused))
-        file.attrs["content_digest"] = store.content_digest(file)
+    unit |= {name: _unit_of_host(name) for name in unit if _unit_of_host(name)}
+    return {**unit, **columns}
+
+
+def unit_in(table: str, name: str, settings: Mapping[str, Any]) -> str:
+    """Return the unit of a column of another table than ``systems``."""
+    if table == "masses":
+        return hosts.MASSES[name]
+    return "electron / s" if name == "pixels" and settings.get("calibration") else ""
 
 
 def _hosts(
@@ -789,7 +872,7 @@ def _labels(used: list[Candidate]) -> dict[str, NDArray]:
     }
 
 
-def _kind(reason: str) -> str:
+def kind_of(reason: str) -> str:
     """Return a reason without what differs from file to file, to count by."""
     general = re.sub(r"^(.*?, band '[^']*'|line \d+): ", "", reason)
     return re.sub(r"-?\d[\d.e+-]*", "#", re.split(r": | \(", general)[0])

@@ -7,13 +7,14 @@ import logging
 import math
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lensmill.cutouts import archives
 from lensmill.cutouts.files import FITS, Source
 from lensmill.pipeline import freshness, names, text_tables
 from lensmill.pipeline.text_tables import UNKNOWN
@@ -58,7 +59,8 @@ def find(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dict
     layout = settings["format"]
     if layout == "table":
         return table(path, settings)
-    if not path.is_dir():
+    archive = path.is_file() and path.name.casefold().endswith(archives.ENDINGS)
+    if not path.is_dir() and not (archive and layout != "bologna"):
         raise ValueError(f"{path} is not a folder, which format {layout!r} reads")
     if layout == "bologna":
         return bologna(path, settings), {}
@@ -104,7 +106,7 @@ def _is_number(text: str) -> bool:
 def files_of(path: Path, settings: Mapping[str, Any]) -> list[str]:
     """Return the files that a sample is made of: all in a folder, or those that a table names."""
     if settings["format"] != "table":
-        return [str(file) for file in _files(path)]
+        return [str(file) for file in _files(path)] if path.is_dir() else [str(path)]
     candidates, _ = table(path, settings)
     return sorted({str(source.path) for c in candidates for source in c.sources})
 
@@ -211,15 +213,17 @@ def classes(path: Path, settings: Mapping[str, Any], suffixes: tuple[str, ...]) 
             f"labels: {labels!r} is a text; format {settings['format']!r} needs a folder for each "
             "label, as in labels: {lensed: 1, unlensed: 0}"
         )
+    packed = path.is_file()  # an archive
+    files = [path / name for name in archives.members(path)] if packed else _files(path)
     for folder in labels or {}:
-        if not (path / folder).is_dir():
+        if not (path / folder).is_dir() and not packed:
             raise ValueError(
                 f"labels names the folder {folder!r}, which is not in {path}; there are: "
                 f"{', '.join(sorted(p.name for p in path.iterdir() if p.is_dir())) or 'none'}"
             )
     bands = survey_bands(settings)
     candidates = []
-    for file in _files(path):
+    for file in files:
         relative = _relative(file, path)
         label, why = settings.get("label"), ""
         if labels:
@@ -229,11 +233,13 @@ def classes(path: Path, settings: Mapping[str, Any], suffixes: tuple[str, ...]) 
         if why:
             candidates.append(_stray_file(path, file, why))
             continue
-        sources = [Source(file)]
+        whole = Source(path, member=relative) if packed else Source(file)
+        sources = [whole]
         if any(isinstance(band, int) for band in bands):  # the planes that are named, of any number
-            sources = [Source(file, b if isinstance(b, int) else i) for i, b in enumerate(bands)]
+            planes = [band if isinstance(band, int) else i for i, band in enumerate(bands)]
+            sources = [whole._replace(plane=plane) for plane in planes]
         elif len(bands) > 1:
-            sources = [Source(file, i, len(bands)) for i in range(len(bands))]
+            sources = [whole._replace(plane=i, planes=len(bands)) for i in range(len(bands))]
         candidates.append(Candidate(relative, relative, tuple(sources), label))
     return candidates
 
@@ -332,16 +338,19 @@ def find_source(folder: Path, text: str) -> Source:
     """Read a file's name with what stands behind it.
 
     ``[2]``: plane of a cube, or extension; ``[SCI]`` or ``[SCI,2]``: extension by name and
-    version; ``[SCI][2]``: plane of an extension.
+    version; ``[SCI][2]``: plane of an extension, or row of a stack. ``tile.tar/1.fits`` lies in an
+    archive.
     """
     match = IN_FILE.fullmatch(text)
+    name, member = archives.split(match[1] if match else text)
+    source = Source(folder / name, member=member)
     if not match:
-        return Source(folder / text)
-    path, name, version, plane = folder / match[1], match[2].strip(), match[3], match[4]
+        return source
+    name, version, plane = match[2].strip(), match[3], match[4]
     if name.isdigit() and version is None and plane is None:
-        return Source(path, int(name))
+        return source._replace(plane=int(name))
     extension = (int(name) if name.isdigit() else name, int(version) if version else None)
-    return Source(path, int(plane) if plane else None, extension=extension)
+    return source._replace(plane=int(plane) if plane else None, extension=extension)
 
 
 def survey_bands(settings: Mapping[str, Any]) -> list[Any]:
@@ -396,17 +405,21 @@ def read_table(path: Path) -> Rows:
 
 
 def metadata_columns(
-    rows: list[Mapping[str, str]], taken: set[str], units: Mapping[str, str]
+    metadata: Iterable[str],
+    texts_of: Callable[[str], list[str]],
+    taken: set[str],
+    units: Mapping[str, str],
 ) -> tuple[dict[str, NDArray], dict[str, str]]:
     """Turn the metadata of the used candidates into columns, and return their units.
 
-    Numbers and names are told apart by `text_tables.column`. A number that is not known is 0,
-    beside a column ``<name>_known``. Names that are ``taken`` get ``_table`` behind them.
+    ``texts_of`` returns the cells of a column that ``metadata`` names. Numbers and names are told
+    apart by `text_tables.column`. A number that is not known is 0, beside a column
+    ``<name>_known``. Names that are ``taken`` get ``_table`` behind them.
     """
     columns: dict[str, NDArray] = {}
     unit: dict[str, str] = {}
-    for name in dict.fromkeys(key for row in rows for key in row):
-        texts = [row.get(name, "") for row in rows]
+    for name in metadata:
+        texts = texts_of(name)
         known = np.array([text.casefold() not in UNKNOWN for text in texts])
         own = _free_name(name.replace("/", "_"), taken | {*columns})
         columns[own] = text_tables.column(texts, known)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lensmill.learning.image_architectures import SMALLEST
+from lensmill.pipeline import freshness
 from lensmill.pipeline.settings import own, refer, refuse_test_only, shares
 
 MADE_OF = ("background", "host", "sources")  # keys of a population that name another
@@ -92,6 +93,14 @@ def source_files(population: Mapping, source: str) -> list[str]:
     labels, masses = population.get("labels"), population.get("masses") or {}
     table = [masses["table"]] if masses.get("table") else []
     return [source] + [f"{source}/{labels}"] * isinstance(labels, str) + table
+
+
+def count_images(population: Mapping, source: str) -> int:
+    """Return about how many images a folder or table holds: what is divided among jobs."""
+    count = freshness.count(source)
+    if population["format"] == "bologna":  # a file for each band
+        return -(-count // len(population["observation"]["bands"]))
+    return count
 
 
 def simulation_inputs(settings: Mapping, population: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ They are asked while the workflow is read, in every job: nothing large is import
 
 from collections.abc import Mapping
 
+from lensmill.pipeline import freshness
 from lensmill.pipeline.settings import shares
 
 FAMILIES: dict[str, dict[str, list]] = {}
@@ -32,6 +33,11 @@ def claims_errors(network: Mapping) -> bool:
 def source_files(population: Mapping, source: str) -> list[str]:
     """List the files that an ingested population is made of."""
     return [source]
+
+
+def count_images(population: Mapping, source: str) -> int:
+    """Return about how many systems a source holds: its files, or its lines."""
+    return freshness.count(source)
 
 
 def simulation_inputs(settings: Mapping, population: str) -> dict[str, str]:

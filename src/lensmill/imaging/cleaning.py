@@ -64,7 +64,9 @@ def masked(
     """
     # 1e8 in an image of float32 is the float32 nearest to it
     kind = pixels.dtype if pixels.dtype.kind == "f" else np.dtype(np.float64)
-    mask = ~np.isfinite(pixels) | np.isin(pixels, np.asarray(values, kind))
+    mask = ~np.isfinite(pixels)
+    if len(values):
+        mask |= np.isin(pixels, np.asarray(values, kind))
     if step > 0 and pixels.dtype.kind == "f":
         for value in values:
             if value == 0 and exact_zero:
@@ -72,6 +74,28 @@ def masked(
             rounding = 4 * np.finfo(kind).eps * abs(value)
             mask |= np.abs(pixels - kind.type(value)) <= 0.5 * step + rounding
     return mask
+
+
+def alike(ordered: NDArray, fewest: int) -> bool:
+    """Say whether so many values may be one, exactly or to six digits: what `repeated` looks for.
+
+    Parameters
+    ----------
+    ordered : array, shape (n,)
+        The good pixels in order of value. That none are alike, as in most images of real numbers,
+        is seen in a tenth of the time that looking for them takes.
+    fewest : int
+        As for `repeated`.
+    """
+    if fewest > FLAT**2:  # even fewer, side by side, are found
+        return True
+    values = ordered if ordered.dtype.kind == "f" else ordered.astype(np.float64)
+    low, high = values[: len(values) - fewest + 1], values[fewest - 1 :]
+    # rounded to the same six digits, they are no further apart than one step of the largest; twice
+    # that, since 32 bits round the difference
+    step = values.dtype.type(4 * SIX_DIGITS)
+    with np.errstate(over="ignore"):  # what is too far apart for its type is not alike
+        return bool((high - low <= step * np.maximum(-low, high)).any())
 
 
 def alone(values: NDArray, sky: Sky, above: float, below: float) -> list[Mark]:
@@ -287,23 +311,82 @@ def sky(pixels: NDArray, mask: NDArray) -> Sky:
     Without a good border pixel, of all good pixels. Where more than half of them have one value
     the scatter is 0.
     """
-    good = ~mask & quality.border(*pixels.shape)
-    values = pixels[good if good.any() else ~mask].astype(np.float64)
+    border = _border(pixels.shape)
+    values = pixels.ravel().take(border)
+    if mask.any():
+        kept = values[~mask.ravel().take(border)]
+        values = kept if kept.size else pixels[~mask]
+    values = np.sort(values).astype(np.float64)
     level, sigma = _middle(values)
     noise = sigma
     for _ in range(CLIPS):
-        kept = values[np.abs(values - level) <= CLIP * sigma]
-        if len(kept) == len(values):
+        first, last = _within(values, level, CLIP * sigma)
+        if last - first == len(values):
             break
-        values = kept
+        values = values[first:last]
         level, sigma = _middle(values)
     return Sky(level, noise)
 
 
+@functools.lru_cache(maxsize=64)
+def _border(shape: tuple[int, int]) -> NDArray:
+    """Return where the border lies among all pixels, row by row."""
+    return np.flatnonzero(quality.border(*shape))
+
+
 def _middle(values: NDArray) -> tuple[float, float]:
-    """Return the median and the scatter by MAD."""
-    level = np.median(values)
-    return float(level), float(quality.MAD_TO_SIGMA * np.median(np.abs(values - level)))
+    """Return the median and the scatter by MAD of values in order.
+
+    In order, they are two lists of distances from the median in order, of which the middle is
+    found by bisection: to the bit that of `np.median`, in a tenth of the time.
+    """
+    n = len(values)
+    if n == 0:
+        return np.nan, np.nan
+    at = values.item
+    half = n // 2
+    level = at(half) if n % 2 else (at(half - 1) + at(half)) / 2
+    # of the nearest `half` values, so many lie below the median and the others above it
+    split = int(values.searchsorted(level, "right"))
+    low, high = max(0, half - (n - split)), min(half, split)
+    while low < high:
+        below = (low + high) // 2
+        above = half - below
+        if above > 0 and level - at(split - 1 - below) < at(split + above - 1) - level:
+            low = below + 1
+        else:
+            high = below
+    below, above = low, half - low
+    further = min(
+        level - at(split - 1 - below) if below < split else np.inf,
+        at(split + above) - level if split + above < n else np.inf,
+    )
+    if n % 2:
+        return level, quality.MAD_TO_SIGMA * further
+    nearer = max(
+        level - at(split - below) if below else -np.inf,
+        at(split + above - 1) - level if above else -np.inf,
+    )
+    return level, quality.MAD_TO_SIGMA * ((nearer + further) / 2)
+
+
+def _within(values: NDArray, level: float, limit: float) -> tuple[int, int]:
+    """Return the first and behind the last of values in order that lie so near to a level."""
+    if not limit >= 0:
+        return 0, 0
+    n, at = len(values), values.item
+    first = int(values.searchsorted(level - limit))
+    last = int(values.searchsorted(level + limit, "right"))
+    # the sums above are rounded, what counts is the difference
+    while first > 0 and abs(at(first - 1) - level) <= limit:
+        first -= 1
+    while first < n and level - at(first) > limit:
+        first += 1
+    while last < n and abs(at(last) - level) <= limit:
+        last += 1
+    while last > first and at(last - 1) - level > limit:
+        last -= 1
+    return first, last
 
 
 def fill(pixels: NDArray, mask: NDArray, how: str = "median") -> NDArray:
@@ -312,8 +395,10 @@ def fill(pixels: NDArray, mask: NDArray, how: str = "median") -> NDArray:
     ``median``: by the median of the good pixels in the surrounding square of `REACH`; where there
     are none, and everywhere with ``sky``, by 0, the level of the sky.
     """
+    if not mask.any():
+        return pixels.copy()
     filled = np.where(mask, 0.0, pixels)
-    if how == "sky" or not mask.any():
+    if how == "sky":
         return filled
     half = REACH // 2
     holes = np.pad(np.where(mask, np.nan, pixels), half, constant_values=np.nan)
@@ -353,6 +438,8 @@ def to_frame(pixels: NDArray, mask: NDArray, ratio: float, size: int) -> tuple[N
     masked : array, shape (size, size)
         Part of each pixel, 0 to 1, that was masked or lies beyond the image.
     """
+    if abs(ratio - 1) < SAME_SCALE and pixels.shape == (size, size) and not mask.any():
+        return pixels, _nothing(size)
     good = (~mask).astype(np.float64)
     if abs(ratio - 1) < SAME_SCALE:
         return _crop(pixels, size), 1 - _crop(good, size)
@@ -361,6 +448,14 @@ def to_frame(pixels: NDArray, mask: NDArray, ratio: float, size: int) -> tuple[N
     frame = rows @ pixels @ columns.T
     rows, columns = (_weights(n, ratio, size, 1) for n in pixels.shape)
     return frame, np.clip(1 - rows @ good @ columns.T / ratio**2, 0, 1)
+
+
+@functools.lru_cache(maxsize=16)
+def _nothing(size: int) -> NDArray:
+    """Return the mask of a frame of which no pixel is masked."""
+    masked = np.zeros((size, size))
+    masked.flags.writeable = False
+    return masked
 
 
 def _crop(pixels: NDArray, size: int) -> NDArray:

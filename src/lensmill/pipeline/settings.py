@@ -323,12 +323,14 @@ def population(settings: Mapping, name: str) -> dict[str, Any]:
     """Return what fixes a population's systems, with all that it names put in.
 
     Of a simulated one that is its family and its whole prior; the number of systems is left out:
-    more of them change none of those there are. Images also have an observation.
+    more of them change none of those there are. So is how many images a job reads. Images also
+    have an observation.
     """
     chosen = dict(settings["populations"][name])
     if "observation" in chosen:
         chosen["observation"] = dict(settings["observations"][chosen["observation"]])
     if "ingest" in chosen:
+        chosen.pop("images_per_job", None)
         return chosen
     del chosen["systems"]
     prior = {**settings["priors"][chosen["prior"]], **chosen.pop("override", {})}

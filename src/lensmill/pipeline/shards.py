@@ -173,19 +173,24 @@ def merge(paths: Sequence[str], output: str, systems: int, **identity: Any) -> N
             rows_of = json.loads(shard.attrs["rows_of"])
         filled = dict.fromkeys(rows, 0)
         for path in logs.progress(paths, f"merge {identity['population']}"):
-            _append(merged, path, filled, rows_of)
+            append(merged, path, filled, rows_of)
         merged.attrs["first"], merged.attrs["last"] = 0, systems - 1
         merged.attrs["content_digest"] = store.content_digest(merged)
     log.info("%s: %d shards, %s rows", output, len(paths), rows)
 
 
-def _append(
+def append(
     merged: h5py.File, path: str, filled: dict[str, int], rows_of: Mapping[str, str]
 ) -> None:
-    """Copy the columns of one shard behind those that are there."""
+    """Copy the columns of one shard behind those that are there.
+
+    ``filled``: the rows that each table of ``merged`` has so far; other tables are left out. Row
+    numbers (``rows_of``: a column, and the table whose rows it counts) are counted on.
+    """
     with h5py.File(path) as shard:
-        length = {table: len(next(iter(group.values()))) for table, group in shard.items()}
-        for table, group in shard.items():
+        groups = {table: group for table, group in shard.items() if table in filled}
+        length = {table: len(next(iter(group.values()))) for table, group in groups.items()}
+        for table, group in groups.items():
             for name, column in group.items():
                 offset = filled[rows_of[f"{table}/{name}"]] if f"{table}/{name}" in rows_of else 0
                 rows = store.rows_at_a_time(column)
@@ -195,7 +200,7 @@ def _append(
                         values += offset
                     to = filled[table] + start
                     merged[table][name][to : to + len(values)] = values
-        for table in filled:
+        for table in length:
             filled[table] += length[table]
 
 

@@ -8,7 +8,7 @@ import base64
 import io
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +70,24 @@ def rank(
     with store.whole(Path(table)) as file:
         file.write(ranked.to_csv(index=False, float_format="%.6g").encode())
     shown = ranked.head(settings["thumbnails"])
+    of_flags = {f: int(ranked["flags"].str.contains(f, regex=False).sum()) for f in FLAGS}
     pixels = store.memmap(dataset, "cutouts", "pixels") if len(shown) else np.empty((0, 1, 1, 1))
     images = store.attributes(dataset)
     facts = store.attributes(predictions)
     facts |= {key: images[key] for key in ("bands", "psf") if key in images}
     facts |= {"snr": settings["snr"], "masked_fraction": settings["masked_fraction"]}
+    counts = {
+        "above": int((ranked["logit"] > threshold(facts)[0]).sum()),
+        "images": len(ranked),
+        "labels": ranked["label"].value_counts().to_dict(),
+        "flags": of_flags,
+    }
     with store.whole(Path(page)) as file:
-        file.write(_page(ranked, shown, pixels, rows, facts, Path(table).name).encode())
+        file.write(
+            write_page(
+                shown, lambda card: pixels[rows[card.rank - 1]], counts, facts, Path(table).name
+            ).encode()
+        )
     log.info("%s: %d images, the first %d with a picture", page, len(ranked), len(shown))
 
 
@@ -105,19 +116,13 @@ def _table(
     order = np.lexsort((scored["index"], -np.where(is_number, scored["logit"], -np.inf)))
     rows, is_number = rows[order], is_number[order]
     systems = {name: values[rows] for name, values in systems.items()}
-    flags = {
-        "not scored": ~is_number,
-        "masked": systems["masked_fraction"] > settings["masked_fraction"],
-        "faint": systems["snr"] < settings["snr"],
-    }
+    twice = None
     if "content_hash" in systems:
-        flags["duplicate"] = pd.Series(systems["content_hash"]).duplicated(keep=False).to_numpy()
-    if "resampled" in systems:
-        flags["resampled"] = systems["resampled"] == 1
+        twice = pd.Series(systems["content_hash"]).duplicated(keep=False).to_numpy()
     facts = store.attributes(predictions)
     # only images that were ingested have it; a network that learned from them knows theirs
-    if "psf" in store.attributes(dataset) and facts["train_on"] != facts["population"]:
-        flags["foreign-psf"] = np.ones(len(rows), bool)
+    foreign = "psf" in store.attributes(dataset) and facts["train_on"] != facts["population"]
+    texts = flags(systems, is_number, twice, foreign, settings)
     label = np.where(systems["is_lens"] == 1, "lens", "non-lens")
     ranked = pd.DataFrame(
         {
@@ -130,13 +135,47 @@ def _table(
             "snr": systems["snr"],
             "masked_fraction": systems["masked_fraction"],
             "label": np.where(systems["label_known"] == 1, label, ""),
-            "flags": [
-                " ".join(flag for flag, raised in zip(flags, row, strict=True) if raised)
-                for row in np.transpose(list(flags.values()))
-            ],
+            "flags": texts,
         }
     )
     return ranked, rows
+
+
+def flags(
+    systems: Mapping[str, NDArray],
+    is_number: NDArray,
+    twice: NDArray | None,
+    foreign: bool,
+    settings: Mapping[str, Any],
+) -> list[str]:
+    """Return what to beware of in every image, see `FLAGS`.
+
+    Parameters
+    ----------
+    systems : mapping of array
+        ``snr``, ``masked_fraction`` and, of ingested images, ``resampled``.
+    is_number, twice : array of bool
+        Whether an image has a score, and whether there is another with its pixels.
+    foreign : bool
+        Whether the network learned from images of another point-spread function.
+    settings : mapping
+        As for `rank`.
+    """
+    raised = {
+        "not scored": ~is_number,
+        "masked": systems["masked_fraction"] > settings["masked_fraction"],
+        "faint": systems["snr"] < settings["snr"],
+    }
+    if twice is not None:
+        raised["duplicate"] = twice
+    if "resampled" in systems:
+        raised["resampled"] = systems["resampled"] == 1
+    if foreign:
+        raised["foreign-psf"] = np.ones(len(is_number), bool)
+    return [
+        " ".join(flag for flag, on in zip(raised, row, strict=True) if on)
+        for row in np.transpose(list(raised.values()))
+    ]
 
 
 def png(grey_or_rgb: NDArray) -> bytes:
@@ -146,20 +185,33 @@ def png(grey_or_rgb: NDArray) -> bytes:
     return file.getvalue()
 
 
-def _page(
-    ranked: pd.DataFrame,
+def write_page(
     shown: pd.DataFrame,
-    pixels: NDArray,
-    rows: NDArray,
+    pixels_of: Callable[[Any], NDArray],
+    counts: Mapping[str, Any],
     facts: Mapping[str, Any],
     table: str,
 ) -> str:
-    """Return the page: sections of pictures, the first one open."""
-    threshold, origin = _threshold(facts)
-    above = int((ranked["logit"] > threshold).sum())
+    """Return the page: sections of pictures, the first one open.
+
+    Parameters
+    ----------
+    shown : table
+        The best of all, as `rank` tabulates them.
+    pixels_of : callable
+        Gives the image (height, width, bands) of a row of it.
+    counts : mapping
+        Numbers of ``images``, of those ``above`` the threshold, with each of the ``labels`` and
+        each of the ``flags``.
+    facts : mapping
+        What the predictions say of themselves, the ``bands`` (JSON), the limits of the flags.
+    table : str
+        Name of the file with all images.
+    """
+    limit, origin = threshold(facts)
+    above, images, labels = (counts[key] for key in ("above", "images", "labels"))
     cards = list(shown.itertuples(index=False))
     sections = [cards[i : i + PER_SECTION] for i in range(0, len(cards), PER_SECTION)]
-    labels = ranked["label"].value_counts()
     known = " and ".join(
         f"{labels[label]} known {plural}"
         for label, plural in (("lens", "lenses"), ("non-lens", "non-lenses"))
@@ -175,22 +227,22 @@ def _page(
     )
     return pages.get_template(TEMPLATE).render(
         title=f"{facts['population']} ranked by {facts['network']}",
-        threshold=threshold,
+        threshold=limit,
         origin=origin,
         above=above,
-        passing=f"{above or 'none'} of {len(ranked)} {'passes' if above < 2 else 'pass'}",
-        count=len(ranked),
+        passing=f"{above or 'none'} of {images} {'passes' if above < 2 else 'pass'}",
+        count=images,
         known=known,
         shown=len(shown),
         bands=_bands(json.loads(facts["bands"])),
-        legend=_legend(ranked["flags"], facts),
+        legend=_legend(counts["flags"], facts),
         table=table,
         sections=logs.progress(sections, "pictures"),
-        picture=lambda card: base64.b64encode(png(picture(pixels[rows[card.rank - 1]]))).decode(),
+        picture=lambda card: base64.b64encode(png(picture(pixels_of(card)))).decode(),
     )
 
 
-def _threshold(facts: Mapping[str, Any]) -> tuple[float, str]:
+def threshold(facts: Mapping[str, Any]) -> tuple[float, str]:
     """Return the logit above which an image is called a lens, and in words where it comes from."""
     if not facts["threshold_from"]:
         return 0.0, (
@@ -203,9 +255,8 @@ def _threshold(facts: Mapping[str, Any]) -> tuple[float, str]:
     return float(facts["threshold"]), f"at most 1 % of the known non-lenses of the {where} pass it"
 
 
-def _legend(flags: pd.Series, facts: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+def _legend(counts: Mapping[str, int], facts: Mapping[str, Any]) -> list[tuple[str, int, str]]:
     """Return the flags that occur, how many images have each, and what it means."""
-    counts = {flag: int(flags.str.contains(flag, regex=False).sum()) for flag in FLAGS}
     return [(flag, n, FLAGS[flag].format(**facts)) for flag, n in counts.items() if n]
 
 

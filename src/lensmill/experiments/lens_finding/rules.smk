@@ -120,6 +120,63 @@ rule rank_population:
         "scripts/rank_population.py"
 
 
+rule score_shard:
+    """Score the images of one shard of a survey; a shard that does not change is scored once."""
+    input:
+        shard="results/{experiment}/data/{population}/shards/{shard}.h5",
+        model="results/{experiment}/networks/{network}/model.onnx",
+        training="results/{experiment}/networks/{network}/training.json",
+    output:
+        "results/{experiment}/networks/{network}/shards/{population}/{shard}.h5",
+    log:
+        "results/{experiment}/logs/score_shard/{network}.{population}.{shard}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/score_shard/{network}.{population}.{shard}.tsv"
+    wildcard_constraints:
+        experiment="lens_finding",
+        population=one_of(having("images_per_job")("lens_finding")),
+    conda:
+        ROOT / "envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=resources("predict_network", "mem_mb"),
+        runtime=resources("predict_network", "runtime"),
+    params:
+        code=code("experiments/lens_finding/survey.py"),
+    script:
+        "scripts/score_shard.py"
+
+
+rule rank_survey:
+    """Rank a survey that is kept in shards: a table of all images, a page of the best."""
+    input:
+        shards=ingested_shards,
+        scores=scored_shards,
+        copies="results/{experiment}/data/{population}/copies.csv",
+        reference=reference_scores,
+    output:
+        table="results/{experiment}/scores/{network}/{population}/survey.parquet",
+        page="results/{experiment}/scores/{network}/{population}/survey.html",
+    log:
+        "results/{experiment}/logs/rank_survey/{network}.{population}.log",
+    wildcard_constraints:
+        experiment="lens_finding",
+        population=one_of(having("images_per_job")("lens_finding")),
+    conda:
+        ROOT / "envs/train.yaml"
+    resources:
+        mem_mb=resources("predict_network", "mem_mb"),
+        runtime=resources("predict_network", "runtime"),
+    params:
+        settings=FINDER["ranking"],
+        code=code(
+            "experiments/lens_finding/survey.py",
+            "experiments/lens_finding/ranked.html.jinja",
+        ),
+    script:
+        "scripts/rank_survey.py"
+
+
 rule export_network:
     """Write a network as ONNX, also in 8 bits, and what that costs in AUROC and gains in speed."""
     input:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from lensmill.cutouts import lookups
 from lensmill.cutouts.lookups import (
+    count_images,
     prediction_inputs,
     refuse_unlike,
     simulation_inputs,
@@ -20,6 +21,7 @@ __all__ = [
     "FAMILIES",
     "TOLERANCES",
     "check",
+    "count_images",
     "prediction_inputs",
     "refuse_unlike",
     "score_inputs",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lensmill.cutouts import lookups
+from lensmill.cutouts.lookups import count_images as count_images
 from lensmill.cutouts.lookups import prediction_inputs as prediction_inputs
 from lensmill.cutouts.lookups import refuse_unlike as refuse_unlike
 from lensmill.cutouts.lookups import source_files as source_files

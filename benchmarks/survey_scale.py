@@ -1,0 +1,243 @@
+"""Images per second from files to a data set and to a ranking, beside those of an earlier build.
+
+python benchmarks/survey_scale.py ingest --old CHECKOUT [--files 20000] [--folder DIR]
+python benchmarks/survey_scale.py chain --network results/lens_finding/networks/p4m [--files 4000]
+
+The second measures every step from files to the ranking, and prints from that the plan of a survey.
+"""
+
+import argparse
+import json
+import multiprocessing
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from lensmill import experiments  # noqa: E402
+from lensmill.cutouts import shards  # noqa: E402
+from lensmill.experiments.lens_finding import survey  # noqa: E402
+
+SIZE = 101
+ABOUT = {"population": "survey", "experiment": "lens_finding", "code": "benchmark"}
+REPEATS = 3
+# Reads all images of a folder in a process of its own; both builds are asked the same way.
+INGEST = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import json, resource, time
+from lensmill import experiments
+try:
+    from lensmill.cutouts.ingest import ingest
+except ImportError:  # of the earlier build
+    from lensmill.pipeline.cutouts import ingest
+observation = {"pixel_scale": 0.1, "size": int(sys.argv[4]), "bands": ["VIS"]}
+settings = {"format": "classes", "label": 0, "observation": observation}
+if hasattr(experiments, "population_settings"):
+    settings = experiments.population_settings("lens_finding", {"ingest": "", **settings})
+else:
+    settings["labels"] = None
+ingest(sys.argv[2], sys.argv[3], "mine", "lens_finding", settings)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({"seconds": used.ru_utime + used.ru_stime, "mb": used.ru_maxrss / 1024}))
+"""
+
+
+def write_images(folder: Path, count: int, size: int = SIZE) -> None:
+    """Write cut-outs of one band as a survey does: float32, a WCS, 2000 in a folder."""
+    from astropy.io import fits
+
+    axis = np.arange(size) - (size - 1) / 2
+    light = np.exp(-(axis[:, None] ** 2 + axis**2) / 50)
+    light /= light.sum()
+    scale = 0.1 / 3600
+    for i in range(count):
+        rng = np.random.default_rng(i)
+        pixels = rng.normal(0, 1, (size, size)) + rng.uniform(500, 5000) * light
+        cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg"}
+        cards |= {
+            "CRPIX1": size / 2,
+            "CRPIX2": size / 2,
+            "CD1_1": -scale,
+            "CD1_2": 0.0,
+            "CD2_1": 0.0,
+        }
+        cards |= {"CRVAL1": rng.uniform(0, 360), "CRVAL2": rng.uniform(-60, 60), "CD2_1": 0.0}
+        cards |= {
+            "CD2_2": scale,
+            "RADESYS": "ICRS",
+            "EQUINOX": 2000.0,
+            "EXPTIME": 565.0,
+            "OBJECT": f"o{i}",
+        }
+        path = folder / f"{i // 2000:04d}" / f"{i:07d}.fits"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = fits.Header([*cards.items()])
+        fits.PrimaryHDU(pixels.astype(np.float32), header).writeto(path)
+
+
+def measured(checkout: Path, folder: Path, output: Path) -> dict[str, float]:
+    """Ingest a folder with the build of a checkout; return its processor time and memory."""
+    words = [sys.executable, "-c", INGEST, checkout / "src", folder, output, str(SIZE)]
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+    output.unlink()
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def ingest(arguments: argparse.Namespace) -> None:
+    """Read the same files with both builds, in turn, and print medians."""
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        images, output = Path(folder) / "images", Path(folder) / "data.h5"
+        write_images(images, arguments.files)
+        builds = {"this build": ROOT} | ({"earlier": arguments.old} if arguments.old else {})
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in builds}
+        for _ in range(REPEATS):
+            for name, checkout in builds.items():
+                found[name].append(measured(checkout, images, output))
+                sys.stdout.write(f"  {name}: {found[name][-1]['seconds']:.1f} s\n")
+                sys.stdout.flush()
+    rates = {n: [arguments.files / x["seconds"] for x in every] for n, every in found.items()}
+    for name, values in rates.items():
+        memory = max(x["mb"] for x in found[name])
+        sys.stdout.write(
+            f"{name}: {statistics.median(values):,.0f} files a second of processor time "
+            f"({min(values):,.0f} to {max(values):,.0f}), {memory:,.0f} MB\n"
+        )
+    if arguments.old:
+        ratios = [a / b for a, b in zip(rates["this build"], rates["earlier"], strict=True)]
+        shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        sys.stdout.write(f"ratio: {statistics.median(ratios):.2f} (pairs: {shown})\n")
+
+
+def measure(step, *arguments) -> tuple[float, float]:
+    """Run a step in a process of its own; return its processor time [s] and peak memory [MB]."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.Process(target=_run, args=(sender, step, arguments))
+    process.start()
+    answer = receiver.recv()
+    process.join()
+    return answer
+
+
+def _run(sender, step, arguments) -> None:
+    step(*arguments)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    sender.send((used.ru_utime + used.ru_stime, used.ru_maxrss / 1024))
+
+
+def ingest_shard(plan: Path, output: Path, settings: dict) -> None:
+    """Read one shard."""
+    shards.ingest(plan, output, settings=settings, **ABOUT)
+
+
+def index(paths: list[Path], folder: Path, settings: dict) -> None:
+    """Check and count all shards."""
+    shards.index(paths, folder / "index.json", folder / "copies.csv", settings=settings, **ABOUT)
+
+
+def chain(arguments: argparse.Namespace) -> None:
+    """Go from files to a ranking in shards, each step a process, and print the plan of a survey."""
+    training = arguments.network / "training.json"
+    size, _, bands = json.loads(training.read_text())["shape"]
+    if bands > 1:
+        raise SystemExit("take a network of one band")
+    observation = {"pixel_scale": 0.1, "size": size, "bands": ["VIS"]}
+    given = {"ingest": "", "format": "classes", "observation": observation}
+    settings = experiments.population_settings("lens_finding", given)
+    ranking = experiments.defaults("lens_finding")["ranking"]
+    took: dict[str, list[tuple[float, float]]] = {}
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        folder = Path(name)
+        write_images(folder / "images", arguments.files, size)
+        each = arguments.images_per_job
+        number = -(-arguments.files // each)
+
+        def do(step: str, *call) -> None:
+            took.setdefault(step, []).append(measure(*call))
+
+        do("plan", shards.plan, folder / "images", folder / "plan", settings, each, number)
+        data, scores = [], []
+        for k in range(number):
+            data.append(folder / f"{k:05d}.h5")
+            scores.append(folder / f"scores/{k:05d}.h5")
+            do("ingest", ingest_shard, folder / f"plan/{k:05d}.json", data[-1], settings)
+            model = arguments.network / "model.onnx"
+            files = map(str, (data[-1], model, training, scores[-1]))
+            do("score", survey.score_shard, *files, "network", "survey")
+        do("index", index, data, folder, settings)
+        files = [*map(str, data)], [*map(str, scores)], str(folder / "copies.csv"), None
+        output = str(folder / "survey.parquet"), str(folder / "survey.html")
+        do("rank", survey.rank, *files, *output, ranking | {"thumbnails": 1})
+        do("page", survey.rank, *files, *output, ranking)
+        disk = sum(path.stat().st_size for path in (*data, *scores, Path(output[0])))
+    write_plan(took, start_of_job(), arguments, disk)
+
+
+def start_of_job() -> float:
+    """Return the processor time [s] in which Python has imported what a job needs."""
+    code = "import lensmill.cutouts.shards, lensmill.experiments.lens_finding.survey, onnxruntime"
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(ROOT / "src")})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def write_plan(took: dict, start: float, arguments: argparse.Namespace, disk: int) -> None:
+    """Print what was measured for each step, and what a survey will take."""
+    jobs = -(-arguments.images // arguments.images_per_job)
+    write = sys.stdout.write
+    write(f"{arguments.files} files in jobs of {arguments.images_per_job}, here:\n")
+    # the pictures are as many for any survey
+    pages = sum(s for s, _ in took["page"]) - sum(s for s, _ in took["rank"])
+    total, wall = 2 * jobs * start + pages, 2 * jobs * start / min(arguments.cores, jobs) + pages
+    for step, every in took.items():
+        seconds = sum(s for s, _ in every)
+        each, spread = seconds / arguments.files, 1
+        if step in ("ingest", "score"):
+            spread = min(arguments.cores, jobs)
+        if step != "page":
+            total += each * arguments.images
+            wall += each * arguments.images / spread
+        write(
+            f"  {step:7s} {seconds:7.1f} s of processor time, {1 / each:9,.0f} images/s, "
+            f"{max(mb for _, mb in every):5,.0f} MB in a job\n"
+        )
+    files = arguments.files / sum(s for step, e in took.items() if step != "rank" for s, _ in e)
+    write(f"  all     {files:,.0f} images/s; each job begins in {start:.1f} s\n")
+    write(
+        f"{arguments.images:,} images on {arguments.cores} cores: 2 x {jobs:,} jobs, "
+        f"{wall / 60:,.0f} minutes ({total / 3600:,.1f} hours of processor time), "
+        f"{disk / arguments.files * arguments.images / 1e9:,.0f} GB of disk beside the images\n"
+    )
+
+
+def main() -> None:
+    """Parse the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("ingest", help=ingest.__doc__)
+    command.add_argument("--old", type=Path, help="checkout of the earlier build")
+    command.add_argument("--files", type=int, default=20000)
+    command.add_argument("--folder", help="where the files go for a while: 2 GB for 20,000")
+    command.set_defaults(run=ingest)
+    command = commands.add_parser("chain", help=chain.__doc__)
+    command.add_argument("--network", type=Path, required=True, help="folder with its model.onnx")
+    command.add_argument("--files", type=int, default=4000)
+    command.add_argument("--images-per-job", type=int, default=2000)
+    command.add_argument("--images", type=int, default=10**7, help="of the survey that is planned")
+    command.add_argument("--cores", type=int, default=100)
+    command.add_argument("--folder", help="where the files go for a while")
+    command.set_defaults(run=chain)
+    arguments = parser.parse_args()
+    arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    main()

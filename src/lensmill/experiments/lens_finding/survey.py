@@ -1,0 +1,252 @@
+"""Find lenses in a survey that is read in shards: score each, and rank all of them together.
+
+A shard is scored once. More shards, of images that came later, are ranked with the scores of those
+before. Memory: one shard, or 40 bytes an image of the survey where all are ranked.
+"""
+
+import csv
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyarrow import parquet
+from scipy import special
+
+from lensmill.experiments.lens_finding import ranking
+from lensmill.pipeline import logs, provenance, store
+
+log = logging.getLogger(__name__)
+
+BATCH = 64  # images scored at a time, filled up: how many there are then changes no score
+AT_A_TIME = 1 << 19  # rows of the ranking that are written together
+COPIED = ("name", "file", "snr", "masked_fraction", "resampled", "is_lens", "label_known")
+
+
+def score_shard(
+    shard: str, network: str, training: str, output: str, name: str, population: str
+) -> None:
+    """Score the images of one shard with a network that was exported as ONNX.
+
+    Parameters
+    ----------
+    shard : path
+        As `lensmill.cutouts.shards.ingest` wrote it.
+    network, training : path
+        ``model.onnx``, and what is known of the training.
+    output : path
+        Written (HDF5): table ``systems`` with ``index`` (in the shard), ``logit``, ``score`` and
+        what the ranking shows beside them; a logit that is no number is kept, and ranked last.
+    name, population : str
+        Of the network and of the survey.
+
+    Raises
+    ------
+    ValueError
+        If the images are not of the size and bands that the network was trained on.
+    """
+    import onnxruntime
+
+    record = json.loads(Path(training).read_text())
+    facts = store.attributes(shard)
+    columns: dict[str, NDArray] = {"index": np.zeros(0, np.int64), "logit": np.zeros(0)}
+    if facts["used"]:
+        pixels = store.memmap(shard, "cutouts", "pixels")
+        _check_shape(pixels.shape[1:], record)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = 1, 1
+        session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        with h5py.File(shard) as file:
+            have = [column for column in ("index", *COPIED) if column in file["systems"]]
+        columns = store.read(shard, "systems", have)
+        columns["logit"] = _logits(session, pixels)
+    columns["score"] = special.expit(columns["logit"])
+    about = provenance.attributes(
+        {},
+        network=name,
+        population=population,
+        experiment="lens_finding",
+        train_on=record["population"],
+        dataset=facts["content_digest"],
+        bands=facts["bands"],
+        **({"psf": facts["psf"]} if "psf" in facts else {}),
+    )
+    units = {"systems": dict.fromkeys(columns, "")}
+    store.write(output, {"systems": columns}, units, about)
+
+
+def _check_shape(given: tuple[int, ...], record: Mapping[str, Any]) -> None:
+    if list(given) != list(record["shape"]):
+        raise ValueError(
+            f"the images are of {given} (height, width, bands), but the network (trained on "
+            f"{record['population']!r}) takes {tuple(record['shape'])}; bring the population to "
+            "its size and bands (observation: size, bands), or train a network on images like these"
+        )
+
+
+def _logits(session: Any, pixels: NDArray) -> NDArray:
+    found = np.empty(len(pixels))
+    batch = np.zeros((BATCH, *pixels.shape[1:]), np.float32)
+    for start in logs.progress(range(0, len(pixels), BATCH), "score"):
+        some = pixels[start : start + BATCH]
+        batch[: len(some)] = some
+        found[start : start + BATCH] = session.run(None, {"pixels": batch})[0][: len(some), 0]
+    return found
+
+
+def rank(
+    shards: Sequence[str],
+    scores: Sequence[str],
+    copies: str,
+    reference: str | None,
+    table: str,
+    page: str,
+    settings: Mapping[str, Any],
+) -> None:
+    """Rank all images of a survey: one table, and one page of pictures of the best.
+
+    Parameters
+    ----------
+    shards, scores : sequence of path
+        Images and their scores, in the same order.
+    copies : path
+        The images that occur twice, of `lensmill.cutouts.shards.index`.
+    reference : path or None
+        Scores of the network on the population it was trained on, whose threshold is drawn.
+    table : path
+        Written (Parquet): a row for every image, the highest logit first, equal ones in the order
+        of the survey; ``index`` in the survey, ``shard`` and ``row`` in it, and what
+        `ranking.rank` tabulates.
+    page : path
+        Written (HTML), as by `ranking.rank`.
+    settings : mapping
+        As for `ranking.rank`.
+
+    Raises
+    ------
+    ValueError
+        If scores are not those of the shard, or there is no image.
+    """
+    facts, counts = _check(shards, scores)
+    first = np.concatenate([[0], np.cumsum(counts)])
+    logit = np.concatenate([_column(path, "logit") for path in scores])
+    order = np.argsort(-np.where(np.isfinite(logit), logit, -np.inf), kind="stable")
+    facts |= _limit(reference) | {key: settings[key] for key in ("snr", "masked_fraction")}
+    twice = _copied(copies)
+    best: list[pd.DataFrame] = []
+    found: dict[str, Counter] = {"labels": Counter(), "flags": Counter()}
+    with store.whole(Path(table)) as file:
+        writer = None
+        for start in logs.progress(range(0, len(order), AT_A_TIME), "rank"):
+            rows = order[start : start + AT_A_TIME]
+            part = _part(rows, start, first, shards, scores, twice, facts, settings)
+            found["labels"].update(part["label"][part["label"] != ""])
+            for flag in ranking.FLAGS:
+                n = int(part["flags"].str.contains(flag, regex=False).sum())
+                found["flags"][flag] += n
+            if start < settings["thumbnails"]:
+                best.append(part.head(settings["thumbnails"] - start))
+            arrow = pa.Table.from_pandas(part, preserve_index=False)
+            writer = writer or parquet.ParquetWriter(file, arrow.schema, compression="zstd")
+            writer.write_table(arrow.cast(writer.schema))
+        writer.close()
+    all_counts = {
+        "images": len(logit),
+        "above": int((logit > ranking.threshold(facts)[0]).sum()),
+        "labels": dict(found["labels"]),
+        "flags": {flag: found["flags"][flag] for flag in ranking.FLAGS},
+    }
+
+    def pixels_of(card: Any) -> NDArray:
+        path = next(path for path in shards if Path(path).name == card.shard)
+        return np.array(store.memmap(path, "cutouts", "pixels")[card.row])
+
+    shown = pd.concat(best, ignore_index=True)
+    text = ranking.write_page(shown, pixels_of, all_counts, facts, Path(table).name)
+    with store.whole(Path(page)) as file:
+        file.write(text.encode())
+    log.info("%s: %d images of %d shards", table, len(logit), len(shards))
+
+
+def _check(shards: Sequence[str], scores: Sequence[str]) -> tuple[dict[str, Any], list[int]]:
+    """Refuse scores of other images than those of the shards; return what they say, and sizes."""
+    counts, facts = [], {}
+    for shard, path in zip(shards, scores, strict=True):
+        about, images = store.attributes(path), store.attributes(shard)
+        if about["dataset"] != images["content_digest"]:
+            raise ValueError(f"{path} are not the scores of {shard}; delete them and run again")
+        counts.append(int(images["used"]))
+        facts = facts if counts[-1] == 0 else about
+    if not sum(counts):
+        raise ValueError(f"none of the {len(shards)} shards has an image that can be ranked")
+    return facts, counts
+
+
+def _column(path: str, name: str) -> NDArray:
+    return store.read(path, "systems", [name])[name]
+
+
+def _limit(reference: str | None) -> dict[str, Any]:
+    """Return the threshold that lenses pass, as the predictions of one population have it."""
+    known = json.loads(Path(reference).read_text()) if reference else {}
+    limit = known.get("threshold_fpr_1e-2")
+    if limit is None:
+        return {"threshold": np.nan, "threshold_from": ""}
+    return {"threshold": limit, "threshold_from": "reference"}
+
+
+def _copied(copies: str) -> NDArray:
+    """Return the indices of all images that occur twice."""
+    with Path(copies).open(newline="") as file:
+        rows = list(csv.reader(file))[1:]
+    return np.unique([int(row[i]) for row in rows for i in (1, 5)]).astype(np.int64)
+
+
+def _part(
+    rows: NDArray,
+    start: int,
+    first: NDArray,
+    shards: Sequence[str],
+    scores: Sequence[str],
+    twice: NDArray,
+    facts: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Tabulate some rows of the ranking, from the scores of the shards that they are in."""
+    shard = np.searchsorted(first, rows, "right") - 1
+    row = rows - first[shard]
+    systems: dict[str, NDArray] = {}
+    for k in np.unique(shard):
+        here = np.flatnonzero(shard == k)
+        for name, values in store.read(scores[k], "systems").items():
+            column = systems.setdefault(name, np.empty(len(rows), values.dtype))
+            if column.dtype != values.dtype:  # texts of other lengths
+                column = systems[name] = column.astype(object)
+            column[here] = values[row[here]]
+    is_number = np.isfinite(systems["logit"])
+    foreign = "psf" in facts and facts["train_on"] != facts["population"]
+    label = np.where(systems["is_lens"] == 1, "lens", "non-lens")
+    names = np.array([Path(path).name for path in shards], object)
+    return pd.DataFrame(
+        {
+            "rank": np.arange(start + 1, start + len(rows) + 1),
+            "index": rows,
+            "shard": names[shard],
+            "row": row,
+            "name": systems["name"].astype(object),
+            "file": systems["file"].astype(object),
+            "score": systems["score"],
+            "logit": systems["logit"],
+            "snr": systems["snr"],
+            "masked_fraction": systems["masked_fraction"],
+            "label": np.where(systems["label_known"] == 1, label, ""),
+            "flags": ranking.flags(systems, is_number, np.isin(rows, twice), foreign, settings),
+        }
+    )
