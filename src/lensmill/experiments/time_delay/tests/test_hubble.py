@@ -320,9 +320,12 @@ slow,,,-0.7,0.1,0.003,600,1,,,,,
 )
 
 
-def write_posteriors(path, truth: np.ndarray, p_value: list) -> None:
+SIZE = 2000  # draws of a posterior
+
+
+def write_posteriors(path, truth: np.ndarray, p_value: list, ess: list) -> None:
     """Write exact posteriors of doubles whose lenses put them 10 % too far, 5 % wide."""
-    n, size = len(truth), 2000
+    n, size = len(truth), SIZE
     rng = np.random.default_rng(2)
     d = truth[:, None] * np.exp(rng.normal(0.1, 0.05, (n, size)))
     error = 1e-3 * d  # delays far better known than the lens
@@ -335,6 +338,7 @@ def write_posteriors(path, truth: np.ndarray, p_value: list) -> None:
     facts = {name: np.ones(n) for name in exact.UNITS["systems"] if name != "name"}
     facts |= {f"d_dt_{name}": q for name, q in zip(exact.QUANTILES, quantiles, strict=True)}
     facts |= {"index": np.arange(n), "n_images": np.full(n, 2), "p_value": np.array(p_value)}
+    facts |= {"pareto_k": np.full(n, 0.1), "ess": np.array(ess)}
     facts |= {"first_draw": size * np.arange(n), "n_draws": np.full(n, size)}
     modes = {name: np.ones(2) for name in exact.UNITS["modes"]}  # two of the second system
     modes |= {"mode": np.array([0, 1]), "weight": np.array([0.7, 0.3]), "d_dt": np.array([9, 8])}
@@ -363,14 +367,19 @@ CALIBRATION = verdicts.Calibration(
 
 @pytest.fixture
 def inferred(tmp_path):
-    """Infer H0 of a table whose four doubles have known posteriors; return table and summary."""
+    """H0 of a table whose four doubles have known posteriors: table and summary."""
+    return infer(tmp_path, [SIZE] * 4)
+
+
+def infer(tmp_path, ess: list) -> tuple[Table, dict]:
+    """Infer H0 from posteriors with so many effective draws."""
     names = ("data.h5", "exact.h5", "family", "pred.h5", "table", "summary")
     paths = {n: str(tmp_path / n) for n in names}
     (tmp_path / "mine.csv").write_text(TABLE.format(near=d_dt(0.3, 1.2)))
     ingest(tmp_path / "mine.csv", paths["data.h5"], "mine", "time_delay")
     far = d_dt(0.6, 2.0)
     truth = np.array([d_dt(0.3, 1.2), far, far, 10 * far])
-    write_posteriors(paths["exact.h5"], truth, [0.5, 0.5, 0.001, 0.5])
+    write_posteriors(paths["exact.h5"], truth, [0.5, 0.5, 0.001, 0.5], ess)
     (tmp_path / "family").write_text(json.dumps({"images": {"2": CALIBRATION._asdict()}}))
     rng = np.random.default_rng(3)
     columns = {
@@ -436,6 +445,13 @@ def test_what_must_not_be_used_is_in_no_combined_value(inferred):
     )
     by_network = summary["combined_by_network"]["usable_without_complex"]
     assert near["h0"] / by_network["h0"] == pytest.approx(np.exp(0.05), rel=0.015)
+
+
+def test_a_posterior_of_too_few_draws_is_in_no_combined_value(tmp_path):
+    table, summary = infer(tmp_path, [SIZE, 50, SIZE, 50])
+    assert table["verdict"][[1, 3]].tolist() == [verdicts.UNSURE] * 2
+    assert summary["combined"]["usable"]["systems"] == ["near"]
+    assert summary["not_to_be_used"]["far"] == verdicts.UNSURE
 
 
 def test_predictions_for_other_systems_are_refused(tmp_path):
