@@ -53,6 +53,13 @@ def skipped(name: str, why: str) -> dict[str, Any]:
     return outcome(name, None, None, None, f"skipped: {why}")
 
 
+def complete(facts: Mapping[str, Any], rows: int, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Check that every system that was made, or every one that was read, is there."""
+    promised = int(settings["systems"] if "systems" in settings else facts["candidates"])
+    sentence = f"{rows} systems are there of {promised}"
+    return outcome("systems in = systems out", rows == promised, rows, promised, sentence)
+
+
 def failed(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the sentences of the checks that failed; those that were skipped did not."""
     return [check["sentence"] for check in results if check["passed"] is False]

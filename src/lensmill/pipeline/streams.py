@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST = 2.0**-54  # half a step of the generator: keeps inverse CDFs of open priors finite
+UNSEEN = 2**40  # first index of systems that are of a population, but in no data set
 
 
 def uniforms(

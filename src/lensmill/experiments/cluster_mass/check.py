@@ -40,7 +40,7 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     columns.add("systems", systems)
     of_image = store.read(dataset, "cutouts", ["system"])["system"]
     results = [
-        _count(facts, systems, settings),
+        checks.complete(facts, len(systems["index"]), settings),
         image_checks.rows_belong_together(dataset, of_image),
         columns.finite(),
         _photons(dataset, systems),
@@ -62,16 +62,6 @@ def check(dataset: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         "checks": results,
         "sketch": checks.sketch(prints),
     }
-
-
-def _count(
-    facts: Mapping[str, Any], systems: Mapping[str, NDArray], settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Check that every system that was made, or every image that was read, is there."""
-    promised = int(settings["systems"] if "systems" in settings else facts["candidates"])
-    rows = len(systems["index"])
-    sentence = f"{rows} systems are there of {promised}"
-    return checks.outcome("systems in = systems out", rows == promised, rows, promised, sentence)
 
 
 def _photons(dataset: str, systems: Mapping[str, NDArray]) -> dict[str, Any]:

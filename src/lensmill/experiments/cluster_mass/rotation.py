@@ -13,8 +13,6 @@ from lensmill.experiments.cluster_mass import network as networks
 from lensmill.learning import runs
 from lensmill.pipeline import streams
 
-UNSEEN = 2**40  # first index of systems that are of a population, but in no data set
-
 
 def rotation(
     model: str,
@@ -53,7 +51,7 @@ def rotation(
         ``mse`` of ln M, and ``change``: the rms difference from the answer at angle 0.
     """
     trained = networks.load(model, training, threads)
-    u = streams.uniforms(seed, experiment, population, UNSEEN, systems, simulate.WIDTH)
+    u = streams.uniforms(seed, experiment, population, streams.UNSEEN, systems, simulate.WIDTH)
     angle = np.linspace(0.0, 360.0, angles + 1)
     upright, told = simulate.turned(u, population_settings, 0.0)
     truth = told["ln_m500"]

@@ -13,8 +13,6 @@ from lensmill.learning import classification, runs
 from lensmill.learning.calibration import CLAIMED_PERCENTILES
 from lensmill.pipeline import streams
 
-UNSEEN = 2**40  # first index of systems that are of a population, but in no data set
-
 
 def rotation(
     model: str,
@@ -55,8 +53,8 @@ def rotation(
         most undecided lens and non-lens, the score by angle.
     """
     trained = networks.load(model, training, threads)
-    u = streams.uniforms(seed, experiment, population, UNSEEN, systems, simulate.WIDTH)
-    is_lens = simulate.draw(UNSEEN, u, population_settings)["systems"]["is_lens"]
+    u = streams.uniforms(seed, experiment, population, streams.UNSEEN, systems, simulate.WIDTH)
+    is_lens = simulate.draw(streams.UNSEEN, u, population_settings)["systems"]["is_lens"]
     angle = np.linspace(0.0, 360.0, angles + 1)
     logit = np.array(
         [networks.logits(trained, simulate.turned(u, population_settings, a)) for a in angle]

@@ -13,7 +13,6 @@ from lensmill.experiments.lens_parameters.parameters import PARAMETERS, SPINS
 from lensmill.learning import posteriors, regression, runs
 from lensmill.pipeline import streams
 
-UNSEEN = 2**40  # first index of systems that are of a population, but in no data set
 # What changes together, by its columns in the targets.
 GROUPS = {
     "theta_e": (0,),  # its logarithm: a relative change
@@ -64,7 +63,7 @@ def rotation(
         parameter its ``truth`` and the ``answer``.
     """
     trained = networks.load(model, training, threads)
-    u = streams.uniforms(seed, experiment, population, UNSEEN, systems, simulate.WIDTH)
+    u = streams.uniforms(seed, experiment, population, streams.UNSEEN, systems, simulate.WIDTH)
     angle = np.linspace(0.0, 360.0, angles + 1)
     truths, answers = [], []
     for degrees in angle:
