@@ -30,10 +30,6 @@ Examples = tuple[NDArray, NDArray]
 Validate = Callable[[keras.Model], dict[str, float]]
 Watch = Callable[[dict[str, float]], None]
 
-# Keras's own work between two steps is longer than a step of a small network, so several go in one
-# call: the history stays equal to the last digit, an epoch takes half the time.
-STEPS_PER_CALL = 16
-
 ORDER, NOISE = 0, 1  # third numbers of a seed: what a stream of random numbers of an epoch is for
 
 
@@ -282,11 +278,11 @@ def fit(
     """
     devices.report()
     checkpoint = Path(checkpoint)
-    if isinstance(draw, Epochs):
-        epochs, steps_per_call = draw, 1
-    else:
+    in_memory = not isinstance(draw, Epochs)
+    if in_memory:
         epochs = Epochs(draw, settings["batch_size"], seed, settings["repeats"])
-        steps_per_call = STEPS_PER_CALL
+    else:
+        epochs = draw
     steps = len(epochs) * settings["epochs"]
     rate = settings["learning_rate"]
     if settings["schedule"] == "cosine":
@@ -302,9 +298,7 @@ def fit(
         use_ema=momentum > 0,
         ema_momentum=momentum,
     )
-    model.compile(
-        optimizer=optimizer, loss=loss, jit_compile="auto", steps_per_execution=steps_per_call
-    )
+    model.compile(optimizer=optimizer, loss=loss, jit_compile="auto")
     optimizer.build(model.trainable_variables)
     keeper = Keeper(
         epochs,
@@ -319,10 +313,52 @@ def fit(
     callbacks: list[keras.callbacks.Callback] = [keeper]
     if tensorboard is not None:
         callbacks.append(keras.callbacks.TensorBoard(str(tensorboard), write_graph=False))
-    model.fit(epochs, epochs=settings["epochs"], callbacks=callbacks, verbose=0, shuffle=False)
+    if in_memory:
+        _fit_in_memory(model, keeper, callbacks)
+    else:
+        model.fit(epochs, epochs=settings["epochs"], callbacks=callbacks, verbose=0, shuffle=False)
     model.set_weights(keeper.best)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return keeper.rows
+
+
+def _fit_in_memory(
+    model: keras.Model, keeper: Keeper, callbacks: list[keras.callbacks.Callback]
+) -> None:
+    """Train as ``model.fit`` does, with all steps of an epoch in one call of TensorFlow.
+
+    Between two steps ``fit`` fetches a batch from Python, which takes longer than a step of a
+    small network: an epoch takes two thirds (100,000 weights) to a sixth (1,400) of the time, to
+    the same numbers.
+    """
+    import tensorflow as tf
+
+    epochs = keeper.epochs
+    model._symbolic_build(data_batch=epochs[0])
+    steps, rows = len(epochs), epochs.batch_size
+
+    @tf.function(autograph=False)
+    def learn(examples: Any) -> dict[str, Any]:
+        def step(i: Any) -> Any:
+            model.train_step(
+                keras.tree.map_structure(lambda x: x[i * rows : (i + 1) * rows], examples)
+            )
+            return i + 1
+
+        tf.while_loop(lambda i: i < steps, step, [tf.constant(0)], parallel_iterations=1)
+        return model.get_metrics_result()
+
+    calls = keras.callbacks.CallbackList(callbacks, model=model)
+    model.stop_training = False
+    calls.on_train_begin()
+    for epoch in range(len(keeper.rows), keeper.n_epochs):
+        model.reset_metrics()
+        calls.on_epoch_begin(epoch)
+        examples = keras.tree.map_structure(tf.constant, (epochs.x, epochs.y))
+        calls.on_epoch_end(epoch, learn(examples))
+        if model.stop_training:
+            break
+    calls.on_train_end()
 
 
 def _validate_by_loss(validation: Examples) -> Validate:
