@@ -7,9 +7,11 @@ import zipfile
 
 import h5py
 import numpy as np
+import pyarrow as pa
 import pytest
 from astropy.io import fits
 from ingested import complete
+from pyarrow import parquet
 
 from lensmill.cutouts import archives, files, layouts
 from lensmill.cutouts import ingest as cutouts
@@ -80,13 +82,16 @@ def write_stacks(path, kind, images):
         with h5py.File(path, "w") as file:
             file["deep/VIS"], file["other"] = images, np.arange(5)
             file.create_dataset("packed", data=images[::-1], compression="gzip")
+    elif kind == "parquet":
+        columns = {"deep/VIS": images.tolist(), "packed": images[::-1].tolist()}
+        parquet.write_table(pa.table({**columns, "other": range(len(images))}), path)
     elif kind == "npz":
         np.savez(path, **{"deep/VIS": images, "packed": images[::-1], "other": np.arange(5)})
     else:
         np.savez_compressed(path, **{"deep/VIS": images, "packed": images[::-1]})
 
 
-@pytest.mark.parametrize("kind", ["h5", "npz", "packed.npz"])
+@pytest.mark.parametrize("kind", ["h5", "npz", "packed.npz", "parquet"])
 def test_a_row_of_a_stack_is_an_image(folder, tmp_path, kind):
     images = galaxies()
     write_stacks(tmp_path / f"stack.{kind}", kind, images)
@@ -104,6 +109,72 @@ def test_a_row_of_a_stack_is_an_image(folder, tmp_path, kind):
         assert systems["content_hash"].tolist() == hashes
         (reason,) = refused.values()
         assert "it has no row 6; its shape is (6, 24, 24)" in reason
+
+
+LINES = pa.list_(pa.float32())
+
+
+def forms_of(images):
+    """Return a column of images in each of the forms that surveys and libraries write."""
+    cubes = np.stack([images, 2 * images], axis=1)
+    bands = pa.array([["g", "r"]] * len(images))
+    flux = pa.array(cubes.tolist(), pa.list_(pa.list_(LINES)))
+    flat = images.reshape(len(images), -1)
+    return {
+        "nested": (pa.array(images.tolist(), pa.list_(LINES)), images),
+        "large": (pa.array(images.tolist(), pa.large_list(pa.large_list(pa.float64()))), images),
+        "flat": (pa.array(flat.tolist(), LINES), images),
+        "fixed": (pa.FixedSizeListArray.from_arrays(flat.ravel(), flat.shape[1]), images),
+        "tensor": (pa.FixedShapeTensorArray.from_numpy_ndarray(images), images),
+        "tensors.1": (pa.FixedShapeTensorArray.from_numpy_ndarray(cubes), 2 * images),
+        "image.flux.1": (pa.StructArray.from_arrays([bands, flux], ["band", "flux"]), 2 * images),
+    }
+
+
+def test_rows_of_parquet_are_images_whatever_their_form_and_order(tmp_path):
+    images = np.random.default_rng(2).normal(size=(150, 8, 8)).astype(np.float32)
+    forms = forms_of(images)
+    columns = {name.split(".")[0]: column for name, (column, _) in forms.items()}
+    parquet.write_table(pa.table(columns), tmp_path / "stack.parquet", row_group_size=70)
+    for name, (_, wanted) in forms.items():
+        for row in (0, 1, 63, 64, 69, 70, 149, 3, 139, 140, 148):
+            source = layouts.find_source(tmp_path, f"stack.parquet[{name}][{row}]")
+            assert np.array_equal(files.read(source).pixels, wanted[row])
+
+
+def test_a_row_of_parquet_that_is_no_image_is_refused_alone(tmp_path):
+    images = galaxies()
+    rows = images.tolist()
+    rows[1], rows[2][5], rows[3][0][0] = None, rows[2][5][:-1], None
+    columns = {"VIS": rows, "flat": [row[:17] for row in images.reshape(IMAGES, -1).tolist()]}
+    parquet.write_table(pa.table(columns), tmp_path / "stack.parquet")
+    table = "\n".join(["name,row", *(f"o{i},{i}" for i in range(IMAGES))])
+    (tmp_path / "images.csv").write_text(table)
+    given = {"format": "table", "files": "stack.parquet[{band}][{row}]"}
+    systems, _, refused = ingest(tmp_path / "images.csv", tmp_path / "one.h5", **given)
+    assert systems["name"].tolist() == ["o0", "o3", "o4", "o5"]
+    assert systems["masked_fraction"].tolist() == [0, 1 / SIZE**2, 0, 0]
+    said = [refused[f"stack.parquet[VIS][{row}]"] for row in (1, 2)]
+    start = "stack.parquet, band 'VIS': row"
+    assert said[0].startswith(f"{start} 1 of its column 'VIS' is empty; write images as nested")
+    assert said[1].startswith(f"{start} 2 of its column 'VIS' has lines of different lengths: [23")
+    with pytest.raises(files.Refused, match=r"row 0 of its column 'flat' is a list of 17 numbers"):
+        files.read(layouts.find_source(tmp_path, "stack.parquet[flat][0]"))
+
+
+def test_columns_of_bytes_and_damaged_parquet_are_refused_with_what_to_do(tmp_path):
+    parquet.write_table(pa.table({"VIS": [b"one", b"two"]}), tmp_path / "bytes.parquet")
+    parquet.write_table(pa.table({"z": [0.5, 0.7]}), tmp_path / "numbers.parquet")
+    whole = tmp_path / "whole.parquet"
+    parquet.write_table(pa.table({"VIS": galaxies().tolist()}), whole)
+    (tmp_path / "cut.parquet").write_bytes(whole.read_bytes()[:2000])
+    for name, reason in (
+        ("bytes", "column 'VIS' holds bytes.*write images as nested lists"),
+        ("numbers", "it holds no stack of images"),
+        ("cut", "it cannot be read, truncated or damaged"),
+    ):
+        with pytest.raises(files.Refused, match=reason):
+            files.read(layouts.find_source(tmp_path, f"{name}.parquet[VIS][0]"))
 
 
 def test_what_is_no_stack_and_no_archive_is_named(folder, tmp_path):

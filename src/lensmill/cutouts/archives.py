@@ -1,6 +1,7 @@
-"""Images within other files: members of archives (tar, zip), and stacks (HDF5, .npz), by row.
+"""Images within other files: members of archives (tar, zip), and stacks, by row.
 
-Nothing is unpacked: of an archive its table of contents is read once, of a stack the row in hand.
+Stacks are those of HDF5, .npz and Parquet. Nothing is unpacked: of an archive its table of contents
+is read once, of a stack the row in hand.
 """
 
 import functools
@@ -18,6 +19,7 @@ from lensmill.cutouts.headers import Refused
 
 ENDINGS = (".tar", ".zip")
 IN_ARCHIVE = re.compile(r"(.*?\.(?:tar|zip))/(.+)", re.IGNORECASE)
+HDF5, NPZ, PARQUET = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", b"PAR1"  # what they begin with
 LARGEST = 1 << 29  # bytes of a packed array that is unpacked into memory
 OPEN = 4  # archives whose table of contents is kept in memory
 
@@ -80,15 +82,27 @@ def _contents(path: Path, changed: int) -> dict[str, Any]:
         ) from error
 
 
-def stacks(path: Path) -> dict[str, Any]:
+def holds_stacks(path: Path, begin: bytes) -> bool:
+    """Say whether a file may hold stacks, by the bytes that it begins with."""
+    packed = begin[:4] == NPZ and path.suffix.casefold() == ".npz"
+    return packed or begin[:4] == PARQUET or begin == HDF5
+
+
+def stacks(path: Path, begin: bytes) -> dict[str, Any]:
     """Open the stacks of a file, arrays of numbers of three axes, by name; none is read.
+
+    ``begin``: its first bytes, as for `holds_stacks`.
 
     Raises
     ------
     OSError, ValueError
         If the file is damaged.
     """
-    if path.suffix.casefold() == ".npz":
+    if begin[:4] == PARQUET:
+        from lensmill.cutouts import parquet  # pyarrow takes a while
+
+        return parquet.stacks(path)
+    if begin[:4] == NPZ:
         with zipfile.ZipFile(path) as archive:
             found = {i.filename.removesuffix(".npy"): _array(path, i) for i in archive.infolist()}
     else:

@@ -48,7 +48,6 @@ KEYS = "|".join(
         *NAME_KEYS,
     ]
 )
-HDF5, NPZ = b"\x89HDF\r\n\x1a\n", b"PK\x03\x04"  # what they begin with
 ZIPPED = b"\x1f\x8b"  # what a gzipped file begins with
 CARD, BLOCK = 80, 2880  # characters; bytes
 # What says how a FITS file is laid out, and its first cards if it holds one image and no more
@@ -228,6 +227,8 @@ def cut(plane: Plane, rows: slice, columns: slice) -> Plane:
 def _unit_and_plane(units: Mapping[int, Unit], source: Source) -> tuple[int, int | None]:
     """Return the number of the header-data unit that is meant, and the plane of it."""
     plane = source.plane
+    if source[1:4] == (None, None, None) and len(units) == 1 and 0 in units and not units[0].name:
+        return 0, None  # one image, as in most files
     if source.extension is not None:
         return _find_unit(units, *source.extension), plane
     if plane not in units and source.planes is None:  # a name of digits: F814W may be "814"
@@ -353,12 +354,12 @@ def _contents(path: Path, changed: int, member: str | None) -> Contents:
             return _parse(data, data)
         with open(path, "rb") as file:  # noqa: PTH123 - half the time of `Path.open`
             size = os.fstat(file.fileno()).st_size
-            begin = file.read(8)
-            npz = begin[:4] == NPZ and path.suffix.casefold() == ".npz"
-            if begin == HDF5 or npz:
-                return _read_stacks(path, changed)
-            data = begin + file.read(min(size, LARGE) - len(begin))
-            if _size(path, size, data, file) > LARGE:
+            begin = file.peek(8)[:8]
+            if archives.holds_stacks(path, begin):
+                return _read_stacks(path, changed, begin)
+            data = file.read(min(size, LARGE))
+            packed = size > LARGE // PACKED or begin[:2] == ZIPPED
+            if packed and _size(path, size, data, file) > LARGE:
                 return _read_mapped(path, changed)
         data = gzip.decompress(data) if data[:2] == ZIPPED else data
         return _parse(data, data)
@@ -367,10 +368,10 @@ def _contents(path: Path, changed: int, member: str | None) -> Contents:
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _read_stacks(path: Path, changed: int) -> Contents:
-    """Open the stacks of images that an HDF5 or .npz file holds; none of them is read."""
+def _read_stacks(path: Path, changed: int, begin: bytes) -> Contents:
+    """Open the stacks of images that a file holds; none of them is read."""
     try:
-        found = archives.stacks(path)
+        found = archives.stacks(path, begin)
     except NOT_NPY as error:
         raise Refused(f"it cannot be read, truncated or damaged ({error})") from error
     if not found:
@@ -463,12 +464,13 @@ def _plain_fits(data: bytes) -> Contents | None:
     if end % CARD or data[end:first].strip(b" ") != b"END":
         return None
     read = [c for c in map(_card, [data[i : i + CARD] for i in range(0, end, CARD)]) if c]
-    structure = [card for key, _, card in read if card]
-    if len(structure) != len(PLAIN) or data[: len(PLAIN) * CARD] != b"".join(structure):
+    structure = b"".join([card for _, _, card in read])
+    if not data.startswith(structure):
         return None
-    head = [form.fullmatch(card) for form, card in zip(PLAIN, structure, strict=True)]
-    if not all(head):
+    layout = _layout(structure)
+    if layout is None:
         return None
+    bits, width, height = layout
     cards: dict[str, Any] = {}
     for key, value, _ in read:
         if value is not None and key not in cards:
@@ -478,15 +480,25 @@ def _plain_fits(data: bytes) -> Contents | None:
     # T is 1, and F is 0: not here
     if any(type(cards.get(key)) is bool or cards.get(key, of) != of for key, of in UNSCALED):
         return None
-    bits, width, height = (int(head[i][1]) for i in (1, 3, 4))
-    if bits not in TYPES:
-        return None
     size = abs(bits) // 8 * width * height
     if not size or len(data) != first + -(-size // BLOCK) * BLOCK:
         return None
     pixels = np.frombuffer(data, TYPES[bits], width * height, first).reshape(height, width)
     units = {0: _named((height, width), cards)}
     return Contents(units, pixels, cards, {0: _storage(cards, False)}, plain=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _layout(structure: bytes) -> tuple[int, int, int] | None:
+    """Return BITPIX, width and height of a file that is one image, by its first cards."""
+    cards = [structure[i : i + CARD] for i in range(0, len(structure), CARD)]
+    if len(cards) != len(PLAIN):
+        return None
+    head = [form.fullmatch(card) for form, card in zip(PLAIN, cards, strict=True)]
+    if not all(head) or int(head[1][1]) not in TYPES:
+        return None
+    bits, width, height = (int(head[i][1]) for i in (1, 3, 4))
+    return bits, width, height
 
 
 @functools.lru_cache(maxsize=8192)
@@ -673,10 +685,12 @@ def _offset_at_edge(shape: tuple[int, int], cards: Mapping[str, Any]) -> float:
     """
     height, width = shape
     missing = abs(height - width)
-    x, y = (headers.number(cards.get(key)) for key in ("CRPIX1", "CRPIX2"))
+    x, y = headers.number(cards.get("CRPIX1")), headers.number(cards.get("CRPIX2"))
     if x and y and 1 <= x <= width and 1 <= y <= height:
         off = max(abs(x - (width + 1) / 2), abs(y - (height + 1) / 2))
+        if off <= 1:
+            return 0.0
         full = [2 * max(at - 1, n - at) + 1 for at, n in ((x, width), (y, height))]
-        if off <= 1 or abs(full[0] - full[1]) <= 1 or missing > TRIMMED:
-            return 0.0 if off <= 1 else off
+        if abs(full[0] - full[1]) <= 1 or missing > TRIMMED:
+            return off
     return missing / 2 if missing > TRIMMED else 0.0

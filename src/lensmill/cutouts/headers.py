@@ -1,6 +1,7 @@
 """World coordinates (WCS) of an image: pixel scale, orientation and position on the sky."""
 
 import functools
+import math
 import re
 import warnings
 from collections.abc import Mapping
@@ -66,13 +67,14 @@ class _Sky(NamedTuple):
 
 def number(value: object) -> float | None:
     """Return a number of a header, also one that was written as text; T and F are none."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | str):
-        return None
+    if type(value) not in (float, str, int):  # what headers hold
+        if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | str):
+            return None
     try:
         result = float(value)
     except ValueError:
         return None
-    return result if np.isfinite(result) else None
+    return result if math.isfinite(result) else None
 
 
 def read(cards: Mapping[str, Any]) -> Header | None:

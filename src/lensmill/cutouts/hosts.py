@@ -10,12 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from lensmill.cutouts import files, headers, layouts
 from lensmill.cutouts.files import Refused
 from lensmill.cutouts.layouts import Candidate
-from lensmill.imaging import photometry
 
 MASSES = {"system": "", "sigma_v": "km / s", "z": ""}  # columns of the table `masses`
 
@@ -66,6 +64,8 @@ def width(
     if given is None:
         return None
     if given == "star":
+        from lensmill.imaging import photometry  # numba takes a while; surveys come without it
+
         ours = observation["bands"][band]["psf"]
         return photometry.star_width(frame, sigma, ours, observation["pixel_scale"])
     fwhm = _number(given, "psf", candidate, source, band, needed=False)
@@ -153,6 +153,8 @@ def masses(
             f"dispersion within {low:g} to {high:g} km/s, fewer than the {k} neighbours asked for"
         )
     sigma_v, z, magnitude, blue, red = rows[:, good]
+    from scipy.spatial import cKDTree
+
     place = np.stack([magnitude, blue - red], axis=1)
     hosts = np.stack([systems["host_magnitude"], systems["host_colour"]], axis=1)
     distance, nearest = cKDTree(place).query(hosts, k=[*range(1, k + 1)])

@@ -5,9 +5,11 @@ named with its reason; candidates = used + refused. See docs/survey_images.md.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 from collections import Counter
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from lensmill.cutouts import files, headers, hosts, layouts
 from lensmill.cutouts.files import Refused
 from lensmill.cutouts.layouts import Candidate
-from lensmill.imaging import cleaning, photometry, quality
+from lensmill.imaging import cleaning, quality
 from lensmill.pipeline import logs, provenance, store
 
 log = logging.getLogger(__name__)
@@ -195,7 +197,7 @@ def read_all(
                     outcome.masks.append(image.masked > LEAST_MASKED)
                 outcome.notes.extend((candidate.file, note) for note in image.notes)
                 outcome.used.append(candidate)
-                outcome.images.append(image._replace(pixels=NOTHING, masked=NOTHING))
+                outcome.images.append(Image(NOTHING, *image[1:5], NOTHING))
         if outcome.used:
             shape = (len(outcome.used), size, size, bands)
             outcome = outcome._replace(pixels=np.memmap(scratch, np.float32, "r", 0, shape))
@@ -346,7 +348,7 @@ def read_image(candidate: Candidate, settings: Mapping[str, Any]) -> Image:
                 "two of its bands are the same image, pixel by pixel, so that files were mixed "
                 f"up: {bands[hashes.index(one)]!r} and {bands[i]!r}"
             )
-    numbers["snr"] = float(np.sqrt(np.sum(np.square(snrs))))
+    numbers["snr"] = math.sqrt(np.add.reduce(np.square(snrs)))
     # frames without a masked pixel share one mask, which nobody may change
     shares = [part.mean() if part.flags.writeable else 0.0 for part in masked]
     numbers["masked_fraction"] = float(np.mean(shares)) if any(shares) else 0.0
@@ -464,14 +466,18 @@ def _off_centre(
 
 def _position(metadata: Mapping[str, str]) -> NDArray | None:
     """Return right ascension and declination of a table, in degrees there, as a unit vector."""
-    cells = {name.casefold(): text for name, text in metadata.items()}
-    for names in POSITION:
-        if not {*names} <= cells.keys():
-            continue
-        degrees = [headers.number(cells[name]) for name in names]
+    for names in _columns_of_position(tuple(metadata)):
+        degrees = [headers.number(metadata[name]) for name in names]
         if None not in degrees and 0 <= degrees[0] <= 360 and abs(degrees[1]) <= 90:
             return headers.vector(*np.radians(degrees))
     return None
+
+
+@functools.lru_cache(maxsize=64)
+def _columns_of_position(names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the pairs of columns of a table that may say where its objects are."""
+    own = {name.casefold(): name for name in names}
+    return [(own[ra], own[dec]) for ra, dec in POSITION if ra in own and dec in own]
 
 
 def _window(
@@ -501,7 +507,7 @@ def _window(
 def _corner_side(plane: files.Plane, settings: Mapping[str, Any]) -> int:
     observation = settings["observation"]
     scale = plane.pixel_scale or observation["pixel_scale"]
-    return int(np.ceil(observation["size"] * observation["pixel_scale"] / scale))
+    return math.ceil(observation["size"] * observation["pixel_scale"] / scale)
 
 
 class _Band(NamedTuple):
@@ -523,8 +529,9 @@ def _band(plane: files.Plane, mask_values: list, settings: Mapping[str, Any]) ->
         )
     _refuse_impossible_scale(scale, pixels.shape, observation)
     mask = cleaning.masked(pixels, mask_values, plane.step, plane.exact_zero)
+    has_holes = bool(mask.any())
     # most checks ask for extremes, or whether values are alike: one sorting serves them all
-    ordered = np.sort(pixels[~mask] if mask.any() else pixels.ravel())
+    ordered = np.sort(pixels[~mask] if has_holes else pixels.ravel())
     if ordered.size == 0:
         raise Refused("every pixel is masked or not a number")
     low, high = ordered[0], ordered[-1]
@@ -537,16 +544,16 @@ def _band(plane: files.Plane, mask_values: list, settings: Mapping[str, Any]) ->
         saturated = max(saturated, float((ordered >= plane.saturation).sum()) / pixels.size)
     sky = cleaning.sky(pixels, mask)
     _check_values(plane, mask, ordered, sky, settings)
-    cleaned = np.subtract(pixels, sky.level, dtype=np.float64)
-    if mask.any():
+    cleaned = pixels.astype(np.float64)
+    cleaned -= sky.level
+    if has_holes:
         cleaned = cleaning.fill(cleaned, mask, settings["fill"])
-    sigma = np.array([[sky.sigma]])
-    snr = quality.band_snr(cleaned[None, :, :, None], scale, sigma)[0, 0]
+    snr = quality.snr_of_one(cleaned, scale, sky.sigma)
     if settings.get("sky") == "keep":
         cleaned += sky.level
     ratio = observation["pixel_scale"] / scale
     frame, part = cleaning.to_frame(cleaned, mask, ratio, observation["size"])
-    return _Band(frame, part, saturated, float(snr), sky, float(scale))
+    return _Band(frame, part, saturated, snr, sky, float(scale))
 
 
 def _check_values(
@@ -823,7 +830,8 @@ def units_of(systems: Iterable[str], columns: Mapping[str, str]) -> dict[str, st
         name: "arcsec" if name.startswith(("native_pixel_scale", "off_centre")) else ""
         for name in systems
     }
-    unit |= {name: _unit_of_host(name) for name in unit if _unit_of_host(name)}
+    if "mask_distance" in unit:  # images were calibrated
+        unit |= {name: _unit_of_host(name) for name in unit if _unit_of_host(name)}
     return {**unit, **columns}
 
 
@@ -844,6 +852,8 @@ def _hosts(
     """Return columns and the table of masses that calibrated images have beside others."""
     if not settings.get("calibration"):
         return {}, {}
+    from lensmill.imaging import photometry  # numba takes a while: only where there are hosts
+
     measured = photometry.measure(pixels, settings["observation"])
     scale = settings["observation"]["pixel_scale"]
     measured["mask_distance"] = hosts.mask_distance(masks, measured, scale)
@@ -854,6 +864,8 @@ def _hosts(
 
 
 def _unit_of_host(name: str) -> str:
+    from lensmill.imaging import photometry
+
     if name in photometry.UNITS:
         return photometry.UNITS[name]
     if name.endswith("_known"):

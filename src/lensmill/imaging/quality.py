@@ -3,9 +3,10 @@
 All functions take many images at once, shape (n, height, width, bands), sky-subtracted.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
 
 APERTURE = 4.0  # side of the central square whose flux is measured [arcsec]
 ARC_LEVEL = 2.0  # sigma above which a pixel belongs to an arc
@@ -71,6 +72,14 @@ def band_snr(pixels: NDArray, pixel_scale: float, sigma: NDArray | None = None) 
     return np.divide(flux, noise, out=np.zeros_like(flux), where=noise > 0)
 
 
+def snr_of_one(pixels: NDArray, pixel_scale: float, sigma: float) -> float:
+    """Return the signal to noise of one band of one image (height, width), as `band_snr`."""
+    rows, columns = (_central(n, pixel_scale) for n in pixels.shape)
+    centre = pixels[rows, columns]
+    noise = sigma * math.sqrt(centre.size)
+    return float(centre.sum(dtype=np.float64)) / noise if noise > 0 else 0.0
+
+
 def snr(pixels: NDArray, pixel_scale: float, sigma: NDArray | None = None) -> NDArray:
     """Return the signal to noise of every image, shape (n,): its bands added in quadrature.
 
@@ -132,6 +141,8 @@ def arc_length(lensed: NDArray, sigma: ArrayLike, pixel_scale: float) -> NDArray
     array, shape (n,)
         [arcsec]; 0 where nothing is seen.
     """
+    from scipy import ndimage  # takes a while, and images of surveys have no need of it
+
     seen = (_significance(lensed, sigma) ** 2).sum(axis=3) > ARC_LEVEL**2
     within = np.zeros((3, 3, 3))
     within[1] = 1  # parts do not reach from one image into the next

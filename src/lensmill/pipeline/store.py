@@ -6,6 +6,7 @@ A file holds tables (groups) of columns (datasets), each column with its unit as
 import contextlib
 import hashlib
 import io
+import mmap
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 Tables = dict[str, dict[str, NDArray]]
 Units = Mapping[str, Mapping[str, str]]
 
+MAPPED = 1 << 25  # bytes of a mapped column that are in memory
 CHUNK = 1 << 18  # rows read at a time where a whole column need not be in memory
 
 
@@ -171,15 +173,23 @@ def check_order(index: NDArray, other: NDArray, name: str) -> None:
 def add_column(
     file: h5py.File, table: str, name: str, pieces: Sequence[NDArray], unit: str
 ) -> None:
-    """Store one column, contiguous and uncompressed, from its pieces; text as UTF-8."""
+    """Store one column, contiguous and uncompressed, from its pieces; text as UTF-8.
+
+    Of a piece that is mapped from a file, little is in memory at a time.
+    """
     first = pieces[0]
     kind = h5py.string_dtype() if first.dtype.kind in "UO" else first.dtype
     shape = (sum(len(piece) for piece in pieces), *first.shape[1:])
     column = file.require_group(table).create_dataset(name, shape, kind)
     start = 0
     for piece in pieces:
-        column[start : start + len(piece)] = piece
-        start += len(piece)
+        mapped = isinstance(piece, np.memmap) and piece.mode == "r"
+        rows = MAPPED * len(piece) // piece.nbytes if mapped else len(piece)
+        for some in (piece[i : i + max(1, rows)] for i in range(0, len(piece), max(1, rows))):
+            column[start : start + len(some)] = some
+            start += len(some)
+            if mapped and isinstance(piece.base, mmap.mmap):
+                piece.base.madvise(mmap.MADV_DONTNEED)  # pages that were read count as memory
     column.attrs["unit"] = unit
 
 
@@ -271,10 +281,9 @@ def content_digest(file: h5py.File) -> str:
             for start in range(0, len(column), rows):
                 values = column[start : start + rows]
                 if values.dtype == object:
-                    for text in values:
-                        part.update(len(text).to_bytes(8, "little") + text)
+                    part.update(b"".join([len(t).to_bytes(8, "little") + t for t in values]))
                 else:
-                    part.update(np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<")))
+                    part.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")))
             kind = "text" if column.dtype == object else column.dtype.newbyteorder("<").str
             header = f"{table}/{name}:{kind}:{column.shape}:{column.attrs['unit']}:"
             whole.update(header.encode() + part.digest())
