@@ -3,14 +3,17 @@
 Each test looks at files, digests and the states in SLURM's accounting, not at what Snakemake says.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import yaml
+from astropy.io import fits
 from slurm_runs import Run
 
 from lensmill.cluster import queue
@@ -287,6 +290,55 @@ def test_jobs_of_a_node_that_dies_start_again_when_it_is_back(run, cluster, stra
         cluster.local("node-up", "g1")
     assert run.finish(process, 900) == 0, run.tail()
     assert run.digests() == data(straight)
+
+
+def write_survey(folder, images):
+    """Write images and their table; the last of them is none."""
+    folder.mkdir()
+    for i in range(images - 1):
+        sky = np.random.default_rng(i).normal(0, 1, (64, 64))
+        sky[28:36, 28:36] += 20
+        fits.PrimaryHDU(sky.astype(np.float32)).writeto(folder / f"{i}.fits")
+    (folder / f"{images - 1}.fits").write_text("no image")
+    rows = [f"o{i},{i}.fits" for i in range(images)]
+    (folder / "images.csv").write_text("\n".join(["name,VIS", *rows, ""]))
+    return folder / "images.csv"
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_a_survey_loses_no_image_when_a_node_dies_while_its_shards_are_read(
+    run, cluster, checkout, tmp_path
+):
+    shards, images = 40, 120
+    source = write_survey(tmp_path / "survey", images)
+    local = Run(checkout, tmp_path / "local")
+    for each, size in ((local, images), (run, images // shards)):
+        survey = {"ingest": str(source), "format": "table", "observation": "euclid_vis"}
+        survey |= {"pixel_scale": 0.1, "images_per_job": size}
+        needs = {"ingest": {"mem_mb": 1000, "runtime": 10}}
+        mine = {"lens_finding": {"populations": {"mine": survey}, "resources": needs}}
+        each.settings(run=["lens_finding"], experiments=mine)
+    run.profile(set_resources={"ingest_shard": {"slurm_extra": "'--nodelist=g1'"}})
+    folder = "results/lens_finding/data/mine"
+    targets = [f"{folder}/dataset.h5", f"{folder}/index.json"]
+    local.succeed(*targets, executor="local")
+    process = run.start(*targets)
+    run.wait_until(lambda: list(run.folder.glob(f"{folder}/shards/*.h5")), "first shard", 240)
+    run.wait_until(running(run, 4), "four running jobs")
+    cluster.local("node-down", "g1")
+    try:
+        run.wait_until(lambda: "NODE_FAIL" in states(run, cluster), "failed node", 120)
+        done = len([*run.folder.glob(f"{folder}/shards/[0-9]*.h5")])
+        assert 0 < done < shards
+    finally:
+        cluster.local("node-up", "g1")
+    assert run.finish(process, 900) == 0, run.tail()
+    assert run.digests() == local.digests() != {}
+    index = json.loads((run.folder / targets[1]).read_text())
+    assert (index["candidates"], index["used"], index["refused"]) == (images, images - 1, 1)
+    assert (len(index["shards"]), index["copies"]) == (shards, 0)
+    assert of(run, cluster, "ingest_shard", "state").count(["COMPLETED"]) == shards
 
 
 @pytest.mark.slow

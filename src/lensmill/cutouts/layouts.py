@@ -55,6 +55,15 @@ def find(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dict
 
     ``settings`` are those of `lensmill.cutouts.ingest.ingest`, complete.
     """
+    candidates, units = stream(path, settings)
+    return [*candidates], units
+
+
+def stream(path: Path, settings: Mapping[str, Any]) -> tuple[Iterator[Candidate], dict[str, str]]:
+    """As `find`, one candidate after the other: those of a survey do not fit into memory.
+
+    What is wrong with a setting or a table as a whole is said before the first of them.
+    """
     settings = names.text_keys(settings, "the settings")
     layout = settings["format"]
     if layout == "table":
@@ -63,7 +72,7 @@ def find(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dict
     if not path.is_dir() and not (archive and layout != "bologna"):
         raise ValueError(f"{path} is not a folder, which format {layout!r} reads")
     if layout == "bologna":
-        return bologna(path, settings), {}
+        return iter(bologna(path, settings)), {}
     suffixes = (".npy",) if layout == "npy" else FITS
     return classes(path, settings, suffixes), {}
 
@@ -205,7 +214,9 @@ def parse_label(text: str) -> tuple[int | None, str]:
     return None, f"label {text!r} is neither 0 (no lens), 1 (lens) nor empty (unknown)"
 
 
-def classes(path: Path, settings: Mapping[str, Any], suffixes: tuple[str, ...]) -> list[Candidate]:
+def classes(
+    path: Path, settings: Mapping[str, Any], suffixes: tuple[str, ...]
+) -> Iterator[Candidate]:
     """Find the images in the sub-folders that ``labels`` names, or in all with a fixed label."""
     labels = settings.get("labels")
     if isinstance(labels, str):
@@ -221,8 +232,14 @@ def classes(path: Path, settings: Mapping[str, Any], suffixes: tuple[str, ...]) 
                 f"labels names the folder {folder!r}, which is not in {path}; there are: "
                 f"{', '.join(sorted(p.name for p in path.iterdir() if p.is_dir())) or 'none'}"
             )
-    bands = survey_bands(settings)
-    candidates = []
+    return _candidates_of_files(path, files, settings, suffixes)
+
+
+def _candidates_of_files(
+    path: Path, files: Iterable[Path], settings: Mapping[str, Any], suffixes: tuple[str, ...]
+) -> Iterator[Candidate]:
+    """Yield what each file in a folder or an archive is."""
+    labels, packed, bands = settings.get("labels"), path.is_file(), survey_bands(settings)
     for file in files:
         relative = _relative(file, path)
         label, why = settings.get("label"), ""
@@ -231,7 +248,7 @@ def classes(path: Path, settings: Mapping[str, Any], suffixes: tuple[str, ...]) 
         if file.name.startswith(".") or not file.name.casefold().endswith(suffixes):
             why = f"its name does not end in {' or '.join(suffixes[:1] + suffixes[3:4])}"
         if why:
-            candidates.append(_stray_file(path, file, why))
+            yield _stray_file(path, file, why)
             continue
         whole = Source(path, member=relative) if packed else Source(file)
         sources = [whole]
@@ -240,8 +257,7 @@ def classes(path: Path, settings: Mapping[str, Any], suffixes: tuple[str, ...]) 
             sources = [whole._replace(plane=plane) for plane in planes]
         elif len(bands) > 1:
             sources = [whole._replace(plane=i, planes=len(bands)) for i in range(len(bands))]
-        candidates.append(Candidate(relative, relative, tuple(sources), label))
-    return candidates
+        yield Candidate(relative, relative, tuple(sources), label)
 
 
 def _label_of_folder(
@@ -260,9 +276,9 @@ def _label_of_folder(
     return (labels_found.pop() if labels_found else None), ""
 
 
-def table(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dict[str, str]]:
-    """Find the images that a table names, one row per system."""
-    read = read_table(path)
+def table(path: Path, settings: Mapping[str, Any]) -> tuple[Iterator[Candidate], dict[str, str]]:
+    """Find the images that a table names, one row per system; check the table before the first."""
+    read = _open(path)
     bands = survey_bands(settings)
     template = settings["files"]
     name_column = settings["name"]
@@ -275,16 +291,42 @@ def table(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dic
             "or set name, bands or files"
         )
     _need_group(read.names, settings, path)
+    standing = _standing_twice(path, read, name_column)
+    return _candidates(path, read, settings, standing), read.units
+
+
+def _standing_twice(path: Path, read: text_tables.Stream, name_column: str) -> dict[str, list[int]]:
+    """Return the names that stand in several lines of a table, and these lines.
+
+    Of all names, 8 bytes each are in memory: those whose hash occurs twice are looked at again.
+    """
+    hashes = np.fromiter((hash(c[name_column]) for _, c in _rows(path, read)), np.int64)
+    hashes.sort()
+    again = {*hashes[1:][hashes[1:] == hashes[:-1]].tolist()}
     standing: dict[str, list[int]] = defaultdict(list)
-    for line, cells in zip(read.lines, read.cells, strict=True):
-        standing[cells[name_column]].append(line)
-    candidates = []
-    for line, cells in zip(read.lines, read.cells, strict=True):
+    if again:
+        for line, cells in _rows(path, read):
+            if hash(cells[name_column]) in again:
+                standing[cells[name_column]].append(line)
+    return {name: lines for name, lines in standing.items() if len(lines) > 1}
+
+
+def _candidates(
+    path: Path,
+    read: text_tables.Stream,
+    settings: Mapping[str, Any],
+    standing: Mapping[str, list[int]],
+) -> Iterator[Candidate]:
+    """Yield what each row of a table names."""
+    bands, template, name_column = survey_bands(settings), settings["files"], settings["name"]
+    used = {name_column, *(() if template else map(str, bands))}
+    used |= {"label"} if labelled(settings) else set()
+    for line, cells in _rows(path, read):
         name = cells[name_column]
         reasons = []
         if not name:
             reasons.append(f"line {line}: it has no name")
-        elif len(standing[name]) > 1:
+        elif name in standing:
             # which of them is meant, and which label is true, only the owner knows
             lines = ", ".join(map(str, standing[name]))
             reasons.append(f"its name stands in other lines as well: {name!r} in {lines}")
@@ -296,15 +338,11 @@ def table(path: Path, settings: Mapping[str, Any]) -> tuple[list[Candidate], dic
             label, why = parse_label(cells.get("label", ""))
         reasons += [f"line {line}: {why}"] if why else []
         sources = tuple(find_source(path.parent, text) for text in texts)
-        used = {name_column, *(() if template else map(str, bands))}
-        used |= {"label"} if labelled(settings) else set()
         metadata = {key: text for key, text in cells.items() if key not in used}
         group = _group(cells, settings)
         metadata.pop(settings["group"], None)
         files = ", ".join(dict.fromkeys(text for text in texts if text)) or f"line {line}"
-        candidate = Candidate(name, files, sources, label, metadata, "; ".join(reasons))
-        candidates.append(candidate._replace(group=group))
-    return candidates, read.units
+        yield Candidate(name, files, sources, label, metadata, "; ".join(reasons), None, group)
 
 
 def _need_group(names: list[str], settings: Mapping[str, Any], path: Path) -> None:
@@ -359,10 +397,11 @@ def survey_bands(settings: Mapping[str, Any]) -> list[Any]:
     return [names.get(band, band) for band in settings["observation"]["bands"]]
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path) -> Iterator[Path]:
+    """Yield all files in a folder, in the order of their paths."""
     # a link to nothing is one of them: it is refused by name
     files = map(Path, freshness.files(str(path)))
-    return sorted(file for file in files if file.is_file() or not file.exists())
+    return (file for file in files if file.is_file() or not file.exists())
 
 
 def _relative(file: Path, path: Path) -> str:
@@ -385,23 +424,41 @@ def _column(names: list[str], wanted: tuple[str, ...], path: Path) -> str:
 
 def read_table(path: Path) -> Rows:
     """Read a CSV, plain or gzipped, or an ECSV table as text; ``#`` starts a comment."""
+    read = _open(path)
+    rows = [*_rows(path, read)]
+    return Rows(read.names, [line for line, _ in rows], [cells for _, cells in rows], read.units)
+
+
+def _open(path: Path) -> text_tables.Stream:
+    """Open a table, and check the names of its columns."""
     try:
-        read = text_tables.read(path)
+        read = text_tables.stream(path)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     if not read.names:
         raise ValueError(f"{path}: the table is empty")
-    names = [name or "unnamed" for name in read.names]
-    if len({*names}) < len(names):
-        raise ValueError(f"{path}: a column name occurs twice: {', '.join(names)}")
-    for line, values in read.rows:
+    read.names = [name or "unnamed" for name in read.names]
+    if len({*read.names}) < len(read.names):
+        raise ValueError(f"{path}: a column name occurs twice: {', '.join(read.names)}")
+    return read
+
+
+def _rows(path: Path, read: text_tables.Stream) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the lines of the rows of a table, and their cells by the names of the columns."""
+    rows, names = iter(read), read.names
+    while True:
+        try:
+            line, values = next(rows, (0, []))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        if not line:
+            return
         if len(values) != len(names):
             raise ValueError(
                 f"{path}, line {line}: {len(values)} cells, but the header names {len(names)}; "
                 "quote text that holds a comma, and write decimals with a point"
             )
-    cells = [dict(zip(names, values, strict=True)) for _, values in read.rows]
-    return Rows(names, [line for line, _ in read.rows], cells, read.units)
+        yield line, dict(zip(names, values, strict=True))
 
 
 def metadata_columns(

@@ -69,7 +69,7 @@ class Images:
             raise Refused(f"row {row} of its column {self.column!r} {error}; {REMEDY}") from error
 
     def _go_to(self, row: int) -> None:
-        """Decode the rows among which one is: those that follow, or its row group from its start."""
+        """Decode the rows around one: those that follow, or its row group from its start."""
         group = int(np.searchsorted(self._ends, row, "right"))
         start = int(self._ends[group - 1]) if group else 0
         behind = self._first + len(self._values)

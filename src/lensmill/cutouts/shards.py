@@ -7,6 +7,7 @@ holds the table of one shard in memory, however large the survey is.
 
 import csv
 import io
+import itertools
 import json
 import logging
 from collections import Counter
@@ -59,17 +60,19 @@ def plan(
     """
     path = Path(source)
     images.check(settings)
-    candidates, units = layouts.find(path, settings)
-    if not candidates:
-        raise ValueError(f"{path}: nothing is there to be read as format {settings['format']!r}")
+    candidates, units = layouts.stream(path, settings)
+    count = 0
     for shard in logs.progress(range(shards), "plan"):
-        first = shard * size
-        part = candidates[first : first + size if shard < shards - 1 else None]
+        part = [*itertools.islice(candidates, size if shard < shards - 1 else None)]
+        count += len(part)
+        if not count:
+            said = f"nothing is there to be read as format {settings['format']!r}"
+            raise ValueError(f"{path}: {said}")
         files = sorted({str(source.path) for c in part for source in c.sources})
         text = {"files": files, "units": units, "candidates": [_as_list(c) for c in part]}
         with store.whole(Path(output) / f"{shard:05d}.json") as file:
             file.write(json.dumps(text).encode())
-    log.info("%s: %d candidates in %d shards of %d", path, len(candidates), shards, size)
+    log.info("%s: %d candidates in %d shards of %d", path, count, shards, size)
 
 
 def _as_list(candidate: Candidate) -> list:

@@ -6,8 +6,11 @@ What cannot (a comma may mark decimals, thousands or columns) is refused by its 
 
 import csv
 import gzip
+import io
+import itertools
 import re
 import zlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,8 +43,64 @@ class Table(NamedTuple):
     units: dict[str, str]  # of an ECSV
 
 
-def read(path: str | Path) -> Table:
-    """Read a CSV, plain or gzipped, or an ECSV as text.
+class Stream:
+    """A table as text that is read row by row, each time that it is asked for its rows.
+
+    Attributes
+    ----------
+    names, header, units
+        As of `Table`.
+    """
+
+    def __init__(self, lines: Callable[[], Iterable[str]]):
+        self._lines = lines
+        self.header, head = next(_data(lines()), (0, ""))
+        self.names: list[str] = []
+        self.units: dict[str, str] = {}
+        if not self.header:
+            return
+        above = [*itertools.islice(lines(), self.header - 1)]
+        if above and above[0].startswith("# %ECSV"):
+            self._delimiter, self.units = _ecsv_header([line.rstrip("\n") for line in above])
+        else:
+            self._delimiter = _delimiter(head, self.header)
+        self.names = names = next(_cells(lines(), self._delimiter))[1]
+        if above and above[-1][:1] == "#" and any(NUMBER.fullmatch(n) for n in names):
+            inside = next(csv.reader([above[-1][1:]], delimiter=self._delimiter))
+            if len(inside) == len(names) > 1:
+                raise ValueError(
+                    f"line {self.header - 1}: the names of the columns stand behind a '#', which "
+                    "makes them a comment; remove the '#'"
+                )
+        self.names = names[: self._without_empty()]
+
+    def __iter__(self) -> Iterator[tuple[int, list[str]]]:
+        """Return where each row stands in the file, and its cells, as many as it has."""
+        if not self.header:
+            return
+        rows = _cells(self._lines(), self._delimiter)
+        columns = len(next(rows)[1])
+        kept = len(self.names) if len(self.names) < columns else None
+        for line, row in rows:
+            if any(row):
+                yield line, row[:kept]
+
+    def _without_empty(self) -> int:
+        """Return the number of columns but those at the end without a name and without a cell.
+
+        A spreadsheet writes a comma more for a column that has once been touched.
+        """
+        names = self.names
+        last = max([1, *(i + 1 for i, name in enumerate(names) if name)])
+        if last < len(names):
+            for _, row in self:
+                while last < len(names) and (len(row) < len(names) or any(row[last : len(names)])):
+                    last += 1
+        return last
+
+
+def stream(path: str | Path) -> Stream:
+    """Open a CSV, plain or gzipped, or an ECSV, of which no more than a row is in memory.
 
     The libraries read what programs write: pandas fills a row that is short with nothing, and
     neither it nor astropy says in which line of the file a row stands, or what is wrong with a
@@ -50,27 +109,15 @@ def read(path: str | Path) -> Table:
     Raises
     ------
     ValueError
-        If it is not text, or cut short, or its columns cannot be told.
+        If it is not text, or cut short, or its columns cannot be told: here, or where its rows are
+        asked for.
     """
-    return split(_decode(path))
+    return Stream(lambda: _text(path))
 
 
-def _decode(path: str | Path) -> str:
-    data = Path(path).read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ValueError(f"it is damaged or cut short ({error}); fetch it again") from error
-    encoding = "utf-8-sig"
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encoding = "utf-16"
-    elif 0 in data[:2]:  # a letter of UTF-16 without its mark
-        encoding = "utf-16-be" if data[0] == 0 else "utf-16-le"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"it is not UTF-8 text ({error}); export it as CSV (UTF-8)") from error
+def read(path: str | Path) -> Table:
+    """Read a whole table, see `stream`."""
+    return _whole(stream(path))
 
 
 def split(text: str) -> Table:
@@ -83,35 +130,58 @@ def split(text: str) -> Table:
     ValueError
         If the columns cannot be told, with the line.
     """
-    # not `splitlines`, which also divides at signs that may stand in a cell
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    data = [(i, line) for i, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
-    if data and SEPARATOR.fullmatch(data[0][1].strip()):
-        data = data[1:]
-    if not data:
-        return Table([], 0, [], {})
-    first, head = data[0]
-    if lines[0].startswith("# %ECSV"):
-        delimiter, units = _ecsv_header(lines)
-    else:
-        delimiter, units = _delimiter(head, first), {}
-    cells = csv.reader([f"{line}\n" for _, line in data], delimiter=delimiter)
-    rows = [(data[cells.line_num - 1][0], [_cell(value) for value in row]) for row in cells]
-    names = rows[0][1]
-    if first > 1 and lines[first - 2][:1] == "#" and any(NUMBER.fullmatch(n) for n in names):
-        above = next(csv.reader([lines[first - 2][1:]], delimiter=delimiter))
-        if len(above) == len(names) > 1:
-            raise ValueError(
-                f"line {first - 1}: the names of the columns stand behind a '#', which makes them "
-                "a comment; remove the '#'"
-            )
-    rows = [(line, row) for line, row in rows[1:] if any(row)]
-    # a spreadsheet writes a comma more for a column that has once been touched
-    empty = len(names) - 1
-    while empty > 0 and not names[empty] and all(len(r) > empty and not r[empty] for _, r in rows):
-        names, rows = names[:empty], [(line, row[:empty]) for line, row in rows]
-        empty -= 1
-    return Table(names, first, rows, units)
+    return _whole(Stream(lambda: io.StringIO(text, newline=None)))
+
+
+def _whole(rows: Stream) -> Table:
+    return Table(rows.names, rows.header, [*rows], rows.units)
+
+
+def _text(path: str | Path) -> Iterator[str]:
+    """Yield the lines of a file, whatever marks their ends."""
+    with Path(path).open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        file = gzip.open(raw) if zipped else raw
+        try:
+            begin = file.read(2)
+            file.seek(0)
+            encoding = "utf-8-sig"
+            if begin in (b"\xff\xfe", b"\xfe\xff"):
+                encoding = "utf-16"
+            elif 0 in begin:  # a letter of UTF-16 without its mark
+                encoding = "utf-16-be" if begin[0] == 0 else "utf-16-le"
+            yield from io.TextIOWrapper(file, encoding)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"it is not UTF-8 text ({error}); export it as CSV (UTF-8)") from error
+        except (EOFError, OSError, zlib.error) as error:
+            if not zipped:
+                raise
+            raise ValueError(f"it is damaged or cut short ({error}); fetch it again") from error
+
+
+def _data(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are neither empty nor a comment, and their numbers."""
+    first = True
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line[0] == "#":
+            continue
+        if not (first and SEPARATOR.fullmatch(line.strip())):
+            yield number, line.removesuffix("\n")
+        first = False
+
+
+def _cells(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the cells of each row, the names first, and the line that it ends in."""
+    number = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal number
+        for number, line in _data(lines):  # noqa: B007 - it is read below
+            yield f"{line}\n"
+
+    for row in csv.reader(texts(), delimiter=delimiter):
+        yield number, [_cell(value) for value in row]
 
 
 def _delimiter(head: str, line: int) -> str:
@@ -141,7 +211,11 @@ def _ecsv_header(lines: list[str]) -> tuple[str, dict[str, str]]:
 
 def _cell(value: str) -> str:
     """Return a cell in one line; a number that a word processor has set is mended."""
-    value = value.strip().replace("\n", " ")
+    value = value.strip()
+    if "\n" in value:
+        value = value.replace("\n", " ")
+    if value.isascii():
+        return value
     plain = value.translate(MINUS)
     return plain if NUMBER.fullmatch(plain) else value
 
