@@ -46,7 +46,9 @@ else:
     settings["labels"] = None
 ingest(sys.argv[2], sys.argv[3], "mine", "lens_finding", settings)
 used = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps({"seconds": used.ru_utime + used.ru_stime, "mb": used.ru_maxrss / 1024}))
+# the peak in `used` is also that of the process that started this one
+peak = next(x for x in open("/proc/self/status") if x.startswith("VmHWM:"))
+print(json.dumps({"seconds": used.ru_utime + used.ru_stime, "mb": int(peak.split()[1]) / 1024}))
 """
 
 

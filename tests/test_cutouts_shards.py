@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -111,6 +112,28 @@ def test_what_comes_later_changes_no_full_shard(survey, tmp_path):
     assert again[:2] == plans[:2] and again[2] != plans[2]
     assert len(json.loads(again[3])["candidates"]) == 8
     assert len(paths) == 3
+
+
+def test_a_plan_holds_one_shard_in_memory_and_still_finds_names_that_stand_twice(tmp_path):
+    rows = 20_000
+    text = "".join(f"o{i if i != 19_000 else 7},{i}\n" for i in range(rows))
+    (tmp_path / "images.csv").write_text(f"name,row\n{text}")
+    settings = settings_of(files="stack.h5[{band}][{row}]", group=None)
+    peaks = []
+    for size in (200, rows):
+        tracemalloc.start()
+        shards.plan(tmp_path / "images.csv", tmp_path / f"{size}", settings, size, rows // size)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[0] < peaks[1] / 5
+    (one,) = (tmp_path / f"{rows}").iterdir()
+    whole = json.loads(one.read_text())["candidates"]
+    parts = [json.loads(path.read_text()) for path in sorted((tmp_path / "200").iterdir())]
+    assert [c for part in parts for c in part["candidates"]] == whole
+    assert [i for i, candidate in enumerate(whole) if "its name stands" in str(candidate)] == [
+        7,
+        19_000,
+    ]
 
 
 def test_a_shard_without_a_usable_image_costs_only_itself(survey, tmp_path):

@@ -125,3 +125,20 @@ def test_rows_of_another_file_are_those_of_the_systems_or_refused():
         store.check_order(np.array([3, 5, 7]), np.array([3, 5]), "x")
     with pytest.raises(ValueError, match=r"2 of 3 rows differ \(first: row 1 with 7, not 5\)"):
         store.check_order(np.array([3, 5, 7]), np.array([3, 7, 5]), "x")
+
+
+@pytest.mark.parametrize("mode", ["r", "c", "r+"])
+def test_a_mapped_column_is_stored_in_parts_and_keeps_what_was_changed(tmp_path, monkeypatch, mode):
+    monkeypatch.setattr(store, "MAPPED", 1 << 13)
+    values = np.arange(50 * 700, dtype=np.float32).reshape(50, 700)
+    values.tofile(tmp_path / "values")
+    mapped = np.memmap(tmp_path / "values", np.float32, mode, shape=values.shape)
+    if mode != "r":
+        mapped[7] = values[7] = -1
+    for columns in (mapped, mapped[3:]), (values, values[3:]):
+        with store.create(tmp_path / "a.h5") as file:
+            store.add_column(file, "systems", "x", columns, "")
+        assert np.array_equal(
+            store.read(tmp_path / "a.h5", "systems")["x"], np.concatenate([values, values[3:]])
+        )
+    assert np.array_equal(mapped, values)

@@ -141,6 +141,18 @@ def test_what_cannot_be_told_is_refused_by_its_cause(text, said):
         text_tables.split(text)
 
 
+def test_a_table_is_read_row_by_row_as_often_as_asked(tmp_path):
+    (tmp_path / "t.csv").write_text("# comment\nname,x,\na,1,\n\n#,,\nb,2,\n")
+    rows = text_tables.stream(tmp_path / "t.csv")
+    assert (rows.names, rows.header) == (["name", "x"], 2)
+    assert [*rows] == [*rows] == [(3, ["a", "1"]), (6, ["b", "2"])]
+    # a column without a name is one if a single cell has something in it, or is missing
+    for last in ("b,2,z", "b,2"):
+        (tmp_path / "t.csv").write_text(f"name,x,,\na,1,,\n{last},\n")
+        rows = text_tables.stream(tmp_path / "t.csv")
+        assert rows.names == (["name", "x", ""] if last == "b,2,z" else ["name", "x", "", ""])
+
+
 def test_a_table_that_is_cut_short_is_refused(tmp_path):
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(TABLE.encode())[:-9])
     with pytest.raises(ValueError, match="damaged or cut short"):

@@ -221,7 +221,7 @@ def cut(plane: Plane, rows: slice, columns: slice) -> Plane:
         if blank is not None and bits > 0:
             pixels[holes] = np.nan
         pixels = pixels.astype(np.float32 if bits in (8, 16) else np.float64)
-    return plane._replace(pixels=pixels, scaling=None)
+    return Plane(pixels, *plane[1:6], None, *plane[7:])
 
 
 def _unit_and_plane(units: Mapping[int, Unit], source: Source) -> tuple[int, int | None]:

@@ -91,12 +91,14 @@ def read(cards: Mapping[str, Any]) -> Header | None:
         for key in PLACES
         if type(value := cards.get(key)) in (int, float) and -FAR < value < FAR
     }
-    rest = tuple((k, 0.0 if k in own else v, k in own or type(v)) for k, v in cards.items())
+    rest = tuple([(k, 0.0 if k in own else v, k in own or type(v)) for k, v in cards.items()])
     header = _read(rest)
     if header is None or not own:
         return header
-    parts = (tuple((key, own.get(key, value)) for key, value in part) for part in header)
-    return Header(*parts)
+    reference = tuple([(key, own.get(key, value)) for key, value in header.reference])
+    if reference:
+        return Header(header.cards, reference)
+    return Header(tuple([(key, own.get(key, value)) for key, value in header.cards]), ())
 
 
 @functools.lru_cache(maxsize=1024)

@@ -240,8 +240,9 @@ def _candidates_of_files(
 ) -> Iterator[Candidate]:
     """Yield what each file in a folder or an archive is."""
     labels, packed, bands = settings.get("labels"), path.is_file(), survey_bands(settings)
+    start = len((path / "x").as_posix()) - 1
     for file in files:
-        relative = _relative(file, path)
+        relative = file.as_posix()[start:]
         label, why = settings.get("label"), ""
         if labels:
             label, why = _label_of_folder(path, [file], labels)
