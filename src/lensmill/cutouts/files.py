@@ -61,6 +61,7 @@ PLAIN = [
     )
 ]
 TYPES = {8: ">u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
+PLACES = frozenset(headers.PLACES)
 UNSCALED = (("BSCALE", 1), ("BZERO", 0))
 IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
 SCIENCE = ("sci", "science", "image", "data", "flux")
@@ -123,6 +124,15 @@ class Unit(NamedTuple):
     cards: Mapping[str, Any]  # of the header, those that are needed here
 
 
+class Facts(NamedTuple):
+    """The header of an image: its WCS, and what else is known of it."""
+
+    cards: Mapping[str, Any]
+    wcs: headers.Header | None
+    fault: str  # of the WCS
+    axes: tuple[int, int] = (0, 1)  # of the sky, among those of the file
+
+
 class Contents(NamedTuple):
     """The images in a file by the number of their header-data unit, and the file."""
 
@@ -131,16 +141,17 @@ class Contents(NamedTuple):
     first: Mapping[str, Any] = {}  # cards of the first header, which others may inherit
     storage: Mapping[int, dict] = {}  # of each unit: `scaling`, `step`, `lossy`, `exact_zero`
     stacks: bool = False  # `file` is a list of stacks, an image a row, one for each of the units
-    plain: bool = False  # a FITS file of one image that was read without astropy
+    plain: Facts | None = None  # of a FITS file of one image that was read without astropy
 
 
-class Facts(NamedTuple):
-    """The header of an image: its WCS, and what else is known of it."""
+class Survey(NamedTuple):
+    """The header of plain files that differ only in where they lie on the sky."""
 
-    cards: Mapping[str, Any]
-    wcs: headers.Header | None
-    fault: str  # of the WCS
-    axes: tuple[int, int] = (0, 1)  # of the sky, among those of the file
+    bits: int
+    structure: bytes  # cards that it begins with
+    unit: Unit
+    facts: Facts
+    storage: dict
 
 
 def read(source: Source, pixel_scale: float | None = None) -> Plane:
@@ -162,7 +173,7 @@ def read(source: Source, pixel_scale: float | None = None) -> Plane:
     changed = _changed(source.path)
     contents = _contents(source.path, changed, source.member)
     number, plane = _unit_and_plane(contents.units, source)
-    facts = _facts(source.path, changed, source.member, number)
+    facts = contents.plain or _facts(source.path, changed, source.member, number)
     if contents.stacks:
         pixels = _row(contents.file[number], plane)
     else:
@@ -463,14 +474,42 @@ def _plain_fits(data: bytes) -> Contents | None:
     first = -(-(end + CARD) // BLOCK) * BLOCK
     if end % CARD or data[end:first].strip(b" ") != b"END":
         return None
-    read = [c for c in map(_card, [data[i : i + CARD] for i in range(0, end, CARD)]) if c]
-    structure = b"".join([card for _, _, card in read])
-    if not data.startswith(structure):
+    cards = [data[i : i + CARD] for i in range(0, end, CARD)]
+    read = [(card, known) for card, known in zip(cards, map(_card, cards), strict=True) if known]
+    # where it lies differs from file to file, all else is often that of a whole survey
+    placed = [known for _, known in read if known[0] in PLACES]
+    places = {k: v for k, v, _ in placed if type(v) is float and abs(v) < headers.FAR}
+    if len(places) < len(placed):  # one is no number, or is given twice
+        places = {}
+    survey = _survey(tuple([known[0] if known[0] in places else card for card, known in read]))
+    if survey is None or not data.startswith(survey.structure):
         return None
-    layout = _layout(structure)
-    if layout is None:
+    height, width = survey.unit.shape
+    size = abs(survey.bits) // 8 * width * height
+    if not size or len(data) != first + -(-size // BLOCK) * BLOCK:
         return None
-    bits, width, height = layout
+    pixels = np.frombuffer(data, TYPES[survey.bits], width * height, first).reshape(height, width)
+    own = survey.facts.cards | places
+    wcs = survey.facts.wcs and headers.at(survey.facts.wcs, places)
+    facts = Facts(own, wcs, survey.facts.fault)
+    units = {0: Unit(*survey.unit[:3], own)}
+    return Contents(units, pixels, own, {0: survey.storage}, plain=facts)
+
+
+@functools.lru_cache(maxsize=256)
+def _survey(cards_or_keys: tuple[bytes | str, ...]) -> Survey | None:
+    """Return what cards of a header say, of which some are known by their keys alone.
+
+    None if it is not that of a plain file.
+    """
+    read = [(c, 0.0, b"") if isinstance(c, str) else _card(c) for c in cards_or_keys]
+    structure = [card for _, _, card in read if card]
+    if len(structure) != len(PLAIN):
+        return None
+    head = [form.fullmatch(card) for form, card in zip(PLAIN, structure, strict=True)]
+    if not all(head) or int(head[1][1]) not in TYPES:
+        return None
+    bits, width, height = (int(head[i][1]) for i in (1, 3, 4))
     cards: dict[str, Any] = {}
     for key, value, _ in read:
         if value is not None and key not in cards:
@@ -480,25 +519,8 @@ def _plain_fits(data: bytes) -> Contents | None:
     # T is 1, and F is 0: not here
     if any(type(cards.get(key)) is bool or cards.get(key, of) != of for key, of in UNSCALED):
         return None
-    size = abs(bits) // 8 * width * height
-    if not size or len(data) != first + -(-size // BLOCK) * BLOCK:
-        return None
-    pixels = np.frombuffer(data, TYPES[bits], width * height, first).reshape(height, width)
-    units = {0: _named((height, width), cards)}
-    return Contents(units, pixels, cards, {0: _storage(cards, False)}, plain=True)
-
-
-@functools.lru_cache(maxsize=64)
-def _layout(structure: bytes) -> tuple[int, int, int] | None:
-    """Return BITPIX, width and height of a file that is one image, by its first cards."""
-    cards = [structure[i : i + CARD] for i in range(0, len(structure), CARD)]
-    if len(cards) != len(PLAIN):
-        return None
-    head = [form.fullmatch(card) for form, card in zip(PLAIN, cards, strict=True)]
-    if not all(head) or int(head[1][1]) not in TYPES:
-        return None
-    bits, width, height = (int(head[i][1]) for i in (1, 3, 4))
-    return bits, width, height
+    unit = _named((height, width), cards)
+    return Survey(bits, b"".join(structure), unit, _facts_of(cards), _storage(cards, False))
 
 
 @functools.lru_cache(maxsize=8192)
@@ -656,11 +678,15 @@ def _facts(path: Path, changed: int, member: str | None, number: int) -> Facts:
         if any(headers.LINEAR.fullmatch(key) for key in own):  # one matrix, not parts of two
             first = {k: v for k, v in first.items() if not headers.LINEAR.fullmatch(k)}
         own = first | own
+    return _facts_of(own)
+
+
+def _facts_of(cards: Mapping[str, Any]) -> Facts:
     try:
-        wcs = headers.read(own)
-        return Facts(own, wcs, "", headers.axes(wcs) if wcs is not None else (0, 1))
+        wcs = headers.read(cards)
+        return Facts(cards, wcs, "", headers.axes(wcs) if wcs is not None else (0, 1))
     except Refused as reason:
-        return Facts(own, None, str(reason))
+        return Facts(cards, None, str(reason))
 
 
 def _pixel_scale(facts: Facts, shape: tuple[int, int]) -> float | None:

@@ -93,12 +93,15 @@ def read(cards: Mapping[str, Any]) -> Header | None:
     }
     rest = tuple([(k, 0.0 if k in own else v, k in own or type(v)) for k, v in cards.items()])
     header = _read(rest)
-    if header is None or not own:
-        return header
-    reference = tuple([(key, own.get(key, value)) for key, value in header.reference])
+    return header if header is None or not own else at(header, own)
+
+
+def at(header: Header, places: Mapping[str, float]) -> Header:
+    """Return a WCS with other numbers of its reference, those of `PLACES` that it has."""
+    reference = tuple([(key, places.get(key, value)) for key, value in header.reference])
     if reference:
         return Header(header.cards, reference)
-    return Header(tuple([(key, own.get(key, value)) for key, value in header.cards]), ())
+    return Header(tuple([(key, places.get(key, value)) for key, value in header.cards]), ())
 
 
 @functools.lru_cache(maxsize=1024)
