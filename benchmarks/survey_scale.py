@@ -100,8 +100,11 @@ BOOTSTRAPS = 500
 SEED = 977  # of the images that are judged: no run has it by default
 
 
-def write_images(folder: Path, count: int, size: int = SIZE) -> None:
-    """Write cut-outs of one band as a survey does: float32, a WCS, 2000 in a folder."""
+def write_images(folder: Path, count: int, size: int = SIZE, drawn: np.ndarray = ()) -> None:
+    """Write cut-outs of one band as a survey does: float32, a WCS, 2000 in a folder.
+
+    They show a galaxy each, but for the first ones, which are ``drawn``.
+    """
     from astropy.io import fits
 
     axis = np.arange(size) - (size - 1) / 2
@@ -111,6 +114,7 @@ def write_images(folder: Path, count: int, size: int = SIZE) -> None:
     for i in range(count):
         rng = np.random.default_rng(i)
         pixels = rng.normal(0, 1, (size, size)) + rng.uniform(500, 5000) * light
+        pixels = drawn[i, ..., 0] if i < len(drawn) else pixels
         cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg"}
         cards |= {
             "CRPIX1": size / 2,
@@ -133,11 +137,14 @@ def write_images(folder: Path, count: int, size: int = SIZE) -> None:
         fits.PrimaryHDU(pixels.astype(np.float32), header).writeto(path)
 
 
-def measured(checkout: Path, folder: Path, output: Path) -> dict[str, float]:
+def measured(
+    checkout: Path, folder: Path, output: Path, size: int = SIZE, kept: bool = False
+) -> dict[str, float]:
     """Ingest a folder with the build of a checkout; return its processor time and memory."""
-    words = [sys.executable, "-c", INGEST, checkout / "src", folder, output, str(SIZE)]
+    words = [sys.executable, "-c", INGEST, checkout / "src", folder, output, str(size)]
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-    output.unlink()
+    if not kept:
+        output.unlink()
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -305,7 +312,14 @@ def chain(arguments: argparse.Namespace) -> None:
     took: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
-        write_images(folder / "images", arguments.files, size)
+        drawn: np.ndarray = np.zeros((0, size, size, 1))
+        if arguments.mocks:
+            write_mocks(folder / "mocks.h5", "chain", arguments.files, 1e-3)
+            drawn = store.memmap(folder / "mocks.h5", "cutouts", "pixels")
+        write_images(folder / "images", arguments.files, size, drawn)
+        more = ()
+        if arguments.first:
+            more = arguments.first / "model.onnx", arguments.first / "first_stage.json"
         each = arguments.images_per_job
         number = -(-arguments.files // each)
 
@@ -320,13 +334,23 @@ def chain(arguments: argparse.Namespace) -> None:
             do("ingest", ingest_shard, folder / f"plan/{k:05d}.json", data[-1], settings)
             model = arguments.network / "model.onnx"
             files = map(str, (data[-1], model, training, scores[-1]))
-            do("score", survey.score_shard, *files, "network", "survey")
+            do("score", survey.score_shard, *files, "network", "survey", *map(str, more))
         do("index", index, data, folder, settings)
         files = [*map(str, data)], [*map(str, scores)], str(folder / "copies.csv"), None
         output = str(folder / "survey.parquet"), str(folder / "survey.html")
         do("rank", survey.rank, *files, *output, ranking | {"thumbnails": 1})
         do("page", survey.rank, *files, *output, ranking)
         disk = sum(path.stat().st_size for path in (*data, *scores, Path(output[0])))
+        if arguments.old:
+            read = measured(arguments.old, folder / "images", folder / "old.h5", size, kept=True)
+            files = arguments.old, arguments.network, folder / "old.h5", folder / "old.npy"
+            seconds = read["seconds"], scored(KERAS, *files)["seconds"]
+            ours = sum(s for step, e in took.items() if step != "page" for s, _ in e)
+            sys.stdout.write(
+                f"{arguments.files} files to scores by the earlier build: {seconds[0]:.1f} s + "
+                f"{seconds[1]:.1f} s, {arguments.files / sum(seconds):,.0f} images/s; to a ranking "
+                f"by this one {ours:.1f} s: {sum(seconds) / ours:.2f} times\n"
+            )
     write_plan(took, start_of_job(), arguments, disk)
 
 
@@ -388,6 +412,9 @@ def main() -> None:
     command = commands.add_parser("chain", help=chain.__doc__)
     command.add_argument("--network", type=Path, required=True, help="folder with its model.onnx")
     command.add_argument("--files", type=int, default=4000)
+    command.add_argument("--first", type=Path, help="folder of the first stage")
+    command.add_argument("--old", type=Path, help="checkout of the earlier build")
+    command.add_argument("--mocks", action="store_true", help="images of the simulator")
     command.add_argument("--images-per-job", type=int, default=2000)
     command.add_argument("--images", type=int, default=10**7, help="of the survey that is planned")
     command.add_argument("--cores", type=int, default=100)

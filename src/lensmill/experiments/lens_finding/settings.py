@@ -14,6 +14,7 @@ from lensmill.cutouts.lookups import (
     source_files,
 )
 from lensmill.experiments.lens_finding.families import FAMILIES
+from lensmill.learning.image_architectures import SMALLEST
 from lensmill.pipeline import names
 from lensmill.pipeline.settings import own, refer, refuse_test_only, shares
 
@@ -50,6 +51,7 @@ def check(settings: Mapping, where: str) -> None:
         _refuse_mixture(network, f"{where}.networks.{name}")
         _refuse_turn(network, settings["split"]["blocks"], f"{where}.networks.{name}")
         _check_distilled(settings, name, f"{where}.networks.{name}")
+        _refuse_binning(settings, network, f"{where}.networks.{name}")
     _check_first_stage(settings, f"{where}.survey.first_stage")
     for name, threshold in settings["evaluation"]["thresholds"].items():
         place = f"{where}.evaluation.thresholds.{name}.negatives"
@@ -216,6 +218,25 @@ def _check_distilled(settings: Mapping, name: str, where: str) -> None:
     if name in settings["searches"]:
         raise ValueError(
             f"{where}: a search cannot distil; take {name!r} out of searches, or distil out of it"
+        )
+
+
+def _refuse_binning(settings: Mapping, network: Mapping, where: str) -> None:
+    """Raise if images do not divide by what is averaged, or too little of them is left."""
+    if (binning := network.get("binning", 1)) == 1:
+        return
+    if network["architecture"] == "logistic" or network["stretch"] == "training":
+        raise ValueError(
+            f"{where}.binning is {binning}, but a logistic regression sees no pixels and the scale "
+            "of `stretch: training` is that of single ones; leave it out"
+        )
+    observation = settings["populations"][own(network)]["observation"]
+    size, least = settings["observations"][observation]["size"], SMALLEST[network["architecture"]]
+    if size % binning or size // binning < least:
+        raise ValueError(
+            f"{where}.binning is {binning}, but images of {size} x {size} pixels must divide by it "
+            f"and leave {least} across for {network['architecture']!r}; take a smaller one, or "
+            "another size of the observation"
         )
 
 

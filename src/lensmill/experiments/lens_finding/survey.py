@@ -29,7 +29,7 @@ from lensmill.pipeline import logs, provenance, splits, store
 
 log = logging.getLogger(__name__)
 
-BATCH = 64  # images scored at a time, filled up: how many there are then changes no score
+BATCH = 32  # images scored at a time, as caches hold; filled up, so that no score depends on others
 AT_A_TIME = 1 << 19  # rows of the ranking that are written together
 FIRST, FULL = 1, 2  # which stage has scored an image
 COPIED = ("name", "file", "snr", "masked_fraction", "resampled", "is_lens", "label_known")
@@ -145,7 +145,7 @@ def score_shard(
         Written (HDF5): table ``systems`` with ``index`` (in the shard), ``logit``, ``score`` and
         what the ranking shows beside them; a logit that is no number is kept, and ranked last.
         With a first stage also ``stage``: 2, or 1 of what the first has rejected, whose logit is
-        then that of the threshold less what it lacked to be passed on.
+        then its own; all these are below the threshold of the full network, if need be by a shift.
     name, population : str
         Of the network and of the survey.
     first_model, first_stage : path, optional
@@ -219,9 +219,10 @@ def _in_stages(
     first: Any, full: Any, pixels: NDArray, stage: Mapping[str, Any]
 ) -> dict[str, NDArray]:
     """Score with two networks: what the first does not reject, by the second."""
-    short = _logits(first, pixels, np.arange(len(pixels))) - stage["threshold"]
-    passed = ~(short < 0)  # also what is no number
-    logit = stage["limit"] + short
+    logit = _logits(first, pixels, np.arange(len(pixels)))
+    passed = ~(logit < stage["threshold"])  # also what is no number
+    # It has learned to say what the full network says; no image that only it has seen is a lens.
+    logit -= max(0.0, stage["threshold"] - stage["limit"])
     logit[passed] = _logits(full, pixels, np.flatnonzero(passed))
     return {"logit": logit, "stage": np.where(passed, FULL, FIRST).astype(np.uint8)}
 

@@ -139,6 +139,23 @@ def test_what_cannot_be_distilled_is_refused(changes, message):
         check(others | {"small": SMALL | changes}, populations={"gri": gri})
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train_on": "hst30", "binning": 4}, r"binning is 4, but images of 30 x 30 pixels must"),
+        ({"train_on": "hst30", "binning": 2}, r"leave 16 across for 'resnet'; take a smaller one"),
+        ({"binning": 2, "stretch": "training"}, r"the scale of `stretch: training` is that of"),
+    ],
+)
+def test_what_does_not_divide_is_not_binned(changes, message):
+    small = {"family": "epl_shear", "prior": "galaxies", "observation": "hst_f814w_small"}
+    network = {"architecture": "resnet", "train_on": "euclid", "test_on": ["hst30"]} | changes
+    network["test_on"] = [network["train_on"]]
+    with pytest.raises(ValueError, match=message):
+        check({"n": network}, populations={"hst30": small | {"systems": 9}})
+    assert check({"n": network | {"train_on": "euclid", "test_on": ["euclid"], "stretch": "image"}})
+
+
 def test_a_search_does_not_distil():
     search = {"trials": 2, "workers": 1, "epochs": 1, "space": {"width": ["choice", 16, 32]}}
     with pytest.raises(ValueError, match=r"a search cannot distil; take 'small' out of searches"):

@@ -166,7 +166,7 @@ def test_what_the_first_stage_passes_is_ranked_as_by_the_full_network_alone(
     assert passed["logit"].tolist() == kept["logit"].tolist()
     rejected = table[table["stage"] == survey.FIRST]
     assert (rejected["logit"] < 30.0).all()
-    wanted = [30.0 + brightest[i] - 150.0 for i in rejected["index"]]
+    wanted = [brightest[i] + 30.0 - 150.0 for i in rejected["index"]]
     assert rejected["logit"].tolist() == pytest.approx(wanted)
     assert (np.diff(table["logit"]) <= 0).all() and (np.diff(rejected["logit"]) <= 0).all()
 
