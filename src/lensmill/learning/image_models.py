@@ -69,7 +69,7 @@ def build(
     if binning > 1:
         x = keras.layers.AveragePooling2D(binning)(x)
     if settings.get("stretch") != "none":
-        x = AsinhStretch(settings.get("softening", 1.0), noise, dtype="float32")(image)
+        x = AsinhStretch(settings.get("softening", 1.0), noise, dtype="float32")(x)
     x = BODIES[architecture](x, settings, seed)
     # In 32 bits whatever the rest is in: ranks far in the tails are what counts.
     x = keras.layers.Dense(outputs, name="outputs", dtype="float32")(x)

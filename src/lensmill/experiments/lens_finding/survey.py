@@ -36,7 +36,12 @@ COPIED = ("name", "file", "snr", "masked_fraction", "resampled", "is_lens", "lab
 
 
 def set_first_stage(
-    first: NDArray, full: NDArray, validated: NDArray, limit: float | None, lost: float
+    first: NDArray,
+    full: NDArray,
+    validated: NDArray,
+    non_lens: NDArray,
+    limit: float | None,
+    lost: float,
 ) -> dict[str, Any]:
     """Set the threshold of a first stage, below which it rejects.
 
@@ -46,6 +51,8 @@ def set_first_stage(
         Logits of both stages for one population.
     validated : array of bool, shape (n,)
         Its validation part, which sets the threshold.
+    non_lens : array of bool, shape (n,)
+        Which of them are known to be none.
     limit : float or None
         Logit above which the full network calls an image a lens.
     lost : float
@@ -55,7 +62,7 @@ def set_first_stage(
     -------
     dict
         ``threshold``, ``limit``; the number of ``images``, of those ``above`` the limit and of
-        these ``rejected``; the fraction of the others that is ``passed`` on.
+        these ``rejected``; the fraction of non-lenses that is ``passed`` on.
 
     Raises
     ------
@@ -77,20 +84,21 @@ def set_first_stage(
             "from, or permit it to lose more (survey: lost)"
         )
     threshold = float(np.sort(above)[allowed])
-    below = first[validated & ~(full > limit)]
+    others = first[validated & non_lens]
     return {
         "threshold": threshold,
         "limit": limit,
         "images": int(validated.sum()),
         "above": len(above),
         "rejected": int((above < threshold).sum()),
-        "passed": float(np.mean(below >= threshold)) if len(below) else None,
+        "passed": float(np.mean(others >= threshold)) if len(others) else None,
     }
 
 
 def write_first_stage(
     first: NDArray,
     full: NDArray,
+    non_lens: NDArray,
     dataset: str,
     split: str,
     reference: str,
@@ -104,6 +112,8 @@ def write_first_stage(
     ----------
     first, full : array, shape (n,)
         Logits of both stages for the population that the first one learned from.
+    non_lens : array of bool, shape (n,)
+        As in `set_first_stage`.
     dataset, split : path
         That population.
     reference : path
@@ -117,7 +127,8 @@ def write_first_stage(
     """
     limit = _limit(reference)["threshold"]
     validated = splits.read(dataset, split) == splits.VALIDATION
-    found = set_first_stage(first, full, validated, None if np.isnan(limit) else limit, lost)
+    limit = None if np.isnan(limit) else limit
+    found = set_first_stage(first, full, validated, non_lens, limit, lost)
     with store.whole(Path(output)) as file:
         file.write(json.dumps({**names, "lost": lost, **found}, indent=1).encode())
     log.info("%s: %s", output, found)
