@@ -182,7 +182,7 @@ def score_shard(
         if stage:
             columns |= _in_stages(_session(first_model), _session(network), pixels, stage)
         else:
-            columns["logit"] = _logits(_session(network), pixels, np.arange(len(pixels)))
+            columns["logit"] = _logits(_session(network), pixels)
     columns["score"] = special.expit(columns["logit"])
     about = provenance.attributes(
         {},
@@ -216,13 +216,18 @@ def _session(model: str) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _logits(session: Any, pixels: NDArray, rows: NDArray) -> NDArray:
-    found = np.empty(len(rows))
-    batch = np.zeros((BATCH, *pixels.shape[1:]), np.float32)
-    for start in logs.progress(range(0, len(rows), BATCH), "score"):
-        some = rows[start : start + BATCH]
-        np.take(pixels, some, axis=0, out=batch[: len(some)], mode="clip")  # any other copies
-        found[start : start + BATCH] = session.run(None, {"pixels": batch})[0][: len(some), 0]
+def _logits(session: Any, pixels: NDArray, rows: NDArray | None = None) -> NDArray:
+    """Return the logits of some images, by default of all, which are then not copied."""
+    n = len(pixels) if rows is None else len(rows)
+    found = np.empty(n)
+    for start in logs.progress(range(0, n, BATCH), "score"):
+        here = slice(start, min(start + BATCH, n))
+        some = pixels[here] if rows is None else pixels[rows[here]]
+        size = len(some)
+        if size < BATCH:
+            some = np.concatenate([some, np.zeros((BATCH - size, *some.shape[1:]), some.dtype)])
+        some = np.asarray(some, np.float32)
+        found[here] = session.run(None, {"pixels": some})[0][:size, 0]
     return found
 
 
@@ -230,7 +235,7 @@ def _in_stages(
     first: Any, full: Any, pixels: NDArray, stage: Mapping[str, Any]
 ) -> dict[str, NDArray]:
     """Score with two networks: what the first does not reject, by the second."""
-    logit = _logits(first, pixels, np.arange(len(pixels)))
+    logit = _logits(first, pixels)
     passed = ~(logit < stage["threshold"])  # also what is no number
     # It has learned to say what the full network says; no image that only it has seen is a lens.
     logit -= max(0.0, stage["threshold"] - stage["limit"])

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[5]
 RESULTS = Path("results/lens_finding")
 # Lenses whose arcs are bright, and galaxies without any: two networks of seconds tell them apart
 MOCKS = {"family": "epl_shear", "prior": "galaxies", "observation": "small", "systems": 1600}
+MOCKS["max_image_auroc"] = 1.0  # they are so bright
 MOCKS["override"] = {
     "lens_fraction": 0.3,
     "non_lenses": {"unlit": 1.0},
@@ -40,7 +41,7 @@ def write_settings(folder, **survey):
         "networks": {n: s | {"learning_rate": 0.01, "epochs": 6} for n, s in networks.items()},
         "survey": survey,
     }
-    text = yaml.safe_dump({"run": [], "experiments": {"lens_finding": chosen}})
+    text = yaml.safe_dump({"experiments": {"lens_finding": chosen}})
     (folder / "mine.yaml").write_text(text)
 
 
