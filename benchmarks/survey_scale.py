@@ -1,14 +1,19 @@
 """Images per second from files to a data set and to a ranking, beside those of an earlier build.
 
 python benchmarks/survey_scale.py ingest --old CHECKOUT [--files 20000] [--folder DIR]
+python benchmarks/survey_scale.py score --network results/lens_finding/networks/p4m
+    [--first results/lens_finding/networks/quick] [--old CHECKOUT]
 python benchmarks/survey_scale.py chain --network results/lens_finding/networks/p4m [--files 4000]
 
-The second measures every step from files to the ranking, and prints from that the plan of a survey.
+The second scores images of the simulator, in one stage or in two, beside the network as it is, and
+says which lenses that costs; the third measures every step from files to the ranking, and prints
+from that the plan of a survey. Networks need their model.onnx, the first stage first_stage.json.
 """
 
 import argparse
 import json
 import multiprocessing
+import os
 import resource
 import statistics
 import subprocess
@@ -16,6 +21,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +29,10 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from lensmill import experiments  # noqa: E402
 from lensmill.cutouts import shards  # noqa: E402
-from lensmill.experiments.lens_finding import survey  # noqa: E402
+from lensmill.experiments.lens_finding import simulate, survey  # noqa: E402
+from lensmill.pipeline import settings as checked  # noqa: E402
+from lensmill.pipeline import shards as mocks  # noqa: E402
+from lensmill.pipeline import store  # noqa: E402
 
 SIZE = 101
 ABOUT = {"population": "survey", "experiment": "lens_finding", "code": "benchmark"}
@@ -50,10 +59,52 @@ used = resource.getrusage(resource.RUSAGE_SELF)
 peak = next(x for x in open("/proc/self/status") if x.startswith("VmHWM:"))
 print(json.dumps({"seconds": used.ru_utime + used.ru_stime, "mb": int(peak.split()[1]) / 1024}))
 """
+# Scores the images of a shard by Keras, in a process of its own; this build and earlier ones.
+KERAS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import json, resource
+import numpy as np
+from lensmill.experiments.lens_finding import network
+from lensmill.pipeline import store
+trained = network.load(*sys.argv[2:4])
+score = getattr(network, "logits", network.predict)
+pixels = store.memmap(sys.argv[4], "cutouts", "pixels")
+score(trained, pixels[:256])  # the first call compiles
+def used():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+before = used()
+logit = score(trained, pixels)
+seconds = used() - before
+np.save(sys.argv[5], logit)
+print(json.dumps({"seconds": seconds, "with_start": used()}))
+"""
+# The same by ONNX, whole: opening files and writing scores, but not the imports.
+ONNX = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import json, resource
+import onnxruntime
+from lensmill.experiments.lens_finding import survey
+from lensmill.pipeline import store
+def used():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+before = used()
+survey.score_shard(sys.argv[4], *sys.argv[2:4], sys.argv[5], "network", "survey", *sys.argv[6:])
+print(json.dumps({"seconds": used() - before, "with_start": used()}))
+"""
+RATES = (1e-2, 3e-3, 1e-3)  # of false positives
+BOOTSTRAPS = 500
+SEED = 977  # of the images that are judged: no run has it by default
 
 
-def write_images(folder: Path, count: int, size: int = SIZE) -> None:
-    """Write cut-outs of one band as a survey does: float32, a WCS, 2000 in a folder."""
+def write_images(folder: Path, count: int, size: int = SIZE, drawn: np.ndarray = ()) -> None:
+    """Write cut-outs of one band as a survey does: float32, a WCS, 2000 in a folder.
+
+    They show a galaxy each, but for the first ones, which are ``drawn``.
+    """
     from astropy.io import fits
 
     axis = np.arange(size) - (size - 1) / 2
@@ -63,6 +114,7 @@ def write_images(folder: Path, count: int, size: int = SIZE) -> None:
     for i in range(count):
         rng = np.random.default_rng(i)
         pixels = rng.normal(0, 1, (size, size)) + rng.uniform(500, 5000) * light
+        pixels = drawn[i, ..., 0] if i < len(drawn) else pixels
         cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg"}
         cards |= {
             "CRPIX1": size / 2,
@@ -85,11 +137,14 @@ def write_images(folder: Path, count: int, size: int = SIZE) -> None:
         fits.PrimaryHDU(pixels.astype(np.float32), header).writeto(path)
 
 
-def measured(checkout: Path, folder: Path, output: Path) -> dict[str, float]:
+def measured(
+    checkout: Path, folder: Path, output: Path, size: int = SIZE, kept: bool = False
+) -> dict[str, float]:
     """Ingest a folder with the build of a checkout; return its processor time and memory."""
-    words = [sys.executable, "-c", INGEST, checkout / "src", folder, output, str(SIZE)]
+    words = [sys.executable, "-c", INGEST, checkout / "src", folder, output, str(size)]
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-    output.unlink()
+    if not kept:
+        output.unlink()
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -116,6 +171,106 @@ def ingest(arguments: argparse.Namespace) -> None:
         ratios = [a / b for a, b in zip(rates["this build"], rates["earlier"], strict=True)]
         shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
         sys.stdout.write(f"ratio: {statistics.median(ratios):.2f} (pairs: {shown})\n")
+
+
+def write_mocks(path: Path, population: str, count: int, lens_fraction: float) -> None:
+    """Simulate a shard of images as the population ``euclid`` has them, with fewer lenses."""
+    chosen = checked.population(experiments.defaults("lens_finding"), "euclid")
+    chosen["prior"] |= {"lens_fraction": lens_fraction}
+    what = "lens_finding", population, SEED, 0, count, chosen, "benchmark"
+    mocks.simulate(str(path), simulate, *what)
+    with h5py.File(path, "r+") as file:  # as if it had been ingested
+        file.attrs["used"] = count
+
+
+def scored(code: str, checkout: Path, network: Path, shard: Path, output: Path, *more: Path):
+    """Score a shard in a process of its own; return what it took."""
+    model = "model.keras" if code == KERAS else "model.onnx"
+    words = [sys.executable, "-c", code, checkout / "src", network / model]
+    words += [network / "training.json", shard, output, *more]
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    done = subprocess.run(
+        words, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | one
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def score(arguments: argparse.Namespace) -> None:
+    """Score the same images by Keras and as a survey is scored, in turn; print rates and losses."""
+    files = {"lens_fraction 0.001": (arguments.survey, 1e-3)}
+    each = arguments.survey
+    many = max(1, round((arguments.images - arguments.survey) / each))
+    files |= {f"lens_fraction 0.2, {k}": (each, 0.2) for k in range(many)}
+    more = ()
+    if arguments.first:
+        more = arguments.first / "model.onnx", arguments.first / "first_stage.json"
+    builds = {"Keras": (KERAS, arguments.old or ROOT, ()), "this build": (ONNX, ROOT, more)}
+    rates: dict[str, dict[str, list[float]]] = {}
+    is_lens, logits = [], {name: [] for name in builds}
+    passed = []
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        folder = Path(name)
+        for i, (what, (count, fraction)) in enumerate(files.items()):
+            shard = folder / "shard.h5"
+            write_mocks(shard, f"judged{i}", count, fraction)
+            is_lens.append(store.read(shard, "systems", ["is_lens"])["is_lens"])
+            for k in range(REPEATS if i < 2 else 1):
+                for build, (code, checkout, given) in builds.items():
+                    output = folder / ("scores.npy" if code == KERAS else "scores.h5")
+                    took = scored(code, checkout, arguments.network, shard, output, *given)
+                    if i < 2:
+                        of = rates.setdefault(what.split(",")[0], {})
+                        of.setdefault(build, []).append(count / took["seconds"])
+                    if not k and code == KERAS:
+                        logits[build].append(np.load(output))
+                    elif not k:
+                        systems = store.read(output, "systems")
+                        logits[build].append(systems["logit"])
+                        passed.append(np.mean(systems.get("stage", survey.FULL) == survey.FULL))
+            shard.unlink()
+    for (what, of), part in zip(rates.items(), passed, strict=False):
+        for build, values in of.items():
+            sys.stdout.write(
+                f"{what}, {build}: {statistics.median(values):,.0f} images a second of processor "
+                f"time ({min(values):,.0f} to {max(values):,.0f})\n"
+            )
+        pairs = [b / a for a, b in zip(*of.values(), strict=True)]
+        shown = ", ".join(f"{ratio:.2f}" for ratio in pairs)
+        sys.stdout.write(
+            f"{what}, ratio: {statistics.median(pairs):.2f} (pairs: {shown}); "
+            f"{part:.1%} of the images were seen by the full network\n"
+        )
+    compare(np.concatenate(is_lens) == 1, *(np.concatenate(x) for x in logits.values()))
+
+
+def compare(is_lens: np.ndarray, full: np.ndarray, other: np.ndarray) -> None:
+    """Print the completeness of two scores of the same images, and what they differ by."""
+    rng = np.random.Generator(np.random.Philox(SEED))
+    lenses, others = np.flatnonzero(is_lens), np.flatnonzero(~is_lens)
+    sys.stdout.write(f"{len(lenses):,} lenses, {len(others):,} non-lenses\n")
+
+    def found(lenses, others):
+        values = []
+        for logit in (full, other):
+            falling = -np.sort(-logit[others])
+            limits = [falling[int(len(others) * rate + 1e-9)] for rate in RATES]
+            values.append([np.mean(logit[lenses] > limit) for limit in limits])
+        return np.array(values)
+
+    best = found(lenses, others)
+    drawn = np.array(
+        [
+            np.diff(found(*(rng.choice(x, len(x)) for x in (lenses, others))), axis=0)[0]
+            for _ in range(BOOTSTRAPS)
+        ]
+    )
+    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+    for i, rate in enumerate(RATES):
+        sys.stdout.write(
+            f"false-positive rate {rate:g}: completeness {best[0, i]:.4f} by Keras, "
+            f"{best[1, i]:.4f} by this build, {best[1, i] - best[0, i]:+.4f} "
+            f"(95 %: {low[i]:+.4f} to {high[i]:+.4f}, paired)\n"
+        )
 
 
 def measure(step, *arguments) -> tuple[float, float]:
@@ -157,7 +312,14 @@ def chain(arguments: argparse.Namespace) -> None:
     took: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
-        write_images(folder / "images", arguments.files, size)
+        drawn: np.ndarray = np.zeros((0, size, size, 1))
+        if arguments.mocks:
+            write_mocks(folder / "mocks.h5", "chain", arguments.files, 1e-3)
+            drawn = store.memmap(folder / "mocks.h5", "cutouts", "pixels")
+        write_images(folder / "images", arguments.files, size, drawn)
+        more = ()
+        if arguments.first:
+            more = arguments.first / "model.onnx", arguments.first / "first_stage.json"
         each = arguments.images_per_job
         number = -(-arguments.files // each)
 
@@ -172,13 +334,23 @@ def chain(arguments: argparse.Namespace) -> None:
             do("ingest", ingest_shard, folder / f"plan/{k:05d}.json", data[-1], settings)
             model = arguments.network / "model.onnx"
             files = map(str, (data[-1], model, training, scores[-1]))
-            do("score", survey.score_shard, *files, "network", "survey")
+            do("score", survey.score_shard, *files, "network", "survey", *map(str, more))
         do("index", index, data, folder, settings)
         files = [*map(str, data)], [*map(str, scores)], str(folder / "copies.csv"), None
         output = str(folder / "survey.parquet"), str(folder / "survey.html")
         do("rank", survey.rank, *files, *output, ranking | {"thumbnails": 1})
         do("page", survey.rank, *files, *output, ranking)
         disk = sum(path.stat().st_size for path in (*data, *scores, Path(output[0])))
+        if arguments.old:
+            read = measured(arguments.old, folder / "images", folder / "old.h5", size, kept=True)
+            files = arguments.old, arguments.network, folder / "old.h5", folder / "old.npy"
+            seconds = read["seconds"], scored(KERAS, *files)["seconds"]
+            ours = sum(s for step, e in took.items() if step != "page" for s, _ in e)
+            sys.stdout.write(
+                f"{arguments.files} files to scores by the earlier build: {seconds[0]:.1f} s + "
+                f"{seconds[1]:.1f} s, {arguments.files / sum(seconds):,.0f} images/s; to a ranking "
+                f"by this one {ours:.1f} s: {sum(seconds) / ours:.2f} times\n"
+            )
     write_plan(took, start_of_job(), arguments, disk)
 
 
@@ -229,9 +401,20 @@ def main() -> None:
     command.add_argument("--files", type=int, default=20000)
     command.add_argument("--folder", help="where the files go for a while: 2 GB for 20,000")
     command.set_defaults(run=ingest)
+    command = commands.add_parser("score", help=score.__doc__)
+    command.add_argument("--network", type=Path, required=True, help="folder with its model.onnx")
+    command.add_argument("--first", type=Path, help="folder of the first stage")
+    command.add_argument("--old", type=Path, help="checkout whose Keras is used")
+    command.add_argument("--images", type=int, default=126000, help="that are judged, in all")
+    command.add_argument("--survey", type=int, default=21000, help="of which one in 1000 a lens")
+    command.add_argument("--folder", help="where the images go for a while: 0.4 GB")
+    command.set_defaults(run=score)
     command = commands.add_parser("chain", help=chain.__doc__)
     command.add_argument("--network", type=Path, required=True, help="folder with its model.onnx")
     command.add_argument("--files", type=int, default=4000)
+    command.add_argument("--first", type=Path, help="folder of the first stage")
+    command.add_argument("--old", type=Path, help="checkout of the earlier build")
+    command.add_argument("--mocks", action="store_true", help="images of the simulator")
     command.add_argument("--images-per-job", type=int, default=2000)
     command.add_argument("--images", type=int, default=10**7, help="of the survey that is planned")
     command.add_argument("--cores", type=int, default=100)

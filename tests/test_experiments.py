@@ -77,6 +77,7 @@ FUNCTIONS = {
         "source_files": ["population", "source"],
         "simulation_inputs": ["settings", "population"],
         "check_settings": ["settings", "population"],
+        "training_inputs": ["settings", "network"],
         "prediction_inputs": ["settings", "network", "population"],
         "score_inputs": ["settings", "name", "network", "population"],
     },

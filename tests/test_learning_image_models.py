@@ -288,3 +288,16 @@ def test_pixels_that_are_not_to_be_stretched_are_seen_as_they_are():
     seen = keras.Model(model.inputs, first.output).predict(x, verbose=0)
     by_hand = x.reshape(2, -1) @ first.get_weights()[0] + first.get_weights()[1]
     assert seen == pytest.approx(np.maximum(by_hand, 0), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["resnet", "p4m"])
+def test_a_network_that_bins_says_of_images_what_one_says_of_their_means(name):
+    images = pictures(5)
+    binned, plain = build(name, binning=2, stages=2), build(name, (16, 16, 1), stages=2)
+    plain.set_weights(binned.get_weights())
+    means = images.reshape(5, 16, 2, 16, 2, 1).mean(axis=(2, 4))
+    found = binned.predict_on_batch(images)
+    assert np.std(found) > 1e-3
+    assert found == pytest.approx(plain.predict_on_batch(means), abs=1e-5)
+    with pytest.raises(ValueError, match="images of 8 x 8 pixels are too small"):
+        build(name, binning=4)

@@ -77,6 +77,18 @@ def training_data(experiment, network):
     return {kind: x[0] if len(x) == 1 else x for kind, x in files.items()}
 
 
+def training_inputs(experiment, network):
+    """Name the results that a network is trained with beside data and split."""
+    settings = trained_network(experiment, network)
+    return below(experiment, ask(experiment, "training_inputs", settings))
+
+
+def training_settings(experiment, network):
+    """Return what fixes a network, and the results that its training takes."""
+    found = network_settings(experiment, network)
+    return found | training_inputs(experiment, network)
+
+
 def model_files(experiment, network):
     """Name the model of a network and the record of its training."""
     suffix = experiments.look_up(experiment, "suffix")(

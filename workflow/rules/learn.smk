@@ -8,6 +8,7 @@ rule train_network:
     """Train one network; a killed job goes on from its last epoch."""
     input:
         unpack(of_network(training_data)),
+        unpack(of_network(training_inputs)),
     output:
         model="results/{experiment}/networks/{network}/model.keras",
         history="results/{experiment}/networks/{network}/history.csv",
@@ -26,7 +27,7 @@ rule train_network:
         mem_mb=resources("train_network", "mem_mb"),
         runtime=resources("train_network", "runtime"),
     params:
-        settings=of_network(network_settings),
+        settings=of_network(training_settings),
         seed=config["seed"],
         # No outputs: Snakemake would clear them when a killed job starts again.
         checkpoints="results/{experiment}/networks/{network}/checkpoints",
@@ -39,6 +40,7 @@ rule fit_network:
     """Fit one model that has no epochs (scikit-learn)."""
     input:
         unpack(of_network(training_data)),
+        unpack(of_network(training_inputs)),
     output:
         model="results/{experiment}/networks/{network}/model.skops",
         training="results/{experiment}/networks/{network}/training.json",
@@ -56,7 +58,7 @@ rule fit_network:
         mem_mb=resources("train_network", "mem_mb"),
         runtime=resources("train_network", "runtime"),
     params:
-        settings=of_network(network_settings),
+        settings=of_network(training_settings),
         seed=config["seed"],
         code=code("experiments/{experiment}/network.py"),
     script:

@@ -50,6 +50,11 @@ def check_settings(settings: Mapping, population: str) -> dict:
     return {}
 
 
+def training_inputs(settings: Mapping, network: Mapping) -> dict[str, str | list[str]]:
+    """Name the results that a training takes beside its data sets and their splits."""
+    return {}
+
+
 def prediction_inputs(settings: Mapping, network: Mapping, population: str) -> dict[str, str]:
     """Name the results that a prediction takes beside the data set.
 

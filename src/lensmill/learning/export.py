@@ -177,6 +177,8 @@ def _to_onnx(trained: Any, training: dict[str, Any], bands: list[str], folder: s
     }
     onnx.helper.set_model_props(model, about)
     _spell_out_log1p(model.graph)
+    _select_middle(model.graph)
+    _clip_sign(model.graph)
     _widen_normalisation(model.graph)
     _raise_rank_of_scalars(model)
     onnx.checker.check_model(model)
@@ -196,6 +198,68 @@ def _spell_out_log1p(graph: Any) -> None:
             node = make_node("Log", [more], node.output, node.name)
         nodes.append(node)
     graph.initializer.append(numpy_helper.from_array(np.float32(1), "one"))
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _select_middle(graph: Any) -> None:
+    """Find one place of a sorted row, the noise of an image, without sorting: the same number.
+
+    Keras sorts ascending: minus the largest of minus the values. The place ``i`` is then minus the
+    least of the ``i + 1`` largest, which runtimes find without order, five times faster.
+    """
+    from onnx import numpy_helper
+    from onnx.helper import make_node
+
+    constants = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
+    users: dict[str, list[Any]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, []).append(node)
+    for top in [node for node in graph.node if node.op_type == "TopK"]:
+        negative = users.get(top.output[0], [])
+        chosen = users.get(negative[0].output[0], []) if len(negative) == 1 else []
+        largest_of_last = {a.name for a in top.attribute} <= {"sorted"}
+        if not largest_of_last or len(chosen) != 1 or chosen[0].op_type != "Slice":
+            continue
+        low, high, axis = (constants.get(name) for name in chosen[0].input[1:4])
+        if negative[0].op_type != "Neg" or axis is None or axis.tolist() != [2]:
+            continue
+        if high.tolist() != [low[0] + 1] or users.get(top.output[1]):
+            continue
+        k, least = f"{top.name}/k", f"{top.name}/least"
+        graph.initializer.append(numpy_helper.from_array(np.array([low[0] + 1], np.int64), k))
+        values = top.output[0]
+        fewer = make_node("TopK", [top.input[0], k], [values, top.output[1]], k, axis=-1, sorted=0)
+        smallest = make_node("ReduceMin", [values], [least], least, axes=[-1], keepdims=1)
+        back = make_node("Neg", [least], chosen[0].output, f"{top.name}/middle")
+        place = [*graph.node].index(top)
+        for node in (top, negative[0], chosen[0]):
+            graph.node.remove(node)
+        for node in (back, smallest, fewer):
+            graph.node.insert(place, node)
+    _remove_unused(graph)
+
+
+def _clip_sign(graph: Any) -> None:
+    """Write the sign of pixels in units of their noise as a product that is clipped: faster.
+
+    It is no sign where a pixel is below 1e-30 of the noise; its stretch is 0 either way.
+    """
+    from onnx import numpy_helper
+    from onnx.helper import make_node
+
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Sign":
+            large = f"{node.name}/large"
+            nodes.append(make_node("Mul", [node.input[0], "huge"], [large], large))
+            node = make_node("Clip", [large, "lowest", "highest"], node.output, node.name)
+        nodes.append(node)
+    if len(nodes) == len(graph.node):
+        return
+    for name, value in (("huge", 1e30), ("lowest", -1), ("highest", 1)):
+        graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
     del graph.node[:]
     graph.node.extend(nodes)
 
@@ -271,7 +335,15 @@ def _raise_rank_of_scalars(model: Any) -> None:
 
 
 def _remove_unused(graph: Any) -> None:
-    used = {name for node in graph.node for name in node.input}
+    """Take out nodes and constants that nothing depends on."""
+    results = {value.name for value in graph.output}
+    while True:
+        used = results | {name for node in graph.node for name in node.input}
+        idle = [node for node in graph.node if not used & {*node.output}]
+        if not idle:
+            break
+        for node in idle:
+            graph.node.remove(node)
     for constant in [c for c in graph.initializer if c.name not in used]:
         graph.initializer.remove(constant)
 

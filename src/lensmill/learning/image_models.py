@@ -38,7 +38,8 @@ def build(
         Height, width and bands of the images.
     settings : mapping
         Those of the architecture (``width`` and so on, as its function reads them); ``stretch``,
-        with ``none`` for pixels as they are given, and ``softening`` of `AsinhStretch`.
+        with ``none`` for pixels as they are given, and ``softening`` of `AsinhStretch`; maybe
+        ``binning``: pixels across that are averaged into one before all else.
     seed : int
         Of the weights and of dropout. It also sets the seed of the backend, from which
         ``keras.applications`` draws.
@@ -61,11 +62,14 @@ def build(
         raise ValueError(
             f"{architecture!r} is no architecture; there are {', '.join(sorted(BODIES))}"
         )
-    refuse_small(architecture, shape)
+    binning = settings.get("binning", 1)
+    refuse_small(architecture, (shape[0] // binning, shape[1] // binning, shape[2]))
     keras.utils.set_random_seed(seed)
     x = image = keras.Input(shape)
+    if binning > 1:
+        x = keras.layers.AveragePooling2D(binning)(x)
     if settings.get("stretch") != "none":
-        x = AsinhStretch(settings.get("softening", 1.0), noise, dtype="float32")(image)
+        x = AsinhStretch(settings.get("softening", 1.0), noise, dtype="float32")(x)
     x = BODIES[architecture](x, settings, seed)
     # In 32 bits whatever the rest is in: ranks far in the tails are what counts.
     x = keras.layers.Dense(outputs, name="outputs", dtype="float32")(x)

@@ -108,7 +108,8 @@ def train(
     dataset, split : path, or list of path
         Systems and their split: it trains on the first part, the second chooses the epoch, the
         third is not looked at. Lists where several populations are learned from, in the order of
-        ``train_on``, with ``settings["shares"]``.
+        ``train_on``, with ``settings["shares"]``; of a network that learns from what another says
+        of them, the files with that are ``settings["teacher"]``.
     settings : mapping
         All settings of the network.
     seed : int
@@ -148,7 +149,10 @@ def train(
         plan = prepare(dataset, split, settings, seed, keys)
         code = provenance.digest(f"experiments/{facts['experiment']}/network.py")
         digests = [facts["content_digest"], store.attributes(splits[0])["content_digest"], code]
-        digests += [store.attributes(path)["content_digest"] for path in several[1:] + splits[1:]]
+        teachers = settings.get("teacher", [])
+        teachers = teachers if isinstance(teachers, list) else [teachers]
+        more = several[1:] + splits[1:] + teachers
+        digests += [store.attributes(path)["content_digest"] for path in more]
         what = [dict(settings), seeds, *digests, threads]
         fitted, rows, found = _fit(plan, keys, history, checkpoints, what, watch)
         packages = ("keras", "tensorflow", "numpy")

@@ -178,6 +178,44 @@ def logits(network: Network, pixels: NDArray, rows: NDArray | None = None) -> ND
     return images.predict(network.model, pixels, rows)[:, 0]
 
 
+def recall(network: Network, dataset: str, output: str, name: str) -> None:
+    """Write the logit of every system of a population, learned from or not.
+
+    For what learns from this network, or is set by it: nothing is judged by these.
+
+    Parameters
+    ----------
+    network : Network
+        As `load` gives it.
+    dataset : path
+        The population.
+    output : path
+        Written (HDF5): table ``systems`` with ``index`` and ``logit``, in the order of the
+        data set.
+    name : str
+        Of the network.
+    """
+    index = store.read(dataset, "systems", ["index"])["index"]
+    facts = store.attributes(dataset)
+    systems = {"index": index, "logit": logits(network, store.pixels(dataset))}
+    about = {"network": name, "population": facts["population"], "dataset": facts["content_digest"]}
+    units = {"systems": dict.fromkeys(systems, "")}
+    store.write(output, {"systems": systems}, units, provenance.attributes({}, **about))
+
+
+def recalled(path: str, dataset: str) -> NDArray:
+    """Read the logits that `recall` wrote.
+
+    Raises
+    ------
+    ValueError
+        If they are those of other images.
+    """
+    if store.attributes(path)["dataset"] != store.attributes(dataset)["content_digest"]:
+        raise ValueError(f"{path} are not the logits of {dataset}; delete them and run again")
+    return store.read(path, "systems", ["logit"])["logit"]
+
+
 def labels(dataset: str) -> tuple[NDArray, NDArray]:
     """Read of every system whether it is a lens, and whether that is known."""
     systems = store.read(dataset, "systems", ["is_lens", "label_known"])
@@ -213,7 +251,11 @@ def prepare(
     shares = settings.get("shares", [1.0])
     pixels = [store.pixels(path) for path in datasets]
     found = [labels(path) for path in datasets]
-    is_lens = np.concatenate([lens for lens, _ in found])
+    is_lens = targets = np.concatenate([lens for lens, _ in found])
+    if teachers := _listed(settings.get("teacher")):
+        said = [recalled(path, data) for path, data in zip(teachers, datasets, strict=True)]
+        targets = special.expit(np.concatenate(said))
+        settings = {key: value for key, value in settings.items() if key != "teacher"}
     fold = settings["fold"], settings["folds"]
     of_parts = []
     for path, parts, (lens, known) in zip(datasets, parted, found, strict=True):
@@ -246,9 +288,10 @@ def prepare(
     if architecture == LOGISTIC:
         weights = counts[0] * _class_weights(lens, counts[0], settings)
         return _logistic(images_, learned.rows, lens, weights, observation, settings, record)
-    return _training(
-        images_, (learned, validated), (lens, lens_validated), counts, settings, keys, record
-    )
+    parts = learned, validated
+    answers = [targets[part.rows].astype(np.float32)[:, None] for part in parts]
+    lenses = lens, lens_validated
+    return _training(images_, parts, answers, lenses, counts, settings, keys, record)
 
 
 def _class_weights(lens: NDArray, counts: NDArray, settings: Mapping[str, Any]) -> NDArray:
@@ -285,6 +328,7 @@ def _logistic(
 def _training(
     pixels: Any,
     parts: tuple[mixtures.Parts, mixtures.Parts],
+    targets: list[NDArray],
     lenses: tuple[NDArray, NDArray],
     counts: list[NDArray],
     settings: Mapping[str, Any],
@@ -296,8 +340,8 @@ def _training(
 
     shape, several = pixels.shape[1:], "shares" in settings
     learned, validated = (
-        images.Images(pixels, part.rows, lens.astype(np.float32)[:, None])
-        for part, lens in zip(parts, lenses, strict=True)
+        images.Images(pixels, part.rows, answers)
+        for part, answers in zip(parts, targets, strict=True)
     )
     noise = None
     if settings["stretch"] == "training":
@@ -332,13 +376,15 @@ def _training(
     # only the focal loss has a gamma
     loss = classification.binary_loss(settings["loss"], settings.get("focal_gamma", 0.0))
     architecture = settings["architecture"]
+
+    def metrics(_: NDArray, outputs: NDArray) -> dict[str, float]:
+        return classification.binary_metrics(lenses[1][:, None], outputs)
+
     return runs.Training(
         build=lambda: image_models.build(architecture, shape, settings, keys.first % 2**20, noise),
         loss=loss,
         epochs=batches,
-        validation=images.Validation(
-            validated, loss, batches, classification.binary_metrics, weights[1]
-        ),
+        validation=images.Validation(validated, loss, batches, metrics, weights[1]),
         settings=settings,
         record=record | {"noise": noise},
     )

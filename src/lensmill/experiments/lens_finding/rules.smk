@@ -14,6 +14,18 @@ localrules:
     rank_population,
 
 
+def first_stage_files(wildcards):
+    """Name the network that looks first where another scores a survey, if there is one."""
+    return below("lens_finding", lens_steps.first_stage(FINDER, wildcards.network))
+
+
+def first_stage_inputs(wildcards):
+    """Name what the threshold of a first stage is set by."""
+    return below(
+        "lens_finding", lens_steps.first_stage_inputs(FINDER, wildcards.network)
+    )
+
+
 COMPARED = [
     (member, FINDER["networks"][name])
     for name in FINDER["comparison"]
@@ -120,9 +132,64 @@ rule rank_population:
         "scripts/rank_population.py"
 
 
+rule recall_logits:
+    """Say what a network thinks of every system of a population: what another is distilled from."""
+    input:
+        dataset="results/{experiment}/data/{population}/dataset.h5",
+        model="results/{experiment}/networks/{network}/model.keras",
+        training="results/{experiment}/networks/{network}/training.json",
+    output:
+        "results/{experiment}/networks/{network}/logits/{population}.h5",
+    log:
+        "results/{experiment}/logs/recall_logits/{network}.{population}.log",
+    benchmark:
+        "results/{experiment}/benchmarks/recall_logits/{network}.{population}.tsv"
+    wildcard_constraints:
+        experiment="lens_finding",
+    conda:
+        ROOT / "envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=resources("predict_network", "mem_mb"),
+        runtime=resources("predict_network", "runtime"),
+    params:
+        code=code("experiments/lens_finding/network.py"),
+    script:
+        "scripts/recall_logits.py"
+
+
+rule set_first_stage:
+    """Set the threshold below which a distilled network rejects what the full one need not see."""
+    input:
+        unpack(first_stage_inputs),
+    output:
+        "results/{experiment}/networks/{network}/first_stage.json",
+    log:
+        "results/{experiment}/logs/set_first_stage/{network}.log",
+    wildcard_constraints:
+        experiment="lens_finding",
+    conda:
+        ROOT / "envs/train.yaml"
+    resources:
+        mem_mb=resources("predict_network", "mem_mb"),
+        runtime=resources("predict_network", "runtime"),
+    params:
+        full=lambda wildcards: find(
+            wildcards.experiment,
+            "networks",
+            names.member(wildcards.network)[0],
+            "distil",
+        ),
+        lost=FINDER["survey"]["lost"],
+        code=code("experiments/lens_finding/survey.py"),
+    script:
+        "scripts/set_first_stage.py"
+
+
 rule score_shard:
     """Score the images of one shard of a survey; a shard that does not change is scored once."""
     input:
+        unpack(first_stage_files),
         shard="results/{experiment}/data/{population}/shards/{shard}.h5",
         model="results/{experiment}/networks/{network}/model.onnx",
         training="results/{experiment}/networks/{network}/training.json",

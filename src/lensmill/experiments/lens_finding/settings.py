@@ -14,6 +14,7 @@ from lensmill.cutouts.lookups import (
     source_files,
 )
 from lensmill.experiments.lens_finding.families import FAMILIES
+from lensmill.learning.image_architectures import SMALLEST
 from lensmill.pipeline import names
 from lensmill.pipeline.settings import own, refer, refuse_test_only, shares
 
@@ -29,6 +30,7 @@ __all__ = [
     "simulation_inputs",
     "source_files",
     "suffix",
+    "training_inputs",
 ]
 
 # Scores that another machine reproduces, and how far they may lie apart (or by the error of the
@@ -48,6 +50,9 @@ def check(settings: Mapping, where: str) -> None:
     for name, network in settings["networks"].items():
         _refuse_mixture(network, f"{where}.networks.{name}")
         _refuse_turn(network, settings["split"]["blocks"], f"{where}.networks.{name}")
+        _check_distilled(settings, name, f"{where}.networks.{name}")
+        _refuse_binning(settings, network, f"{where}.networks.{name}")
+    _check_first_stage(settings, f"{where}.survey.first_stage")
     for name, threshold in settings["evaluation"]["thresholds"].items():
         place = f"{where}.evaluation.thresholds.{name}.negatives"
         for population in threshold["negatives"]:
@@ -60,6 +65,51 @@ def check(settings: Mapping, where: str) -> None:
             refer(name, settings["populations"], f"{where}.two_samples.{kind}")
     if "ablation" in settings:
         _check_ablation(settings, f"{where}.ablation")
+
+
+def training_inputs(settings: Mapping, network: Mapping) -> dict[str, str | list[str]]:
+    """Name what the network that another is distilled from says of what that learns from."""
+    if "distil" not in network:
+        return {}
+    paths = [_logits(network["distil"], population) for population in shares(network)]
+    return {"teacher": paths[0] if len(paths) == 1 else paths}
+
+
+def first_stage(settings: Mapping, network: str) -> dict[str, str]:
+    """Name the network that looks first where another scores a survey, and its threshold.
+
+    Nothing where there is none, or it was distilled from another network.
+    """
+    name = settings["survey"].get("first_stage")
+    if name is None or _definition(settings, name)["distil"] != network:
+        return {}
+    folder = f"networks/{name}"
+    return {"first_model": f"{folder}/model.onnx", "first_stage": f"{folder}/first_stage.json"}
+
+
+def first_stage_inputs(settings: Mapping, name: str) -> dict[str, str]:
+    """Name what the threshold of a first stage is set by."""
+    network = _definition(settings, name)
+    if "distil" not in network:
+        raise ValueError(f"{name} is no first stage: {NOT_DISTILLED}")
+    full, population = network["distil"], own(network)
+    reference = own(_definition(settings, full))
+    return {
+        "first": _logits(name, population),
+        "full": _logits(full, population),
+        "dataset": f"data/{population}/dataset.h5",
+        "split": f"data/{population}/split.h5",
+        "reference": f"scores/{full}/{reference}/scores.json",
+    }
+
+
+def _logits(network: str, population: str) -> str:
+    return f"networks/{network}/logits/{population}.h5"
+
+
+def _definition(settings: Mapping, network: str) -> Mapping:
+    """Return the settings of a network, or of what it is one of several trainings of."""
+    return settings["networks"][names.member(network)[0]]
 
 
 def score_inputs(settings: Mapping, name: str, network: Mapping, population: str) -> dict[str, str]:
@@ -123,6 +173,88 @@ def _check_ablation(settings: Mapping, where: str) -> None:
                 f"{where}.steps.{step}: its networks have unlike numbers of seeds ({said}); turns "
                 "of one step need the same"
             )
+
+
+NOT_DISTILLED = (
+    "it learned from labels; name a network with `distil: NAME`, NAME being the one that scores "
+    "what it passes"
+)
+# What counts labels, which a distilled network does not learn from: value that leaves it alone
+OF_LABELS = {"loss": "binary_crossentropy", "class_weight": "none", "hard_negatives": 0.0}
+
+
+def _check_distilled(settings: Mapping, name: str, where: str) -> None:
+    """Raise if a network cannot learn from that which it is to be distilled from."""
+    network = settings["networks"][name]
+    if "distil" not in network:
+        return
+    teacher, member = names.member(network["distil"])
+    refer(teacher, settings["networks"], f"{where}.distil")
+    other = settings["networks"][teacher]
+    if "seeds" in member or ("seeds" in other and not member):
+        raise ValueError(
+            f"{where}.distil: {network['distil']!r} stands for several trainings; name one of "
+            f"them, as in {teacher + '_seed1'!r}"
+        )
+    if teacher == name or "distil" in other:
+        raise ValueError(
+            f"{where}.distil: {teacher!r} is distilled itself; name a network that learned from "
+            "labels"
+        )
+    for one, said in ((name, where), (teacher, f"{where}.distil: {teacher!r}")):
+        if settings["networks"][one]["architecture"] == "logistic":
+            raise ValueError(
+                f"{said} is a logistic regression, which is neither distilled nor distilled from; "
+                "choose another architecture"
+            )
+    for key, idle in OF_LABELS.items():
+        if network[key] != idle:
+            raise ValueError(
+                f"{where}.{key} is {network[key]}, but with `distil` no label is learned from; "
+                f"leave it out, or set it to {idle}"
+            )
+    for population in shares(network):
+        lookups.refuse_unlike(settings, own(other), population, f"{where}.train_on")
+    if name in settings["searches"]:
+        raise ValueError(
+            f"{where}: a search cannot distil; take {name!r} out of searches, or distil out of it"
+        )
+
+
+def _refuse_binning(settings: Mapping, network: Mapping, where: str) -> None:
+    """Raise if images do not divide by what is averaged, or too little of them is left."""
+    if (binning := network.get("binning", 1)) == 1:
+        return
+    if network["architecture"] == "logistic" or network["stretch"] == "training":
+        raise ValueError(
+            f"{where}.binning is {binning}, but a logistic regression sees no pixels and the scale "
+            "of `stretch: training` is that of single ones; leave it out"
+        )
+    observation = settings["populations"][own(network)]["observation"]
+    size, least = settings["observations"][observation]["size"], SMALLEST[network["architecture"]]
+    if size % binning or size // binning < least:
+        raise ValueError(
+            f"{where}.binning is {binning}, but images of {size} x {size} pixels must divide by it "
+            f"and leave {least} across for {network['architecture']!r}; take a smaller one, or "
+            "another size of the observation"
+        )
+
+
+def _check_first_stage(settings: Mapping, where: str) -> None:
+    """Raise if what is to look first at a survey is no network that was distilled."""
+    name = settings["survey"].get("first_stage")
+    if name is None:
+        return
+    definition, member = names.member(name)
+    refer(definition, settings["networks"], where)
+    network = settings["networks"][definition]
+    if "distil" not in network:
+        raise ValueError(f"{where}: {name!r} is no first stage: {NOT_DISTILLED}")
+    if "seeds" in member or ("seeds" in network and not member):
+        raise ValueError(
+            f"{where}: {name!r} stands for several trainings; name one of them, as in "
+            f"{definition + '_seed1'!r}"
+        )
 
 
 def _refuse_mixture(network: Mapping, where: str) -> None:

@@ -2,6 +2,10 @@
 
 A shard is scored once. More shards, of images that came later, are ranked with the scores of those
 before. Memory: one shard, or 40 bytes an image of the survey where all are ranked.
+
+A first stage is a small network that was distilled from the full one: what it rejects, the full one
+never sees. Above the threshold the ranking is then that of the full network, without the few that
+the first stage has lost.
 """
 
 import csv
@@ -21,17 +25,124 @@ from pyarrow import parquet
 from scipy import special
 
 from lensmill.experiments.lens_finding import ranking
-from lensmill.pipeline import logs, provenance, store
+from lensmill.pipeline import logs, provenance, splits, store
 
 log = logging.getLogger(__name__)
 
-BATCH = 64  # images scored at a time, filled up: how many there are then changes no score
+BATCH = 32  # images scored at a time, as caches hold; filled up, so that no score depends on others
 AT_A_TIME = 1 << 19  # rows of the ranking that are written together
+FIRST, FULL = 1, 2  # which stage has scored an image
 COPIED = ("name", "file", "snr", "masked_fraction", "resampled", "is_lens", "label_known")
 
 
+def set_first_stage(
+    first: NDArray,
+    full: NDArray,
+    validated: NDArray,
+    non_lens: NDArray,
+    limit: float | None,
+    lost: float,
+) -> dict[str, Any]:
+    """Set the threshold of a first stage, below which it rejects.
+
+    Parameters
+    ----------
+    first, full : array, shape (n,)
+        Logits of both stages for one population.
+    validated : array of bool, shape (n,)
+        Its validation part, which sets the threshold.
+    non_lens : array of bool, shape (n,)
+        Which of them are known to be none.
+    limit : float or None
+        Logit above which the full network calls an image a lens.
+    lost : float
+        Of these images, the fraction that may be rejected.
+
+    Returns
+    -------
+    dict
+        ``threshold``, ``limit``; the number of ``images``, of those ``above`` the limit and of
+        these ``rejected``; the fraction of non-lenses that is ``passed`` on.
+
+    Raises
+    ------
+    ValueError
+        If the full network has no threshold, or too few images are above it.
+    """
+    if limit is None:
+        raise ValueError(
+            "the full network has no threshold for a false-positive rate of 1 %, below which "
+            "images could be rejected: the test part of its population needs 100 non-lenses"
+        )
+    above = first[validated & (full > limit)]
+    allowed = int(len(above) * lost + 1e-9)
+    if not allowed:
+        raise ValueError(
+            f"{len(above)} images of the validation part are above the threshold of the full "
+            f"network ({limit:.3f}), too few for a first stage that loses {lost:g} of them: "
+            f"{int(np.ceil(1 / lost - 1e-9))} are needed; simulate more systems for it to learn "
+            "from, or permit it to lose more (survey: lost)"
+        )
+    threshold = float(np.sort(above)[allowed])
+    others = first[validated & non_lens]
+    return {
+        "threshold": threshold,
+        "limit": limit,
+        "images": int(validated.sum()),
+        "above": len(above),
+        "rejected": int((above < threshold).sum()),
+        "passed": float(np.mean(others >= threshold)) if len(others) else None,
+    }
+
+
+def write_first_stage(
+    first: NDArray,
+    full: NDArray,
+    non_lens: NDArray,
+    dataset: str,
+    split: str,
+    reference: str,
+    output: str,
+    names: Mapping[str, str],
+    lost: float,
+) -> None:
+    """Write the threshold of a first stage (JSON), as `set_first_stage` finds it.
+
+    Parameters
+    ----------
+    first, full : array, shape (n,)
+        Logits of both stages for the population that the first one learned from.
+    non_lens : array of bool, shape (n,)
+        As in `set_first_stage`.
+    dataset, split : path
+        That population.
+    reference : path
+        Scores of the full network on its own population, whose threshold counts.
+    output : path
+        Written.
+    names : mapping
+        Of the networks, ``first`` and ``full``.
+    lost : float
+        As in `set_first_stage`.
+    """
+    limit = _limit(reference)["threshold"]
+    validated = splits.read(dataset, split) == splits.VALIDATION
+    limit = None if np.isnan(limit) else limit
+    found = set_first_stage(first, full, validated, non_lens, limit, lost)
+    with store.whole(Path(output)) as file:
+        file.write(json.dumps({**names, "lost": lost, **found}, indent=1).encode())
+    log.info("%s: %s", output, found)
+
+
 def score_shard(
-    shard: str, network: str, training: str, output: str, name: str, population: str
+    shard: str,
+    network: str,
+    training: str,
+    output: str,
+    name: str,
+    population: str,
+    first_model: str | None = None,
+    first_stage: str | None = None,
 ) -> None:
     """Score the images of one shard with a network that was exported as ONNX.
 
@@ -44,29 +155,34 @@ def score_shard(
     output : path
         Written (HDF5): table ``systems`` with ``index`` (in the shard), ``logit``, ``score`` and
         what the ranking shows beside them; a logit that is no number is kept, and ranked last.
+        With a first stage also ``stage``: 2, or 1 of what the first has rejected, whose logit is
+        then its own; all these are below the threshold of the full network, if need be by a shift.
     name, population : str
         Of the network and of the survey.
+    first_model, first_stage : path, optional
+        ``model.onnx`` of the network that looks first, and its threshold (`write_first_stage`).
 
     Raises
     ------
     ValueError
         If the images are not of the size and bands that the network was trained on.
     """
-    import onnxruntime
-
     record = json.loads(Path(training).read_text())
     facts = store.attributes(shard)
+    stage = json.loads(Path(first_stage).read_text()) if first_stage else None
     columns: dict[str, NDArray] = {"index": np.zeros(0, np.int64), "logit": np.zeros(0)}
+    if stage:
+        columns["stage"] = np.zeros(0, np.uint8)
     if facts["used"]:
         pixels = store.memmap(shard, "cutouts", "pixels")
         _check_shape(pixels.shape[1:], record)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = 1, 1
-        session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
         with h5py.File(shard) as file:
             have = [column for column in ("index", *COPIED) if column in file["systems"]]
         columns = store.read(shard, "systems", have)
-        columns["logit"] = _logits(session, pixels)
+        if stage:
+            columns |= _in_stages(_session(first_model), _session(network), pixels, stage)
+        else:
+            columns["logit"] = _logits(_session(network), pixels)
     columns["score"] = special.expit(columns["logit"])
     about = provenance.attributes(
         {},
@@ -77,6 +193,7 @@ def score_shard(
         dataset=facts["content_digest"],
         bands=facts["bands"],
         **({"psf": facts["psf"]} if "psf" in facts else {}),
+        first_stage=json.dumps(stage, sort_keys=True) if stage else "",
     )
     units = {"systems": dict.fromkeys(columns, "")}
     store.write(output, {"systems": columns}, units, about)
@@ -91,14 +208,39 @@ def _check_shape(given: tuple[int, ...], record: Mapping[str, Any]) -> None:
         )
 
 
-def _logits(session: Any, pixels: NDArray) -> NDArray:
-    found = np.empty(len(pixels))
-    batch = np.zeros((BATCH, *pixels.shape[1:]), np.float32)
-    for start in logs.progress(range(0, len(pixels), BATCH), "score"):
-        some = pixels[start : start + BATCH]
-        batch[: len(some)] = some
-        found[start : start + BATCH] = session.run(None, {"pixels": batch})[0][: len(some), 0]
+def _session(model: str) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = 1, 1
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _logits(session: Any, pixels: NDArray, rows: NDArray | None = None) -> NDArray:
+    """Return the logits of some images, by default of all, which are then not copied."""
+    n = len(pixels) if rows is None else len(rows)
+    found = np.empty(n)
+    for start in logs.progress(range(0, n, BATCH), "score"):
+        here = slice(start, min(start + BATCH, n))
+        some = pixels[here] if rows is None else pixels[rows[here]]
+        size = len(some)
+        if size < BATCH:
+            some = np.concatenate([some, np.zeros((BATCH - size, *some.shape[1:]), some.dtype)])
+        some = np.asarray(some, np.float32)
+        found[here] = session.run(None, {"pixels": some})[0][:size, 0]
     return found
+
+
+def _in_stages(
+    first: Any, full: Any, pixels: NDArray, stage: Mapping[str, Any]
+) -> dict[str, NDArray]:
+    """Score with two networks: what the first does not reject, by the second."""
+    logit = _logits(first, pixels)
+    passed = ~(logit < stage["threshold"])  # also what is no number
+    # It has learned to say what the full network says; no image that only it has seen is a lens.
+    logit -= max(0.0, stage["threshold"] - stage["limit"])
+    logit[passed] = _logits(full, pixels, np.flatnonzero(passed))
+    return {"logit": logit, "stage": np.where(passed, FULL, FIRST).astype(np.uint8)}
 
 
 def rank(
@@ -123,7 +265,7 @@ def rank(
     table : path
         Written (Parquet): a row for every image, the highest logit first, equal ones in the order
         of the survey; ``index`` in the survey, ``shard`` and ``row`` in it, and what
-        `ranking.rank` tabulates.
+        `ranking.rank` tabulates; with a first stage also the ``stage`` that scored it.
     page : path
         Written (HTML), as by `ranking.rank`.
     settings : mapping
@@ -177,11 +319,17 @@ def rank(
 
 def _check(shards: Sequence[str], scores: Sequence[str]) -> tuple[dict[str, Any], list[int]]:
     """Refuse scores of other images than those of the shards; return what they say, and sizes."""
-    counts, facts = [], {}
+    counts, facts, stages = [], {}, {}
     for shard, path in zip(shards, scores, strict=True):
         about, images = store.attributes(path), store.attributes(shard)
         if about["dataset"] != images["content_digest"]:
             raise ValueError(f"{path} are not the scores of {shard}; delete them and run again")
+        stages.setdefault(about.get("first_stage", ""), path)
+        if len(stages) > 1:
+            raise ValueError(
+                f"{' and '.join(stages.values())} were not scored with one first stage, or one "
+                "without any; delete the scores of all shards and run again"
+            )
         counts.append(int(images["used"]))
         facts = facts if counts[-1] == 0 else about
     if not sum(counts):
@@ -244,6 +392,7 @@ def _part(
             "file": systems["file"].astype(object),
             "score": systems["score"],
             "logit": systems["logit"],
+            **({"stage": systems["stage"]} if "stage" in systems else {}),
             "snr": systems["snr"],
             "masked_fraction": systems["masked_fraction"],
             "label": np.where(systems["label_known"] == 1, label, ""),

@@ -7,5 +7,12 @@ logs.start(snakemake.log[0])
 intact.verify(snakemake.input)
 files, job = snakemake.input, snakemake.wildcards
 survey.score_shard(
-    files.shard, files.model, files.training, snakemake.output[0], job.network, job.population
+    files.shard,
+    files.model,
+    files.training,
+    snakemake.output[0],
+    job.network,
+    job.population,
+    files.get("first_model"),
+    files.get("first_stage"),
 )

@@ -238,3 +238,26 @@ def test_a_catalogue_tells_by_size_and_is_kept_without_a_history(tmp_path):
     assert net.training["parameters"] == 3  # magnitude, size and an offset: there is no colour
     found = network.logits(net, pixels)
     assert classification.auroc(is_lens, found) > 0.95
+
+
+def test_a_distilled_network_says_what_its_teacher_says_and_not_the_labels(trained, toy, tmp_path):
+    net, _ = trained
+    said = tmp_path / "logits.h5"
+    network.recall(net, str(toy[0]), str(said), "teacher")
+    logit = network.recalled(str(said), str(toy[0]))
+    assert logit == pytest.approx(network.logits(net, store.pixels(toy[0])))
+    # a teacher who takes every ring for a blob, and the other way round
+    units = {"systems": {"logit": ""}}
+    store.extend(said, tmp_path / "wrong.h5", {}, {"systems": {"logit": -4 * logit}}, units)
+    wrong = str(tmp_path / "wrong.h5")
+    pupil = train(toy, tmp_path / "pupil", teacher=wrong, learning_rate=0.01, epochs=6)
+    assert "teacher" not in pupil.training["settings"]
+    rows = tables.test_rows(toy[0], toy[1])
+    is_lens = network.labels(str(toy[0]))[0][rows]
+    found = network.logits(pupil, store.pixels(toy[0]), rows)
+    assert classification.auroc(is_lens, network.logits(net, store.pixels(toy[0]), rows)) > 0.8
+    assert classification.auroc(is_lens, found) < 0.2
+    assert pupil.training["val_auroc"] < 0.2  # the history still tells lenses by their labels
+    other = write(tmp_path, *rings_and_blobs(400, seed=2))
+    with pytest.raises(ValueError, match=r"wrong.h5 are not the logits of .*dataset.h5; delete"):
+        train(other, tmp_path / "no", teacher=wrong)

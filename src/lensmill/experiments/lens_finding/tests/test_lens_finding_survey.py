@@ -20,16 +20,20 @@ ABOUT = {"population": "sky", "experiment": "lens_finding", "code": "one"}
 SETTINGS = {"thumbnails": 4, "masked_fraction": 0.1, "snr": 5.0}
 
 
+def write_network(path, kind):
+    """Write a network as ONNX whose logit is the mean of the pixels, or their maximum."""
+    pixels = make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, ["n", SIZE, SIZE, 1])
+    logit = make_tensor_value_info("logit", onnx.TensorProto.FLOAT, ["n", 1])
+    node = make_node(kind, ["pixels"], ["number"], axes=[1, 2, 3], keepdims=1)
+    flat = make_node("Flatten", ["number"], ["logit"])
+    graph = make_graph([node, flat], "number", [pixels], [logit])
+    onnx.save(make_model(graph, opset_imports=[make_opsetid("", 13)], ir_version=8), path)
+
+
 @pytest.fixture
 def network(tmp_path):
     """Return a network as ONNX whose logit is the mean pixel, and the record of its training."""
-    pixels = make_tensor_value_info("pixels", onnx.TensorProto.FLOAT, ["n", SIZE, SIZE, 1])
-    logit = make_tensor_value_info("logit", onnx.TensorProto.FLOAT, ["n", 1])
-    node = make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2, 3], keepdims=1)
-    flat = make_node("Flatten", ["mean"], ["logit"])
-    graph = make_graph([node, flat], "mean", [pixels], [logit])
-    model = make_model(graph, opset_imports=[make_opsetid("", 13)], ir_version=8)
-    onnx.save(model, tmp_path / "model.onnx")
+    write_network(tmp_path / "model.onnx", "ReduceMean")
     record = {"population": "mocks", "shape": [SIZE, SIZE, 1]}
     (tmp_path / "training.json").write_text(json.dumps(record))
     return str(tmp_path / "model.onnx"), str(tmp_path / "training.json")
@@ -50,7 +54,15 @@ def images(tmp_path):
     return folder
 
 
-def survey_of(images, network, folder, size):
+@pytest.fixture
+def first_stage(tmp_path):
+    """Return a network that looks first, for the brightest pixel, and its threshold."""
+    write_network(tmp_path / "first.onnx", "ReduceMax")
+    (tmp_path / "first_stage.json").write_text(json.dumps({"threshold": 150.0, "limit": 30.0}))
+    return str(tmp_path / "first.onnx"), str(tmp_path / "first_stage.json")
+
+
+def survey_of(images, network, folder, size, first_stage=()):
     """Ingest and score in shards; return their files and the list of copies."""
     observation = {"pixel_scale": 0.1, "size": SIZE, "bands": ["VIS"]}
     given = {"ingest": "", "format": "classes", "pixel_scale": 0.1, "observation": observation}
@@ -61,7 +73,7 @@ def survey_of(images, network, folder, size):
     scores = [folder / f"scores/{k:05d}.h5" for k in range(number)]
     for k, (path, output) in enumerate(zip(data, scores, strict=True)):
         shards.ingest(folder / f"candidates/{k:05d}.json", path, settings=settings, **ABOUT)
-        survey.score_shard(str(path), *network, str(output), "mean", "sky")
+        survey.score_shard(str(path), *network, str(output), "mean", "sky", *first_stage)
     shards.index(data, folder / "index.json", folder / "copies.csv", settings=settings, **ABOUT)
     return [*map(str, data)], [*map(str, scores)], str(folder / "copies.csv")
 
@@ -130,3 +142,83 @@ def test_scores_of_other_images_and_images_of_another_size_are_refused(images, n
     (tmp_path / "training.json").write_text(json.dumps(record))
     with pytest.raises(ValueError, match=r"takes \(17, 16, 1\); bring the population"):
         survey.score_shard(data[0], *network, str(tmp_path / "x.h5"), "mean", "sky")
+
+
+@pytest.mark.parametrize("size", [1, 4, IMAGES])
+def test_what_the_first_stage_passes_is_ranked_as_by_the_full_network_alone(
+    images, network, first_stage, tmp_path, size
+):
+    alone, _ = ranked(survey_of(images, network, tmp_path / "alone", IMAGES), tmp_path)
+    files = survey_of(images, network, tmp_path / "staged", size, first_stage)
+    table, _ = ranked(files, tmp_path)
+    assert "stage" not in alone
+    brightest = {
+        line.index: store.memmap(tmp_path / "staged" / line.shard, "cutouts", "pixels")[
+            line.row
+        ].max()
+        for line in table.itertuples(index=False)
+    }
+    passed = table[table["stage"] == survey.FULL]
+    assert sorted(passed["index"]) == sorted(i for i, x in brightest.items() if x >= 150)
+    assert 2 < len(passed) < len(table) - 2
+    kept = alone[alone["index"].isin(passed["index"])]
+    assert passed["index"].tolist() == kept["index"].tolist()
+    assert passed["logit"].tolist() == kept["logit"].tolist()
+    rejected = table[table["stage"] == survey.FIRST]
+    assert (rejected["logit"] < 30.0).all()
+    wanted = [brightest[i] + 30.0 - 150.0 for i in rejected["index"]]
+    assert rejected["logit"].tolist() == pytest.approx(wanted)
+    assert (np.diff(table["logit"]) <= 0).all() and (np.diff(rejected["logit"]) <= 0).all()
+
+
+def test_an_image_of_which_the_first_stage_says_no_number_is_passed_on(
+    images, network, first_stage, tmp_path
+):
+    data, _, _ = survey_of(images, network, tmp_path, IMAGES)
+    pixels = np.array(store.memmap(data[0], "cutouts", "pixels"))
+    faint = int(pixels.max(axis=(1, 2, 3)).argmin())
+    pixels[faint, 0, 0] = np.nan
+    columns = {"cutouts": {"pixels": pixels}}
+    store.extend(data[0], tmp_path / "nan.h5", {}, columns, {"cutouts": {"pixels": ""}})
+    output = str(tmp_path / "nan_scores.h5")
+    survey.score_shard(str(tmp_path / "nan.h5"), *network, output, "mean", "sky", *first_stage)
+    systems = store.read(output, "systems")
+    assert systems["stage"][faint] == survey.FULL and np.isnan(systems["logit"][faint])
+
+
+def test_shards_that_were_scored_in_other_ways_are_not_ranked_together(
+    images, network, first_stage, tmp_path
+):
+    data, scores, copies = survey_of(images, network, tmp_path, 6)
+    survey.score_shard(data[1], *network, scores[1], "mean", "sky", *first_stage)
+    with pytest.raises(ValueError, match="with one first stage, or one without any; delete"):
+        ranked((data, scores, copies), tmp_path)
+
+
+def test_a_first_stage_loses_no_more_than_it_may():
+    rng = np.random.default_rng(4)
+    full = rng.normal(0, 3, 20000)
+    first = full + rng.normal(0, 1, full.size)
+    validated, non_lens = np.arange(full.size) % 2 == 0, full < 1
+    for lost in (0.002, 0.05):
+        found = survey.set_first_stage(first, full, validated, non_lens, 2.0, lost)
+        above = first[validated & (full > 2)]
+        assert found["above"] == above.size and found["images"] == 10000
+        assert found["rejected"] == (above < found["threshold"]).sum() == int(lost * above.size)
+        others = first[validated & non_lens]
+        assert found["passed"] == np.mean(others >= found["threshold"])
+        assert 0.01 < found["passed"] < 0.3
+        other = np.where(validated, first, rng.normal(0, 9, full.size))
+        assert survey.set_first_stage(other, full, validated, non_lens, 2.0, lost) == found
+
+
+def test_a_first_stage_that_nothing_could_set_is_refused():
+    logits = np.linspace(-5, 5, 100)
+    everywhere = np.ones(100, bool)
+    with pytest.raises(ValueError, match=r"50 images .* that loses 0.01 of them: 100 are needed"):
+        survey.set_first_stage(logits, logits, everywhere, logits < 0, 0.0, 0.01)
+    assert (
+        survey.set_first_stage(logits, logits, everywhere, logits < 0, 0.0, 0.02)["rejected"] == 1
+    )
+    with pytest.raises(ValueError, match=r"has no threshold .* needs 100 non-lenses"):
+        survey.set_first_stage(logits, logits, everywhere, logits < 0, None, 0.01)
