@@ -14,18 +14,6 @@ localrules:
     rank_population,
 
 
-def first_stage_files(wildcards):
-    """Name the network that looks first where another scores a survey, if there is one."""
-    return below("lens_finding", lens_steps.first_stage(FINDER, wildcards.network))
-
-
-def first_stage_inputs(wildcards):
-    """Name what the threshold of a first stage is set by."""
-    return below(
-        "lens_finding", lens_steps.first_stage_inputs(FINDER, wildcards.network)
-    )
-
-
 COMPARED = [
     (member, FINDER["networks"][name])
     for name in FINDER["comparison"]
@@ -161,7 +149,12 @@ rule recall_logits:
 rule set_first_stage:
     """Set the threshold below which a distilled network rejects what the full one need not see."""
     input:
-        unpack(first_stage_inputs),
+        unpack(
+            lambda wildcards: below(
+                "lens_finding",
+                lens_steps.first_stage_inputs(FINDER, wildcards.network),
+            )
+        ),
     output:
         "results/{experiment}/networks/{network}/first_stage.json",
     log:
@@ -189,7 +182,12 @@ rule set_first_stage:
 rule score_shard:
     """Score the images of one shard of a survey; a shard that does not change is scored once."""
     input:
-        unpack(first_stage_files),
+        # the network that looks first, if there is one
+        unpack(
+            lambda wildcards: below(
+                "lens_finding", lens_steps.first_stage(FINDER, wildcards.network)
+            )
+        ),
         shard="results/{experiment}/data/{population}/shards/{shard}.h5",
         model="results/{experiment}/networks/{network}/model.onnx",
         training="results/{experiment}/networks/{network}/training.json",
