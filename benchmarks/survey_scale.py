@@ -4,10 +4,13 @@ python benchmarks/survey_scale.py ingest --old CHECKOUT [--files 20000] [--folde
 python benchmarks/survey_scale.py score --network results/lens_finding/networks/p4m
     [--first results/lens_finding/networks/quick] [--old CHECKOUT]
 python benchmarks/survey_scale.py chain --network results/lens_finding/networks/p4m [--files 4000]
+python benchmarks/survey_scale.py write DIR [--files 200000] [--rows 1000000]
 
 The second scores images of the simulator, in one stage or in two, beside the network as it is, and
 says which lenses that costs; the third measures every step from files to the ranking, and prints
 from that the plan of a survey. Networks need their model.onnx, the first stage first_stage.json.
+The last writes two surveys, one of files and one of rows of a stack, and their settings, for a run
+of the workflow.
 """
 
 import argparse
@@ -100,10 +103,13 @@ BOOTSTRAPS = 500
 SEED = 977  # of the images that are judged: no run has it by default
 
 
-def write_images(folder: Path, count: int, size: int = SIZE, drawn: np.ndarray = ()) -> None:
+def write_images(
+    folder: Path, count: int, size: int = SIZE, drawn: np.ndarray = (), first: int = 0
+) -> None:
     """Write cut-outs of one band as a survey does: float32, a WCS, 2000 in a folder.
 
-    They show a galaxy each, but for the first ones, which are ``drawn``.
+    They show a galaxy each, but for the first ones, which are ``drawn``. ``first`` is the number
+    of the first.
     """
     from astropy.io import fits
 
@@ -111,10 +117,10 @@ def write_images(folder: Path, count: int, size: int = SIZE, drawn: np.ndarray =
     light = np.exp(-(axis[:, None] ** 2 + axis**2) / 50)
     light /= light.sum()
     scale = 0.1 / 3600
-    for i in range(count):
+    for i in range(first, first + count):
         rng = np.random.default_rng(i)
         pixels = rng.normal(0, 1, (size, size)) + rng.uniform(500, 5000) * light
-        pixels = drawn[i, ..., 0] if i < len(drawn) else pixels
+        pixels = drawn[i - first, ..., 0] if i - first < len(drawn) else pixels
         cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CUNIT1": "deg", "CUNIT2": "deg"}
         cards |= {
             "CRPIX1": size / 2,
@@ -354,6 +360,42 @@ def chain(arguments: argparse.Namespace) -> None:
     write_plan(took, start_of_job(), arguments, disk)
 
 
+DISTINCT = 20000  # images of the simulator; moved by a pixel more each time they come again
+SURVEYS = """experiments:
+  lens_finding:
+    populations:
+      files: {{ingest: {folder}/files, format: classes, images_per_job: 20000, observation: euclid_vis}}
+      rows: {{ingest: {folder}/rows.csv, format: table, pixel_scale: 0.1, images_per_job: 20000, observation: euclid_vis}}
+"""
+
+
+def write(arguments: argparse.Namespace) -> None:
+    """Write a survey of files, one of rows of a stack, and the settings that name both."""
+    folder = arguments.folder.resolve()
+    folder.mkdir(parents=True)
+    write_mocks(folder / "mocks.h5", "written", DISTINCT, 1e-3)
+    drawn = store.memmap(folder / "mocks.h5", "cutouts", "pixels")
+    size, count = drawn.shape[1], arguments.rows
+
+    def moved(first: int, last: int) -> np.ndarray:
+        again, which = np.divmod(np.arange(first, last), DISTINCT)
+        places = (np.arange(size) - again[:, None]) % size
+        return drawn[which[:, None], :, places, 0].swapaxes(1, 2)
+
+    with h5py.File(folder / "stack.h5", "w") as file, (folder / "rows.csv").open("w") as table:
+        pixels = file.create_dataset("VIS", (count, size, size), np.float32)
+        table.write("name,VIS\n")
+        for first in range(0, count, DISTINCT):
+            last = min(first + DISTINCT, count)
+            pixels[first:last] = moved(first, last)
+            table.writelines(f"row{i},stack.h5[VIS][{i}]\n" for i in range(first, last))
+    for first in range(0, arguments.files, DISTINCT):
+        last = min(first + DISTINCT, arguments.files)
+        write_images(folder / "files", last - first, size, moved(first, last)[..., None], first)
+    (folder / "mocks.h5").unlink()
+    (folder / "surveys.yaml").write_text(SURVEYS.format(folder=folder))
+
+
 def start_of_job() -> float:
     """Return the processor time [s] in which Python has imported what a job needs."""
     code = "import lensmill.cutouts.shards, lensmill.experiments.lens_finding.survey, onnxruntime"
@@ -420,6 +462,11 @@ def main() -> None:
     command.add_argument("--cores", type=int, default=100)
     command.add_argument("--folder", help="where the files go for a while")
     command.set_defaults(run=chain)
+    command = commands.add_parser("write", help=write.__doc__)
+    command.add_argument("folder", type=Path, help="a new one: 22 GB")
+    command.add_argument("--files", type=int, default=200000)
+    command.add_argument("--rows", type=int, default=10**6)
+    command.set_defaults(run=write)
     arguments = parser.parse_args()
     arguments.run(arguments)
 
