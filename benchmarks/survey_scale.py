@@ -361,12 +361,7 @@ def chain(arguments: argparse.Namespace) -> None:
 
 
 DISTINCT = 20000  # images of the simulator; moved by a pixel more each time they come again
-SURVEYS = """experiments:
-  lens_finding:
-    populations:
-      files: {{ingest: {folder}/files, format: classes, images_per_job: 20000, observation: euclid_vis}}
-      rows: {{ingest: {folder}/rows.csv, format: table, pixel_scale: 0.1, images_per_job: 20000, observation: euclid_vis}}
-"""
+SHARDED = {"images_per_job": 20000, "observation": "euclid_vis"}
 
 
 def write(arguments: argparse.Namespace) -> None:
@@ -393,7 +388,13 @@ def write(arguments: argparse.Namespace) -> None:
         last = min(first + DISTINCT, arguments.files)
         write_images(folder / "files", last - first, size, moved(first, last)[..., None], first)
     (folder / "mocks.h5").unlink()
-    (folder / "surveys.yaml").write_text(SURVEYS.format(folder=folder))
+    stack = {"format": "table", "pixel_scale": 0.1}
+    populations = {
+        "files": {"ingest": str(folder / "files"), "format": "classes", **SHARDED},
+        "rows": {"ingest": str(folder / "rows.csv"), **stack, **SHARDED},
+    }
+    chosen = {"experiments": {"lens_finding": {"populations": populations}}}
+    (folder / "surveys.yaml").write_text(json.dumps(chosen, indent=1))
 
 
 def start_of_job() -> float:
