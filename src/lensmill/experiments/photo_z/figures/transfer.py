@@ -44,7 +44,8 @@ def plot(scores: list[str]) -> Figure:
     axes[0].set_xlim(left=0)
     axes[1].axvline(0, color=plotting.BLACK, lw=0.5)
     axes[1].set_xlabel(r"bias, median of $(z_\mathrm{phot} - z_\mathrm{spec}) / (1 + z)$")
+    axes[1].locator_params(axis="x", nbins=5)
     axes[0].tick_params(axis="y", length=0)
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=4)
+    figure.legend(handles, labels, loc="outside upper center", ncols=5)
     return figure
