@@ -16,9 +16,8 @@ from lensmill.imaging.perturbed import COMPONENT, LENS
 
 STEPS = 3  # of the fit, each linear
 RIDGE = 1e-5  # of the largest eigenvalue: combinations of parameters that change nothing
-FAINT = np.float32(
-    1e-12
-)  # of a change of length 1: numbers whose squares take a hundred times as long
+# Of a change of length 1: numbers whose squares take a hundred times as long.
+FAINT = np.float32(1e-12)
 # Largest step of a parameter: beyond it, the model is not linear
 LARGEST_LENS = np.array([0.1, 0.1, 0.2, 0.15, 0.05, 0.05, 0.05, 0.05])
 LARGEST_LIGHT = np.array([0.05, 0.05, 0.3, 0.2, 0.2, 0.3, 0.4])
