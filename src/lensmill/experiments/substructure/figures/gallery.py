@@ -39,7 +39,8 @@ def plot(datasets: list[str]) -> Figure:
                 axis.set_axis_on()
                 chi = "" if name == "none" else rf"$\chi$ = {table['sub_chi'][system]:.1f}"
                 show(axis, pixels[system], chi)
-            places[0].set_title(text, loc="left")
+            if mine.size:
+                places[0].set_title(text, loc="left")
         about = store.attributes(path)
         scale = json.loads(about["settings"])["observation"]["pixel_scale"]
         scale_bar(row[0], pixels.shape[1], scale)

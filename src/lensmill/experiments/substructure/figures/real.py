@@ -34,7 +34,8 @@ def plot(simulated: str, predictions: list[str], datasets: list[str]) -> Figure:
     edges = 10 ** np.linspace(np.min(np.concatenate(every)), np.max(np.concatenate(every)), 50)
     for c, (text, colour) in enumerate(CLASSES.values()):
         mine = table["anomaly"][table["label"] == c]
-        axis.hist(mine, edges, histtype="step", color=colour, label=f"simulated, {text}")
+        if mine.size:
+            axis.hist(mine, edges, histtype="step", color=colour, label=f"simulated, {text}")
     pictures = []
     for k, (path, dataset) in enumerate(zip(predictions, datasets, strict=True)):
         real = store.read(path, "systems")
@@ -55,7 +56,7 @@ def plot(simulated: str, predictions: list[str], datasets: list[str]) -> Figure:
         axis.set_axis_off()
     for axis, (score, image) in zip(axes, pictures, strict=False):
         axis.set_axis_on()
-        show(axis, image, f"{score:.2g}")
+        show(axis, image, f"{score:.2f}")
     about = json.loads(store.attributes(datasets[0])["settings"])
     scale_bar(axes[0], image.shape[0], about["observation"]["pixel_scale"])
     return figure
