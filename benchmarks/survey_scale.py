@@ -101,6 +101,7 @@ print(json.dumps({"seconds": used() - before, "with_start": used()}))
 RATES = (1e-2, 3e-3, 1e-3)  # of false positives
 BOOTSTRAPS = 500
 SEED = 977  # of the images that are judged: no run has it by default
+DISTINCT = 20000  # images of the surveys that are written
 
 
 def write_images(
@@ -360,11 +361,7 @@ def chain(arguments: argparse.Namespace) -> None:
     write_plan(took, start_of_job(), arguments, disk)
 
 
-DISTINCT = 20000  # images of the simulator; moved by a pixel more each time they come again
-SHARDED = {"images_per_job": 20000, "observation": "euclid_vis"}
-
-
-def write(arguments: argparse.Namespace) -> None:
+def write_surveys(arguments: argparse.Namespace) -> None:
     """Write a survey of files, one of rows of a stack, and the settings that name both."""
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True)
@@ -372,6 +369,7 @@ def write(arguments: argparse.Namespace) -> None:
     drawn = store.memmap(folder / "mocks.h5", "cutouts", "pixels")
     size, count = drawn.shape[1], arguments.rows
 
+    # the same ones again, each time moved by a pixel more: no two are copies
     def moved(first: int, last: int) -> np.ndarray:
         again, which = np.divmod(np.arange(first, last), DISTINCT)
         places = (np.arange(size) - again[:, None]) % size
@@ -388,11 +386,12 @@ def write(arguments: argparse.Namespace) -> None:
         last = min(first + DISTINCT, arguments.files)
         write_images(folder / "files", last - first, size, moved(first, last)[..., None], first)
     (folder / "mocks.h5").unlink()
-    stack = {"format": "table", "pixel_scale": 0.1}
     populations = {
-        "files": {"ingest": str(folder / "files"), "format": "classes", **SHARDED},
-        "rows": {"ingest": str(folder / "rows.csv"), **stack, **SHARDED},
+        "files": {"ingest": str(folder / "files"), "format": "classes"},
+        "rows": {"ingest": str(folder / "rows.csv"), "format": "table", "pixel_scale": 0.1},
     }
+    for settings in populations.values():
+        settings |= {"images_per_job": 20000, "observation": "euclid_vis"}
     chosen = {"experiments": {"lens_finding": {"populations": populations}}}
     (folder / "surveys.yaml").write_text(json.dumps(chosen, indent=1))
 
@@ -463,11 +462,11 @@ def main() -> None:
     command.add_argument("--cores", type=int, default=100)
     command.add_argument("--folder", help="where the files go for a while")
     command.set_defaults(run=chain)
-    command = commands.add_parser("write", help=write.__doc__)
+    command = commands.add_parser("write", help=write_surveys.__doc__)
     command.add_argument("folder", type=Path, help="a new one: 22 GB")
     command.add_argument("--files", type=int, default=200000)
     command.add_argument("--rows", type=int, default=10**6)
-    command.set_defaults(run=write)
+    command.set_defaults(run=write_surveys)
     arguments = parser.parse_args()
     arguments.run(arguments)
 

@@ -48,8 +48,7 @@ def plot(table: str) -> Figure:
         axis.set_xticks(range(len(steps)), [step.replace(" ", "\n", 1) for step in steps])
         axis.tick_params(axis="x", length=0)
     axes[0].set(ylabel="completeness", ylim=(-0.02, 1.02))
-    lowest = np.nanmin(found[["auroc", "matched"]].to_numpy())
-    axes[1].set(ylabel="AUROC", ylim=(min(0.4, lowest - 0.02), 1.01))
+    axes[1].set(ylabel="AUROC", ylim=(min(0.4, axes[1].get_ylim()[0]), 1.01))
     axes[1].axhline(0.5, color=plotting.GREY, lw=0.6, ls=":")
     handles = [
         Line2D([], [], color=COLOUR, marker="o", ms=2.5, ls="", label="seeds"),

@@ -40,7 +40,8 @@ def plot(scores: list[str]) -> Figure:
     learned = {one["network"]: one["train_on"] for one in found}
     names = [f"{plotting.label(n)}\n({plotting.label(learned[n])})" for n in networks]
     axis.set_xticks(range(len(networks)), names)
-    axis.set(xlabel="network (learned from)", ylabel="accuracy", ylim=(0.45, 1.01))
+    axis.set(xlabel="network (learned from)", ylabel="accuracy")
+    axis.set_ylim(min(0.45, axis.get_ylim()[0]), 1.01)
     axis.set_xlim(-0.5, len(networks) - 0.5)
     axis.tick_params(axis="x", length=0)
     axis.plot([], [], color=plotting.BLACK, ls="--", lw=0.9, label="total charge alone")

@@ -49,7 +49,8 @@ def plot(scores: list[str], datasets: list[str]) -> Figure:
             label=plotting.label(name),
         )
     left.axhline(0.5, color=plotting.BLACK, lw=0.6, ls=":")
-    left.set(xscale="log", xlim=(LOWEST, HIGHEST), ylim=(0.35, 1.02))
+    left.set(xscale="log", ylim=(min(0.35, left.get_ylim()[0]), 1.02))
+    left.set_xlim(LOWEST, max(HIGHEST, left.get_xlim()[1]))
     left.set(xlabel=r"significance after the smooth fit, $\chi$", ylabel="AUROC against none")
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     _distributions(right, datasets)
