@@ -45,7 +45,7 @@ def plot(table: str) -> Figure:
                 axis.errorbar(
                     x, committee[column], bars, marker="D", ms=4.5, elinewidth=0.8, **look
                 )
-        axis.set_xticks(range(len(steps)), [step.replace(" ", "\n", 1) for step in steps])
+        axis.set_xticks(range(len(steps)), [step.replace(" ", "\n") for step in steps])
         axis.tick_params(axis="x", length=0)
     axes[0].set(ylabel="completeness", ylim=(-0.02, 1.02))
     axes[1].set(ylabel="AUROC", ylim=(min(0.4, axes[1].get_ylim()[0]), 1.01))
