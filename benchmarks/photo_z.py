@@ -1,16 +1,16 @@
 """All methods of photo_z against a random forest of 100 trees, same galaxies, split and inputs.
 
 Four tables: the 10,000 galaxies of SDSS and 2MASS in the wheel of kcorrect (five bands, and all
-ten), SDSS as in the example of ANNz, and LSST DC2 (both in ../shared/data). The pipeline sets
-three galaxies of ten aside as test part. The others, training and validation part together, are cut
-into five folds: every method answers for each fold what it has learned from the other four, and the
-one with the smallest sigma NMAD over **all of these answers** is chosen. All methods, the forest
-too, then learn from 19 of 20 of the same galaxies (the last tells a network when to stop), and are
-compared on the test part: the ratio of the NMADs, with the bootstrap error of galaxies drawn for
+ten), SDSS as in the example of ANNz, and LSST DC2 (both in ../shared/data). Three galaxies of ten
+are the test part, in every turn others. The others are cut into five folds: every method answers
+for each fold what it has learned from the other four, and the one with the smallest sigma NMAD over
+**all of these answers** is chosen, in every turn anew. All methods, the forest too, then learn from
+19 of 20 of the same galaxies (the last tells a network when to stop), and are compared on the test
+parts of all turns together: the ratio of the NMADs, with the bootstrap error of galaxies drawn for
 both. All are given all features: magnitudes, colours, errors and further columns. One thread,
 processor time.
 
-    PYTHONPATH=src python benchmarks/photo_z.py [FOLDER] [--table NAME]
+    PYTHONPATH=src python benchmarks/photo_z.py [FOLDER] [--table NAME] [--turns 3]
 
 FOLDER (a new one without an argument) keeps the tables that were ingested.
 """
@@ -59,6 +59,7 @@ LEARNERS = {
     "svr": {"architecture": "svr"},
     "perceptrons": {"architecture": "blend", "parts": ["mlp"], "networks": 8},
     "mixture": {"architecture": "mixture"},
+    "noisy mixture": {"architecture": "mixture", "noise": 0.5, "width": 128, "epochs": 100},
 }
 SEEDS = 5  # mixture networks of an ensemble
 # What is chosen from: means, in ln(1 + z), of the answers of these.
@@ -69,14 +70,11 @@ METHODS = {
     "svr, perceptrons": ["svr", "perceptrons"],
     "mixture": ["mixture"],
     "mixtures": ["mixtures"],
+    "noisy mixtures": ["noisy mixtures"],
     "svr, perceptrons, mixtures": ["svr", "perceptrons", "mixtures"],
-    "random trees, mixtures": ["random trees", "mixtures"],
-    "random trees, svr, perceptrons, mixtures": [
-        "random trees",
-        "svr",
-        "perceptrons",
-        "mixtures",
-    ],
+    "svr, noisy mixtures": ["svr", "noisy mixtures"],
+    "random trees, noisy mixtures": ["random trees", "noisy mixtures"],
+    "all": ["random trees", "svr", "perceptrons", "noisy mixtures"],
 }
 BOOTSTRAPS = 500
 
@@ -90,13 +88,16 @@ def population(name: str) -> dict:
     return checked.population(experiments.check("photo_z", chosen), name)
 
 
-def table(name: str, folder: Path) -> tuple[str, str]:
-    """Ingest a population and split it; return both files."""
-    dataset, split = folder / f"{name}.h5", folder / f"{name}_split.h5"
+def table(name: str, folder: Path, turn: int) -> tuple[str, str]:
+    """Ingest a population and split it for a turn; return both files."""
+    dataset, split = folder / f"{name}.h5", folder / f"{name}_split{turn}.h5"
     if not dataset.exists():
         of = population(name)
         ingest.ingest(sources.find(of["ingest"], ROOT), str(dataset), name, "photo_z", of)
-    splits.write(str(dataset), str(split), "redshift_known", BLOCKS)
+    systems = store.read(str(dataset), "systems", ["index", "redshift_known"])
+    part = splits.labels(name, systems["redshift_known"], BLOCKS, turn)
+    found = {"index": systems["index"], "split": part}
+    store.write(str(split), {"systems": found}, {"systems": dict.fromkeys(found, "")}, {})
     return str(dataset), str(split)
 
 
@@ -123,14 +124,15 @@ def answers(
     found, seconds = {}, {}
     for name, of in LEARNERS.items():
         begun = time.process_time()
-        seeds = range(SEEDS if name == "mixture" else 1)
+        several = of["architecture"] == "mixture"
+        seeds = range(SEEDS if several else 1)
         all_ = [learn(files, folder, bands, rows, **of, **chosen, seed=seed) for seed in seeds]
         found[name] = all_[0].redshift
         seconds[name] = (time.process_time() - begun) / len(all_)
-        if name == "mixture":
+        if several:
             joint = posteriors.join([one.density.mixture for one in all_])
-            found["mixtures"] = densities.answer(densities.Gaussians(joint))[0]
-            seconds["mixtures"] = time.process_time() - begun
+            found[f"{name}s"] = densities.answer(densities.Gaussians(joint))[0]
+            seconds[f"{name}s"] = time.process_time() - begun
     return (
         {
             name: np.expm1(np.mean([np.log1p(found[part]) for part in parts], axis=0))
@@ -141,7 +143,7 @@ def answers(
 
 
 def compare_all(files: tuple[str, str], folder: Path, bands: list | None) -> dict:
-    """Return of each method its NMAD over the folds, its errors on the test part and its cost."""
+    """Return of each method its errors over the folds and on the test part, and its cost."""
     truth = store.read(files[0], "systems", ["redshift", "redshift_known"])
     known, redshift = truth["redshift_known"] == 1, truth["redshift"]
     errors = {name: [] for name in METHODS}
@@ -154,8 +156,8 @@ def compare_all(files: tuple[str, str], folder: Path, bands: list | None) -> dic
     found, seconds = answers(files, folder, bands, rows, fold=LAST[0], folds=LAST[1])
     return {
         name: {
-            "validation": judging.scatter(np.concatenate(errors[name])),
-            "error": judging.relative_error(answer, redshift[rows]),
+            "folds": np.concatenate(errors[name]),
+            "test": judging.relative_error(answer, redshift[rows]),
             "seconds": seconds[name],
         }
         for name, answer in found.items()
@@ -167,6 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--table", choices=TABLES, action="append", help="only this one")
+    parser.add_argument("--turns", type=int, choices=(1, 2, 3), default=3)
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
@@ -174,20 +177,32 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|", flush=True)
     for name in given.table or TABLES:
         source, bands = TABLES[name]
-        found = compare_all(table(source, folder), folder, bands)
-        best = min(found, key=lambda kind: found[kind]["validation"])
-        for kind, one in found.items():
-            title = f"**{kind}** (chosen)" if kind == best else kind
-            numbers = f"{one['validation']:.4f} | {judging.scatter(one['error']):.4f}"
-            compared = compare(one, found["forest"])
-            print(f"| {name} | {title} | {numbers} | {compared} | {one['seconds']:.0f} |")
+        turns = []
+        for turn in range(given.turns):
+            found = compare_all(table(source, folder, turn), folder, bands)
+            best = min(found, key=lambda kind, of=found: judging.scatter(of[kind]["folds"]))
+            turns.append({**found, "**chosen**": found[best]})
+            print(f"turn {turn + 1}: {best} is chosen")
+            write_rows(f"{name}, turn {turn + 1}", turns[-1:])
+        write_rows(name, turns)
         print(f"{time.process_time():.0f} s of processor time so far", flush=True)
 
 
-def compare(one: dict, forest: dict) -> str:
+def write_rows(title: str, turns: list[dict]) -> None:
+    """Print a row for each method, of the galaxies of some turns together."""
+    forest = np.concatenate([turn["forest"]["test"] for turn in turns])
+    for kind in turns[0]:
+        of = [turn[kind] for turn in turns]
+        folds, test = (np.concatenate([one[key] for one in of]) for key in ("folds", "test"))
+        numbers = f"{judging.scatter(folds):.4f} | {judging.scatter(test):.4f}"
+        seconds = sum(one["seconds"] for one in of) / len(of)
+        print(f"| {title} | {kind} | {numbers} | {compare(test, forest)} | {seconds:.0f} |")
+
+
+def compare(one: NDArray, forest: NDArray) -> str:
     """Return the ratio of two NMADs with its error, and the difference in sigma."""
     rng = np.random.Generator(np.random.Philox(1))
-    found = judging.paired(one["error"], forest["error"], BOOTSTRAPS, rng)
+    found = judging.paired(one, forest, BOOTSTRAPS, rng)
     return f"{found['ratio']:.3f} ± {found['error']:.3f} | {found['sigma']:+.1f}"
 
 

@@ -238,15 +238,16 @@ def measure(target: Posterior, images: int, system: int, limit: float) -> list[d
 
 
 def table(rows: list[dict]) -> str:
-    """Medians over systems, by number of images and sampler."""
+    """Medians over systems, by number of images and of all together, and by sampler."""
     lines = [
         f"{'images':8}{'sampler':12}{'systems':>8}{'ended':>6}{'ESS/s':>9}{'ours / it':>10}"
         f"{'ESS':>8}{'calls':>11}{'CPU s':>8}{'largest shift, median':>23}{'width':>7}"
     ]
-    for images in sorted({row["images"] for row in rows}, reverse=True):
-        ours = [r for r in rows if r["images"] == images and r["sampler"] == "lensmill"]
+    kinds = sorted({row["images"] for row in rows}, reverse=True)
+    for title, of in [(str(images), [images]) for images in kinds] + [("all", kinds)]:
+        ours = [r for r in rows if r["images"] in of and r["sampler"] == "lensmill"]
         for name in SAMPLERS:
-            mine = [r for r in rows if r["images"] == images and r["sampler"] == name]
+            mine = [r for r in rows if r["images"] in of and r["sampler"] == name]
             ended = [r for r in mine if "refused" not in r]
             rate, effective, calls, seconds = (
                 float(np.median([r[key] for r in mine]))
@@ -264,7 +265,7 @@ def table(rows: list[dict]) -> str:
             short = sum(not r.get("converged", True) for r in mine)
             mark = f"   {short} chains too short" if short else ""
             lines.append(
-                f"{images:<8}{name:12}{len(mine):8}{len(ended):6}{rate:9.1f}{ratio:10.0f}"
+                f"{title:8}{name:12}{len(mine):8}{len(ended):6}{rate:9.1f}{ratio:10.0f}"
                 f"{effective:8.0f}{calls:11,.0f}{seconds:8.1f}{agreed}{mark}"
             )
     return "\n".join(lines)

@@ -84,8 +84,9 @@ def prepare(
             lambda: template.learn(learned, truth, bands, given), settings, record, validate
         )
     if settings["architecture"] == "mixture":
-        held_x = features.make(held_out, known)
-        return _train_mixture((x, truth), (held_x, held_truth), settings, record, keys, validate)
+        return _train_mixture(
+            (learned, truth), (held_out, held_truth), settings, record, keys, validate
+        )
     target = tables.standardise(_target(truth, settings)[:, None], record["target"])[:, 0]
     model = methods.estimator(settings, x.shape[1], keys.first % 2**31)
     return runs.Fit(lambda: methods.fit(model, x, target), settings, record, validate)
@@ -95,8 +96,8 @@ train = functools.partial(runs.train, prepare)
 
 
 def _train_mixture(
-    learned: tuple[NDArray, NDArray],
-    held_out: tuple[NDArray, NDArray],
+    learned: tuple[Photometry, NDArray],
+    held_out: tuple[Photometry, NDArray],
     settings: Mapping[str, Any],
     record: Mapping[str, Any],
     keys: runs.Keys,
@@ -104,21 +105,30 @@ def _train_mixture(
 ) -> runs.Training:
     """Return the training of a network with a mixture head, by its likelihood."""
     from lensmill.learning import layers, models
+    from lensmill.learning.training import NOISE
 
     components, seed = settings["components"], keys.first % 2**20
-    limits = {key: record["features"][key] for key in ("low", "high")}
-    scaling = {**record["standardisation"], **limits}
+    known, noise = record["features"], settings["noise"]
+    scaling = {**record["standardisation"], "low": known["low"], "high": known["high"]}
 
-    def examples(x: NDArray, redshift: NDArray) -> tuple[NDArray, NDArray]:
+    def examples(sample: Photometry, redshift: NDArray) -> tuple[NDArray, NDArray]:
         target = tables.standardise(np.log1p(redshift)[:, None], record["target"])
-        return x.astype(np.float32), target.astype(np.float32)
+        return features.make(sample, known).astype(np.float32), target.astype(np.float32)
 
     always, held = examples(*learned), examples(*held_out)
+
+    def draw(epoch: int) -> tuple[NDArray, NDArray]:
+        if not noise:
+            return always
+        rng = np.random.Generator(np.random.Philox([keys.second, epoch, NOISE]))
+        sample, redshift = learned
+        more = noise * sample.error * rng.standard_normal(sample.flux.shape)
+        return examples(sample._replace(flux=sample.flux + more), redshift)
 
     def build() -> Any:
         model = models.residual(
             layers.Standardise(**scaling),
-            learned[0].shape[1],
+            always[0].shape[1],
             3 * components,
             settings["width"],
             settings["blocks"],
@@ -134,7 +144,7 @@ def _train_mixture(
     return runs.Training(
         build=build,
         loss=layers.MixtureLoss(components, 1),
-        epochs=lambda epoch: always,
+        epochs=draw,
         validation=judge,
         settings=settings,
         record=record,

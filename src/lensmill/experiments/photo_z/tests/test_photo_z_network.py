@@ -124,6 +124,24 @@ def test_training_sees_nothing_of_the_test_part(tmp_path, data):
     assert same.training["val_nmad"] == net.training["val_nmad"]
 
 
+def test_fluxes_of_every_epoch_have_new_noise_as_large_as_is_asked_for(data):
+    def drawn(noise, epoch):
+        chosen = toy.settings(architecture="mixture", features="bands", noise=noise)
+        return network.prepare(*data, chosen, 1, runs.Keys(1, 2)).epochs(epoch)
+
+    (still, target), (noisy, same) = drawn(0.0, 3), drawn(0.5, 3)
+    np.testing.assert_array_equal(same, target)
+    np.testing.assert_array_equal(drawn(0.5, 3)[0], noisy)
+    np.testing.assert_array_equal(drawn(0.0, 4)[0], still)
+    assert (drawn(0.5, 4)[0] != noisy).any()
+    # half of the toy's 0.02, in magnitudes; the third band lacks in every fifth galaxy
+    added = noisy - still
+    assert added[:, :2].std() == pytest.approx(0.5 * 0.02 * features.POGSON, rel=0.1)
+    unseen = still[:, 3] == 0
+    assert unseen.any()
+    assert (added[unseen, 2] == 0).all()
+
+
 def test_magnitudes_are_those_of_bright_fluxes_and_finite_for_negative_ones():
     bright = np.array([[1e-7]])
     assert features.asinh_magnitudes(bright, np.array([1e-11])) == pytest.approx(17.5, abs=1e-6)
