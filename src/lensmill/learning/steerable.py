@@ -19,6 +19,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from lensmill.learning.equivariant import ORDER, products, transform
+from lensmill.learning.layers import ResidualBlock
 from lensmill.learning.regression import columns_of, pairs_of
 
 
@@ -157,6 +158,19 @@ class ViewDense(keras.layers.Layer):
         """Return what rebuilds this."""
         own = {"units": self.units, "activation": self.activation, "seed": self.seed}
         return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("lensmill")
+class ViewBlock(ResidualBlock):
+    """One residual block for all views: (n, 8, width) to the same."""
+
+    def build(self, shape):
+        """Make the weights."""
+        super().build((None, shape[-1]))
+
+    def call(self, x):
+        """Add what the block has learned of every view."""
+        return ops.reshape(super().call(ops.reshape(x, (-1, self.width))), (-1, ORDER, self.width))
 
 
 @keras.saving.register_keras_serializable("lensmill")

@@ -10,6 +10,7 @@ import keras
 from numpy.typing import NDArray
 
 from lensmill.learning import image_models, images, steerable
+from lensmill.learning.layers import ResidualBlock
 from lensmill.learning.regression import Head
 from lensmill.learning.stretch import AsinhStretch
 
@@ -28,7 +29,8 @@ def build(
     Parameters
     ----------
     settings : mapping
-        ``architecture``, those of its body (`lensmill.learning.image_models`), and ``neurons``.
+        ``architecture``, those of its body (`lensmill.learning.image_models`), ``neurons`` and
+        ``dense_blocks``: the maps know where things are, dense layers what lens puts them there.
     shape : tuple of int
         Height, width and bands of the images.
     head : Head
@@ -43,13 +45,22 @@ def build(
     x = AsinhStretch(settings["softening"], noise, dtype="float32")(image)
     x = image_models.MAPS[architecture](x, settings, seed)
     if architecture == "p4m":
-        x = steerable.ViewDense(neurons, "relu", seed + 100, name=FEATURES)(steerable.Views()(x))
+        x = steerable.ViewDense(neurons, seed=seed + 100)(steerable.Views()(x))
+        x = _features(x, steerable.ViewBlock, settings, seed + 102)
         x = steerable.ViewDense(head.outputs, None, seed + 101, dtype="float32")(x)
         x = steerable.Steer(head.spins, head.components, dtype="float32", name="outputs")(x)
     else:
-        x = keras.layers.Dense(neurons, "relu", name=FEATURES)(keras.layers.Flatten()(x))
+        x = keras.layers.Dense(neurons)(keras.layers.Flatten()(x))
+        x = _features(x, ResidualBlock, settings, seed + 102)
         x = keras.layers.Dense(head.outputs, name="outputs", dtype="float32")(x)
     return keras.Model(image, x, name=architecture)
+
+
+def _features(x, block: type, settings: Mapping[str, Any], seed: int):
+    blocks = settings["dense_blocks"]
+    for i in range(blocks):
+        x = block(settings["neurons"], seed + i)(x)
+    return keras.layers.Activation("silu" if blocks else "relu", name=FEATURES)(x)
 
 
 def answer(

@@ -17,15 +17,16 @@ from lensmill.pipeline import settings  # noqa: E402
 SIZE = 32
 
 
-def built(architecture):
+def built(architecture, dense_blocks=0):
     """Return a network with random weights, biases too, and its settings."""
-    small = {"width": 2, "stages": 2, "neurons": 8, "components": 2}
+    small = {"width": 2, "stages": 2, "neurons": 8, "components": 2, "dense_blocks": dense_blocks}
     chosen = {"architecture": architecture, "train_on": "lsst_quasars", "test_on": ["lsst_quasars"]}
     whole = experiments.network_settings("lens_parameters", {**chosen, **small})
     model = architectures.build(whole, (SIZE, SIZE, 1), network.head(whole), seed=3)
     rng = np.random.default_rng(4)
     for weight in model.weights:
-        if "bias" in weight.name or "beta" in weight.name:
+        # of the second layer of a residual block all weights begin as zeros
+        if "bias" in weight.name or "beta" in weight.name or not np.any(weight):
             weight.assign(0.1 * rng.standard_normal(weight.shape))
     return model, whole
 
@@ -46,9 +47,10 @@ def posterior(model, whole, pixels):
     return mixture.weight, mixture.mean, spread @ spread.transpose(0, 1, 3, 2), features
 
 
+@pytest.mark.parametrize("dense_blocks", [0, 2])
 @pytest.mark.parametrize("element", range(ORDER))
-def test_posteriors_of_p4m_turn_with_the_image(element):
-    model, whole = built("p4m")
+def test_posteriors_of_p4m_turn_with_the_image(element, dense_blocks):
+    model, whole = built("p4m", dense_blocks)
     pixels = images()
     view = np.stack([transform(image, element) for image in pixels])
     weight, mean, covariance, features = posterior(model, whole, pixels)
@@ -61,6 +63,19 @@ def test_posteriors_of_p4m_turn_with_the_image(element):
     assert turned[3] == pytest.approx(features, abs=1e-5)  # as strange from every side
     if element:
         assert turned[1] != pytest.approx(mean, abs=1e-3)
+
+
+@pytest.mark.parametrize("architecture", ["p4m", "resnet"])
+def test_dense_blocks_are_saved_and_read_and_change_the_answer(architecture, tmp_path):
+    pixels = images()
+    answers = []
+    for blocks in (0, 2):
+        model, _ = built(architecture, blocks)
+        model.save(tmp_path / f"{blocks}.keras")
+        read = keras.models.load_model(tmp_path / f"{blocks}.keras")
+        answers.append(architectures.answer(model, pixels)[0])
+        assert architectures.answer(read, pixels)[0] == pytest.approx(answers[-1], abs=1e-5)
+    assert answers[0] != pytest.approx(answers[1], abs=1e-2)
 
 
 def test_posteriors_of_a_plain_network_do_not():
