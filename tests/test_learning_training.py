@@ -98,6 +98,51 @@ def test_an_unfinished_checkpoint_is_ignored(tmp_path):
     assert [row["epoch"] for row in rows] == list(range(6))
 
 
+def fit_normalised(folder, watch=None, settle=0.5):
+    """Train with batch normalisation that settles; return what the network answers, and itself."""
+    keras.utils.set_random_seed(3)
+    x = image = keras.Input((3,))
+    x = layers.BatchNormalization(momentum=0.9)(keras.layers.Dense(8)(x))
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.ReLU()(x)))
+    settings = {**SETTINGS, "settle": settle, "ema": 0.9}
+    draw = training.Epochs(examples, SETTINGS["batch_size"], 5)
+    means, weights = [], []
+
+    def note(row):
+        means.append(model.layers[2].moving_mean.numpy().copy())
+        weights.append(model.layers[1].kernel.numpy().copy())
+        if watch is not None:
+            watch(row)
+
+    training.fit(model, "mse", draw, examples(99), settings, 5, folder, "a", None, note)
+    return model, np.array(means), np.array(weights)
+
+
+def test_statistics_are_held_in_the_last_epochs_and_weights_go_on(tmp_path):
+    model, means, weights = fit_normalised(tmp_path / "a")
+    assert (np.diff(means, axis=0)[:2] != 0).any(axis=1).all()
+    assert (np.diff(means, axis=0)[2:] == 0).all()
+    assert (np.diff(weights, axis=0) != 0).any(axis=(1, 2)).all()
+    x = examples(7)[0]
+    assert np.array_equal(model(x, training=True), model(x, training=False))
+    model, means, _ = fit_normalised(tmp_path / "b", settle=0.0)
+    assert (np.diff(means, axis=0) != 0).any(axis=1).all()
+    assert not np.array_equal(model(x, training=True), model(x, training=False))
+
+
+@pytest.mark.parametrize("killed", [1, 3])  # before and after the statistics are held
+def test_a_training_that_settles_resumes_bit_for_bit(tmp_path, killed):
+    def kill(row):
+        if row["epoch"] == killed:
+            raise Killed
+
+    whole, _, _ = fit_normalised(tmp_path / "a")
+    with pytest.raises(Killed):
+        fit_normalised(tmp_path / "b", kill)
+    resumed, _, _ = fit_normalised(tmp_path / "b")
+    for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        assert np.array_equal(one, other)
+
 def test_the_network_has_the_weights_of_its_best_epoch(tmp_path):
     model, rows = fit(tmp_path, learning_rate=0.3, clip_norm=0.0, kind="dense")
     model.compile(loss="mse")

@@ -16,6 +16,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from lensmill.learning.layers import BatchNormalization
+
 ORDER = 8  # elements of the group
 
 
@@ -153,7 +155,7 @@ class GroupConvolution(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("lensmill")
-class GroupNormalization(keras.layers.BatchNormalization):
+class GroupNormalization(BatchNormalization):
     """Batch normalisation with one mean and variance for the 8 orientations of a channel."""
 
     def build(self, shape):

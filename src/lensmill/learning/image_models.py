@@ -15,6 +15,7 @@ import keras
 
 from lensmill.learning import equivariant
 from lensmill.learning.image_architectures import SMALLEST
+from lensmill.learning.layers import BatchNormalization
 from lensmill.learning.stretch import AsinhStretch
 
 MOMENTUM = 0.9  # of moving statistics: those of its start would spoil a short training
@@ -100,12 +101,12 @@ def resnet_maps(x, settings: Mapping[str, Any], seed: int):
         channels = width * min(2**stage, 4)
         for block in range(settings["blocks"]):
             x = _plain_block(x, channels, halved=block == 0)
-    return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=MOMENTUM)(x))
+    return keras.layers.ReLU()(BatchNormalization(momentum=MOMENTUM)(x))
 
 
 def _plain_block(x, channels: int, halved: bool):
     start = keras.initializers.HeNormal
-    y = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=MOMENTUM)(x))
+    y = keras.layers.ReLU()(BatchNormalization(momentum=MOMENTUM)(x))
     if halved:
         x = keras.layers.AveragePooling2D(2, padding="same")(x)
     if x.shape[-1] != channels:
@@ -118,7 +119,7 @@ def _plain_block(x, channels: int, halved: bool):
         use_bias=False,
         kernel_initializer=start(),
     )(y)
-    y = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=MOMENTUM)(y))
+    y = keras.layers.ReLU()(BatchNormalization(momentum=MOMENTUM)(y))
     y = keras.layers.Conv2D(
         channels, 3, padding="same", use_bias=False, kernel_initializer=start()
     )(y)
@@ -185,15 +186,15 @@ def lastro(x, settings: Mapping[str, Any], seed: int):
     """
     for channels, size in ((16, 4), (32, 3), (64, 3)):
         x = _narrow(_narrow(x, channels, size), channels, 3)
-        x = keras.layers.BatchNormalization(momentum=MOMENTUM)(keras.layers.MaxPooling2D(2)(x))
+        x = BatchNormalization(momentum=MOMENTUM)(keras.layers.MaxPooling2D(2)(x))
     x = _dropout(x, settings, seed)
     x = _dropout(_narrow(x, 128, 3), settings, seed + 1)
-    x = keras.layers.BatchNormalization(momentum=MOMENTUM)(_narrow(x, 128, 3))
+    x = BatchNormalization(momentum=MOMENTUM)(_narrow(x, 128, 3))
     x = keras.layers.Flatten()(_dropout(x, settings, seed + 2))
     x = _dropout(keras.layers.Dense(1024, activation="relu")(x), settings, seed + 3)
     x = _dropout(keras.layers.Dense(1024, activation="relu")(x), settings, seed + 4)
     x = keras.layers.Dense(1024, activation="relu")(x)
-    return keras.layers.BatchNormalization(momentum=MOMENTUM)(x)
+    return BatchNormalization(momentum=MOMENTUM)(x)
 
 
 def _narrow(x, channels: int, size: int):
@@ -209,17 +210,17 @@ def deeplens(x, settings: Mapping[str, Any], seed: int):
     convolution, and the 3x3 convolution of a block strides, not its first 1x1.
     """
     x = keras.layers.Conv2D(32, 7, padding="same", activation="elu")(x)
-    x = keras.layers.BatchNormalization(momentum=MOMENTUM)(x)
+    x = BatchNormalization(momentum=MOMENTUM)(x)
     for stage in range(5):
         for block in range(3):
             x = _bottleneck(x, 16 * 2**stage, 32 * 2**stage, halved=stage > 0 and block == 0)
-    x = keras.layers.ELU()(keras.layers.BatchNormalization(momentum=MOMENTUM)(x))
+    x = keras.layers.ELU()(BatchNormalization(momentum=MOMENTUM)(x))
     return _dropout(keras.layers.GlobalAveragePooling2D()(x), settings, seed)
 
 
 def _bottleneck(x, narrow: int, wide: int, halved: bool):
     conv, elu = keras.layers.Conv2D, keras.layers.ELU
-    norm = functools.partial(keras.layers.BatchNormalization, momentum=MOMENTUM)
+    norm = functools.partial(BatchNormalization, momentum=MOMENTUM)
     y = elu()(norm()(x))
     if halved:
         x = keras.layers.AveragePooling2D(2, padding="same")(x)

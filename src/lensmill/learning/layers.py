@@ -61,6 +61,21 @@ class ResidualBlock(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("lensmill")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalisation that answers in training as it will afterwards, once it is `held`.
+
+    Statistics of a batch are noise, which a network adds to the errors that it claims. (A layer
+    that is not ``trainable`` is held, too, but Keras 3 then averages the wrong weights.)
+    """
+
+    held = False
+
+    def call(self, x, training=None, mask=None):
+        """Return the normalised features."""
+        return super().call(x, training=bool(training) and not self.held, mask=mask)
+
+
+@keras.saving.register_keras_serializable("lensmill")
 class MixtureLoss(keras.losses.Loss):
     """Negative log-likelihood of a mixture of full-covariance Gaussians.
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.learning import devices
+from lensmill.learning.layers import BatchNormalization
 from lensmill.learning.runs import replace
 from lensmill.pipeline import logs
 
@@ -107,8 +108,10 @@ class Keeper(keras.callbacks.Callback):
         identity: str,
         every: float,
         watch: Watch | None = None,
+        held_from: int | None = None,
     ):
         super().__init__()
+        self.held_from = held_from
         self.epochs, self.validate, self.n_epochs = epochs, validate, n_epochs
         self.patience, self.checkpoint, self.every = patience, checkpoint, every
         self.identity, self.watch = identity, watch
@@ -124,8 +127,17 @@ class Keeper(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs_=None):
         """Draw the rows of the epoch."""
         next(self.bar)
+        if self.held_from is not None and epoch >= self.held_from:
+            self._hold_statistics()
         self.epochs.begin(epoch)
         self.begun = time.monotonic()
+
+    def _hold_statistics(self) -> None:
+        for layer in self.model.layers:
+            if isinstance(layer, BatchNormalization):
+                layer.held = True
+        self.model.make_train_function(force=True)
+        self.held_from = None
 
     def on_epoch_end(self, epoch, logs_=None):
         """Validate the epoch, record it, and stop or save if it is time."""
@@ -252,8 +264,10 @@ def fit(
         ``schedule`` (``cosine`` after a short warm-up, or ``constant``), ``patience`` (epochs
         without a better validation loss after which training ends; 0: never) and
         ``checkpoint_seconds``. If there is ``ema``, not 0, it is the momentum per step of an
-        exponential moving average of the weights, which is validated and kept. ``batch_size`` and
-        ``repeats`` are for a ``draw`` that is a function.
+        exponential moving average of the weights, which is validated and kept. If there is
+        ``settle``, not 0, batch normalisation keeps its statistics for that part of the epochs, the
+        last ones (not where ``draw`` is a function). ``batch_size`` and ``repeats`` are for a
+        ``draw`` that is a function.
     seed : int
         Keys the order of rows.
     checkpoint : path
@@ -290,7 +304,7 @@ def fit(
         rate = keras.optimizers.schedules.CosineDecay(
             rate * 1e-2, steps - warm_up, alpha=0.0, warmup_target=rate, warmup_steps=warm_up
         )
-    momentum = settings.get("ema", 0.0)
+    momentum, settle = settings.get("ema", 0.0), settings.get("settle", 0.0)
     optimizer = keras.optimizers.AdamW(
         rate,
         weight_decay=settings["weight_decay"],
@@ -309,6 +323,7 @@ def fit(
         identity,
         settings["checkpoint_seconds"],
         watch,
+        round((1 - settle) * settings["epochs"]) if settle else None,
     )
     callbacks: list[keras.callbacks.Callback] = [keeper]
     if tensorboard is not None:
