@@ -143,6 +143,7 @@ def test_a_training_that_settles_resumes_bit_for_bit(tmp_path, killed):
     for one, other in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         assert np.array_equal(one, other)
 
+
 def test_the_network_has_the_weights_of_its_best_epoch(tmp_path):
     model, rows = fit(tmp_path, learning_rate=0.3, clip_norm=0.0, kind="dense")
     model.compile(loss="mse")

@@ -47,8 +47,9 @@ from .modes import (
 from .point_images import Posterior
 
 ESS = 2000.0  # effective draws asked for
-DOF = 4.0  # of the Student distributions
-INFLATION = 1.2  # of their scale: a proposal must be wider than its target
+DOF = 6.0  # of the Student distributions
+# Of their scale. Below 1, since components stand all over the target and are widened by its width.
+INFLATION = 0.9
 DRAWS = 4000  # of a round
 ROUNDS = 14
 FEW_ROUNDS = 4  # where no lens fits
@@ -139,7 +140,6 @@ def sample_nested(target: Posterior, seed: int, ess: float = ESS) -> Draws:
 def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> Draws:
     found = finder.find_modes(target)
     free = _free(target)
-    broad = _along(found, free)
     misfit = found.chi2.min() / max(target.n_data, 1)
     mixture = cover = _cover(target, found, free, rng, misfit)
     pool = Pool(cover)
@@ -168,7 +168,10 @@ def _sample_ridges(target: Posterior, rng: np.random.Generator, ess: float) -> D
     if not np.isfinite(ln_weight).any():
         raise NoLens(f"none of {len(ln_weight)} lenses near the best fit makes the images")
     columns = [np.concatenate(column) for column in zip(*lenses, strict=True)]
-    mode = found.mode[(broad.weight[:, None] * densities(broad, pool.x)).argmax(axis=0)]
+    mode = np.zeros(len(pool.x), int)
+    if found.mode.any():
+        broad = _along(found, free)
+        mode = found.mode[(broad.weight[:, None] * densities(broad, pool.x)).argmax(axis=0)]
     evidence = float(logsumexp(ln_weight) - np.log(len(ln_weight)))
     return Draws(columns[0], ln_weight, *columns[1:], mode, evidence, k, size, calls)
 
