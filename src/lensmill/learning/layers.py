@@ -65,7 +65,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Batch normalisation that answers in training as it will afterwards, once it is `held`.
 
     Statistics of a batch are noise, which a network adds to the errors that it claims. (A layer
-    that is not ``trainable`` is held, too, but Keras 3 then averages the wrong weights.)
+    that is not ``trainable`` is held, too; but where weights are averaged Keras 3.15 then writes
+    those averages over others: findings/keras_ema_overwrites_the_layer_that_learns.sh.)
     """
 
     held = False
