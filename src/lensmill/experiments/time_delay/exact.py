@@ -289,7 +289,7 @@ def sample_system(
     try:
         sampled = posterior.sample(chosen, rng, settings["ess"])
         if settings.get("nested") and not well_sampled(sampled.pareto_k, sampled.ess):
-            sampled = _nested(chosen, sampled, rng, settings["ess"], int(observed.index[i]))
+            sampled = _nested(chosen, sampled, rng, int(observed.index[i]))
     except posterior.NoLens as error:
         log.warning("system %d: %s", observed.index[i], error)
         nothing = {name: np.zeros(0) for name in UNITS["draws"]}
@@ -329,13 +329,13 @@ def well_sampled(pareto_k: ArrayLike, ess: ArrayLike) -> NDArray:
 
 
 def _nested(
-    chosen: Posterior, poor: posterior.Draws, rng: np.random.Generator, ess: float, index: int
+    chosen: Posterior, poor: posterior.Draws, rng: np.random.Generator, index: int
 ) -> posterior.Draws:
     """Sample once more by nested sampling; the poor draws remain where that fails too."""
     quality = f"ESS {poor.ess:.0f}, Pareto k {poor.pareto_k:.2f}"
     log.warning("system %d: %s: nested sampling instead, minutes", index, quality)
     try:
-        return posterior.sample_nested(chosen, int(rng.integers(2**31)), ess)
+        return posterior.sample_nested(chosen, int(rng.integers(2**31)))
     except ValueError as error:
         log.warning("system %d keeps its poor draws (%s): %s", index, quality, error)
         return poor
