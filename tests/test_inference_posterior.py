@@ -357,6 +357,27 @@ def test_a_double_most_of_whose_lenses_make_further_images_has_all_draws_asked_f
     assert len(found.ln_weight) >= 500
 
 
+def test_a_double_is_sampled_where_all_the_weight_lies_on_lenses_that_make_further_images():
+    # as an image of something else may ask for
+    data = observe(BENT | {"source_x": 0.086, "source_y": 0.027}, 0.005, 1.0, 0.01)
+    plain = Posterior(data, POWER_LAW, *REDSHIFTS)
+
+    def more(p):
+        return np.where(plain.count_images(p) == 2, 0.0, 300.0)
+
+    target = Posterior(data, POWER_LAW, *REDSHIFTS, more=more)
+    found = posterior.sample(target, np.random.default_rng(1), 200.0)
+    assert (plain.count_images(found.parameters) == 2).all()
+    expected = posterior.sample(plain, np.random.default_rng(2), 2000.0)
+    assert found.ess >= 200
+    assert np.ptp(found.ln_weight) == 0
+    for name in ("slope", "ellipticity_1", "gamma1"):
+        i = PARAMETERS.index(name)
+        mine, theirs = found.parameters[:, i], expected.parameters[:, i]
+        assert np.median(mine) == pytest.approx(np.median(theirs), abs=0.2 * theirs.std())
+    assert found.log_evidence == pytest.approx(expected.log_evidence, abs=0.2)
+
+
 def test_pareto_k_is_a_number_however_small_the_other_weights():
     rng = np.random.default_rng(9)
     ln_w = np.concatenate([np.full(3000, -1e4), -707 - rng.random(1000), -rng.random(3)])

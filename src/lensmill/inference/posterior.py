@@ -322,7 +322,24 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
         seen = target.count_images(np.concatenate([part[0] for part in parts])[rows]) == 2
         calls += len(rows)
         if not seen.any():
-            raise NoLens(f"all of {len(rows)} lenses that fit the two images make further ones")
+            if i + 1 < PAIR_ROUNDS:
+                continue
+            # Those that carry all the weight make further images: then every draw is asked.
+            rows = np.flatnonzero(np.isfinite(ln_weight))
+            seen = target.count_images(np.concatenate([part[0] for part in parts])[rows]) == 2
+            calls += len(rows)
+            if not seen.any():
+                raise NoLens(f"all of {len(rows)} lenses that fit the two images make further ones")
+            excluded = np.ones(len(ln_weight), bool)
+            excluded[rows[seen]] = False
+            ends = np.cumsum([len(part[1]) for part in parts])[:-1]
+            for part, those in zip(parts, np.split(excluded, ends), strict=True):
+                part[1][those] = -np.inf
+            ln_weight[excluded] = -np.inf
+            size, k = effective_size(ln_weight), pareto_k(ln_weight)
+            counts = np.bincount(resample(ln_weight, asked, rng), minlength=len(ln_weight))
+            rows = np.flatnonzero(counts)
+            seen = np.ones(len(rows), bool)
         share = counts[rows][seen].sum() / counts.sum()
         enough = ess / share
         if min(size, asked) >= enough:
