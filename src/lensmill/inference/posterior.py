@@ -325,17 +325,11 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
             if i + 1 < PAIR_ROUNDS:
                 continue
             # Those that carry all the weight make further images: then every draw is asked.
-            rows = np.flatnonzero(np.isfinite(ln_weight))
-            seen = target.count_images(np.concatenate([part[0] for part in parts])[rows]) == 2
-            calls += len(rows)
-            if not seen.any():
-                raise NoLens(f"all of {len(rows)} lenses that fit the two images make further ones")
-            excluded = np.ones(len(ln_weight), bool)
-            excluded[rows[seen]] = False
-            ends = np.cumsum([len(part[1]) for part in parts])[:-1]
-            for part, those in zip(parts, np.split(excluded, ends), strict=True):
-                part[1][those] = -np.inf
-            ln_weight[excluded] = -np.inf
+            asked_all = _drop_unseen(target, parts)
+            calls += asked_all
+            ln_weight = np.concatenate([part[1] for part in parts])
+            if not np.isfinite(ln_weight).any():
+                raise NoLens(f"all of {asked_all} lenses that fit the two images make further ones")
             size, k = effective_size(ln_weight), pareto_k(ln_weight)
             counts = np.bincount(resample(ln_weight, asked, rng), minlength=len(ln_weight))
             rows = np.flatnonzero(counts)
@@ -354,6 +348,17 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
     columns = [column[rows] for column in columns]
     mode = np.zeros(len(rows), int)
     return Draws(columns[0], np.zeros(len(rows)), *columns[1:], mode, evidence, k, size, calls)
+
+
+def _drop_unseen(target: Posterior, parts: list) -> int:
+    """Take the weight of all draws that make further images; return how many were asked."""
+    asked = 0
+    for p, ln, *_ in parts:
+        rows = np.flatnonzero(np.isfinite(ln))
+        if len(rows):
+            ln[rows[target.count_images(p[rows]) != 2]] = -np.inf
+        asked += len(rows)
+    return asked
 
 
 def _table(prior: list) -> tuple[NDArray, NDArray]:
