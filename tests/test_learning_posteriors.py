@@ -57,6 +57,59 @@ def test_samples_have_the_mean_and_covariance_of_their_mixture():
     assert np.cov(draws.T) == pytest.approx(covariance, rel=0.05, abs=0.02)
 
 
+def cores_and_tails(n, groups=(0, 1, 1)):
+    """Return claimed mixtures, and truths of which a fifth are three times as far off as claimed.
+
+    All are off in the first target by itself as claimed, so that its widths are one.
+    """
+    rng = np.random.default_rng(8)
+    claimed = posteriors.unpack(outputs(n, 2, 3), 2, 3)
+    width = np.where(rng.random((n, 1)) < 0.2, 3.0, 0.6) * np.array([0.0, 1.0, 1.0])
+    width[:, 0] = 1.0
+    scaled = claimed._replace(factor=claimed.factor / width[:, None, :, None])
+    return claimed, posteriors.sample(scaled, 1, rng)[:, 0], groups
+
+
+def test_scales_are_found_again():
+    claimed, truth, groups = cores_and_tails(20000)
+    found = posteriors.learn_scales(claimed, truth, groups)
+    assert found.weight.sum() == pytest.approx(1)
+    assert (found.width[:, 1] == found.width[:, 2]).all()
+    spread = (found.weight[:, None] * found.width**2).sum(axis=0)
+    assert spread == pytest.approx([1.0, *2 * [0.2 * 9 + 0.8 * 0.36]], rel=0.05)
+    few = found.weight[found.width[:, 1] > 2].sum()
+    assert few == pytest.approx(0.2, abs=0.02)
+
+
+def test_the_density_of_all_targets_together_is_calibrated_by_scales():
+    claimed, truth, groups = cores_and_tails(8000)
+    learned, judged = slice(4000), slice(4000, 8000)
+    some = posteriors.Mixture(*(part[learned] for part in claimed))
+    scales = posteriors.learn_scales(some, truth[learned], groups)
+    errors, likelihood = [], []
+    held_out = posteriors.Mixture(*(part[judged] for part in claimed))
+    for mixture in (held_out, posteriors.scale(held_out, scales)):
+        rng = np.random.default_rng(9)
+        draws = posteriors.sample(mixture, 300, rng)
+        of_draws = posteriors.log_densities(mixture, draws)
+        of_truth = posteriors.log_density(mixture, truth[judged])
+        rank = calibration.density_ranks(of_draws, of_truth, rng)
+        errors.append(stats.kstest(rank, "uniform").statistic)
+        likelihood.append(of_truth.mean())
+    assert errors[0] > 0.08
+    assert errors[1] < 0.03
+    assert likelihood[1] > likelihood[0] + 0.1
+
+
+def test_scales_of_a_few_systems_stay_near_one():
+    claimed = posteriors.unpack(outputs(8, 2, 3), 2, 3)
+    truth = posteriors.sample(claimed, 1, np.random.default_rng(3))[:, 0]
+    truth[0] = claimed.mean[0, 0]  # by chance: without a prior a width would be zero
+    found = posteriors.learn_scales(claimed, truth, (0, 1, 1))
+    assert (found.width > 0.3).all()
+    assert (found.width < 3).all()
+
+
 def test_samples_are_the_same_for_the_same_generator():
     mixture = posteriors.unpack(outputs(4, 2, 3), 2, 3)
     once, again = (posteriors.sample(mixture, 10, np.random.default_rng(5)) for _ in range(2))

@@ -70,6 +70,8 @@ class Training(NamedTuple):
     validation: Any  # features and targets, or ``validation(model)``; see `training.fit`
     settings: Mapping[str, Any]  # of the loop, with what the architecture fixes
     record: Mapping[str, Any]  # what else is to be known about it
+    # What is learned of the validation part when the weights are, by the names of the record.
+    finish: Callable[[Any], Mapping[str, Any]] | None = None
 
 
 class Fit(NamedTuple):
@@ -237,6 +239,8 @@ def _fit(
         "precision": network.dtype_policy.name,
         "backend": keras.backend.backend(),
     }
+    if plan.finish:
+        found |= plan.finish(saved)
     return saved, rows, found
 
 

@@ -80,6 +80,14 @@ def prepare(
         else None,
     )
     loss = chosen.loss()
+
+    def finish(model: Any) -> dict[str, Any]:
+        outputs = images.predict(model, validated.pixels, validated.rows)
+        columns = [regression.columns_of([spin]) for spin in SPINS]
+        groups = np.repeat(np.arange(len(SPINS)), columns).tolist()
+        found = posteriors.learn_scales(chosen.unpack(outputs), validated.targets, groups)
+        return {"scales": {key: value.tolist() for key, value in found._asdict().items()}}
+
     facts = store.attributes(dataset)
     return runs.Training(
         build=lambda: architectures.build(settings, shape, chosen, keys.first % 2**20, noise),
@@ -96,6 +104,7 @@ def prepare(
             "standardisation": scaling,
             "prior": _prior(truth[learned.rows]),
         },
+        finish=finish,
     )
 
 
@@ -199,8 +208,12 @@ def predict(
 
 def read_outputs(network: Network, outputs: NDArray) -> posteriors.Mixture:
     """Return the posteriors, in the targets, that outputs (n, P) of a network stand for."""
-    mixture = head(network.training["settings"]).unpack(outputs)
-    return posteriors.rescale(mixture, *network.training["standardisation"].values())
+    record = network.training
+    mixture = head(record["settings"]).unpack(outputs)
+    scales = posteriors.Scales(*map(np.array, record["scales"].values()))
+    return posteriors.rescale(
+        posteriors.scale(mixture, scales), *record["standardisation"].values()
+    )
 
 
 def tables_of(

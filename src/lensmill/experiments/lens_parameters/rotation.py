@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lensmill.experiments.lens_parameters import network as networks
 from lensmill.experiments.lens_parameters import parameters, simulate
 from lensmill.experiments.lens_parameters.parameters import PARAMETERS, SPINS
-from lensmill.learning import posteriors, regression, runs
+from lensmill.learning import regression, runs
 from lensmill.pipeline import streams
 
 # What changes together, by its columns in the targets.
@@ -109,9 +109,7 @@ def means(trained: runs.Network, pixels: NDArray) -> NDArray:
     from lensmill.experiments.lens_parameters import architectures
 
     outputs, _ = architectures.answer(trained.model, pixels)
-    record = trained.training
-    head = networks.head(record["settings"])
-    mixture = posteriors.rescale(head.unpack(outputs), *record["standardisation"].values())
+    mixture = networks.read_outputs(trained, outputs)
     return (mixture.weight[..., None] * mixture.mean).sum(axis=1)
 
 

@@ -39,6 +39,9 @@ def posterior(model, whole, pixels):
     """Return mean and covariance of every posterior, and the features."""
     outputs, features = architectures.answer(model, pixels)
     mixture = network.head(whole).unpack(outputs)
+    width = [0.7, 1.2, 1.2, 0.8, 1.4, 1.4, 0.9, 0.9, 1.6, 1.6]  # one for what turns together
+    scales = posteriors.Scales(np.array([0.3, 0.7]), np.array([width, len(width) * [1.0]]))
+    mixture = posteriors.scale(mixture, scales)
     # what turns has one scale for both components, and no mean
     scale = np.array([0.3, 0.2, 0.2, 0.1, 0.05, 0.05, 0.1, 0.1, 0.4, 0.4])
     mean = np.array([0.1, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
@@ -97,7 +100,8 @@ def measured(tmp_path_factory):
         model.save(folder / "model.keras")
         size = len(PARAMETERS)
         standard = {"mean": size * [0.0], "scale": size * [1.0]}
-        record = {"settings": whole, "standardisation": standard}
+        scales = {"weight": [1.0], "width": [size * [1.0]]}
+        record = {"settings": whole, "standardisation": standard, "scales": scales}
         (folder / "training.json").write_text(json.dumps(record))
         rotation.rotation(
             model=str(folder / "model.keras"),
