@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from lensmill.learning import image_models, images, steerable
 from lensmill.learning.layers import ResidualBlock
+from lensmill.learning.polar import Polar
 from lensmill.learning.regression import Head
 from lensmill.learning.stretch import AsinhStretch
 
+OVERLAP = 6  # part of a full turn, its inverse, that polar coordinates have twice at either end
 FEATURES = "features"  # the layer before the answer: what the network has seen in an image
 
 
@@ -29,8 +31,9 @@ def build(
     Parameters
     ----------
     settings : mapping
-        ``architecture``, those of its body (`lensmill.learning.image_models`), ``neurons`` and
-        ``dense_blocks``: the maps know where things are, dense layers what lens puts them there.
+        ``architecture``, those of its body (`lensmill.learning.image_models`), ``coordinates`` of
+        the image that a ``resnet`` sees, ``neurons`` and ``dense_blocks``: the maps know where
+        things are, dense layers what lens puts them there.
     shape : tuple of int
         Height, width and bands of the images.
     head : Head
@@ -43,6 +46,9 @@ def build(
     keras.utils.set_random_seed(seed)
     x = image = keras.Input(shape)
     x = AsinhStretch(settings["softening"], noise, dtype="float32")(image)
+    if settings.get("coordinates") == "polar":
+        angles = settings["angles"]
+        x = Polar(angles, settings["radii"], angles // OVERLAP, dtype="float32")(x)
     x = image_models.MAPS[architecture](x, settings, seed)
     if architecture == "p4m":
         x = steerable.ViewDense(neurons, seed=seed + 100)(steerable.Views()(x))

@@ -17,11 +17,11 @@ from lensmill.pipeline import settings  # noqa: E402
 SIZE = 32
 
 
-def built(architecture, dense_blocks=0):
+def built(architecture, dense_blocks=0, **more):
     """Return a network with random weights, biases too, and its settings."""
     small = {"width": 2, "stages": 2, "neurons": 8, "components": 2, "dense_blocks": dense_blocks}
     chosen = {"architecture": architecture, "train_on": "lsst_quasars", "test_on": ["lsst_quasars"]}
-    whole = experiments.network_settings("lens_parameters", {**chosen, **small})
+    whole = experiments.network_settings("lens_parameters", {**chosen, **small, **more})
     model = architectures.build(whole, (SIZE, SIZE, 1), network.head(whole), seed=3)
     rng = np.random.default_rng(4)
     for weight in model.weights:
@@ -79,6 +79,21 @@ def test_dense_blocks_are_saved_and_read_and_change_the_answer(architecture, tmp
         answers.append(architectures.answer(model, pixels)[0])
         assert architectures.answer(read, pixels)[0] == pytest.approx(answers[-1], abs=1e-5)
     assert answers[0] != pytest.approx(answers[1], abs=1e-2)
+
+
+def test_a_network_sees_the_image_in_polar_coordinates():
+    model, whole = built("resnet", coordinates="polar", angles=48, radii=16)
+    assert (whole["angles"], whole["radii"]) == (48, 16)
+    assert model.get_layer("polar").output.shape == (None, 48 + 2 * 8, 16, 1)
+    outputs, _ = architectures.answer(model, images())
+    assert outputs.shape == (len(images()), network.head(whole).outputs)
+    assert np.isfinite(outputs).all()
+    with pytest.raises(ValueError, match="angles would be ignored with coordinates 'pixels'"):
+        settings.check_networks(
+            {"networks": {"one": {"architecture": "resnet", "angles": 48}}},
+            experiments.schema("lens_parameters"),
+            "lens_parameters",
+        )
 
 
 def test_posteriors_of_a_plain_network_do_not():
