@@ -48,7 +48,7 @@ def build(
     x = AsinhStretch(settings["softening"], noise, dtype="float32")(image)
     if settings.get("coordinates") == "polar":
         angles = settings["angles"]
-        x = Polar(angles, settings["radii"], angles // OVERLAP, dtype="float32")(x)
+        x = Polar(angles, settings["radii"], angles // OVERLAP, dtype="float32", name="polar")(x)
     x = image_models.MAPS[architecture](x, settings, seed)
     if architecture == "p4m":
         x = steerable.ViewDense(neurons, seed=seed + 100)(steerable.Views()(x))
