@@ -1,10 +1,14 @@
 """What an image says of a lens, laid over draws of the posterior of positions and delays.
 
-A network gives a posterior of the mass from an image, under the prior of the lenses that it learned
-from. Divided by that prior it is the likelihood of the image, up to a constant, and draws from any
-other posterior of the same lens count in proportion to it. An image shows no sheet of mass: of a
-lens behind a sheet kappa it shows that with 1 - kappa divided out (Falco, Gorenstein & Shapiro
-1985), so the draws are compared after that.
+A network gives a posterior of mass and source from an image, under the prior that it learned from.
+Divided by that prior it is the likelihood of the image, up to a constant, and draws from any other
+posterior of the same lens count in proportion to it. An image shows no sheet of mass: of a lens
+behind a sheet kappa it shows that with 1 - kappa divided out (Falco, Gorenstein & Shapiro 1985), so
+the draws are compared after that.
+
+The place of the source is among what is compared: of lenses that fit the image alike, each has a
+place of its own, and where the images lie exactly says which. It is taken from the lens, so that
+image and positions need not lie in one frame but for its turn.
 
 ASSUME: the images' places are in both, the image and the measured positions. They are known to
 milliarcseconds from the latter, so what the image adds of them is next to nothing.
@@ -20,41 +24,47 @@ from lensmill.learning import posteriors
 from lensmill.learning.posteriors import Mixture
 from lensmill.pipeline.priors import log_density
 
-# columns of `shapes`, as a network's targets: ln theta_e, ellipticity, slope, shear
-SHAPES = ("ln_theta_e", "ellipticity_1", "ellipticity_2", "slope", "gamma1", "gamma2")
+# columns of `seen`, as a network's targets; the source from the lens
+SEEN = (
+    *("ln_theta_e", "ellipticity_1", "ellipticity_2", "slope", "gamma1", "gamma2"),
+    *("source_x", "source_y"),
+)
 TINY = 1e-300
 
 
-def shapes(draws: Mapping[str, NDArray]) -> NDArray:
-    """Return `SHAPES` of lenses as an image shows them, (n, 6).
+def seen(draws: Mapping[str, NDArray]) -> NDArray:
+    """Return `SEEN` of lenses as an image shows them, (n, 8).
 
     Parameters
     ----------
     draws : mapping of array, shape (n,)
         ``theta_e`` [arcsec], ``ellipticity_1``, ``ellipticity_2``, ``slope``, ``gamma1``,
-        ``gamma2``, ``kappa_ext``.
+        ``gamma2``, ``kappa_ext``; ``lens_x``, ``lens_y``, ``source_x``, ``source_y`` [arcsec].
     """
     sheet = 1 - draws["kappa_ext"]
     ln_theta_e = np.log(draws["theta_e"]) - np.log(sheet) / (draws["slope"] - 1)
     shear = (draws["gamma1"] / sheet, draws["gamma2"] / sheet)
     ellipticity = draws["ellipticity_1"], draws["ellipticity_2"]
-    return np.column_stack([ln_theta_e, *ellipticity, draws["slope"], *shear])
+    source = [(draws[f"source_{axis}"] - draws[f"lens_{axis}"]) / sheet for axis in "xy"]
+    return np.column_stack([ln_theta_e, *ellipticity, draws["slope"], *shear, *source])
 
 
-def log_prior(shape: NDArray, prior: Mapping[str, Any]) -> NDArray:
-    """Logarithm of the prior density of `SHAPES` that the network learned from, (n, 6) to (n,).
+def log_prior(lens: NDArray, prior: Mapping[str, Any]) -> NDArray:
+    """Logarithm of the prior density of `SEEN` that the network learned from, (n, 8) to (n,).
 
-    ``prior`` has ``einstein_radius`` (theta_E), ``one_minus_q``, ``slope`` and ``shear``; the
-    directions are all alike. What is fixed is left out.
+    ``prior`` has ``einstein_radius`` (theta_E), ``one_minus_q``, ``slope``, ``shear`` and
+    ``source`` (a disc in units of theta_E); the directions are all alike. What is fixed is left
+    out.
     """
-    ln_theta_e, e1, e2, slope, g1, g2 = shape.T
+    ln_theta_e, e1, e2, slope, g1, g2, x, y = lens.T
     ln = log_density(prior["einstein_radius"], np.exp(ln_theta_e)) + ln_theta_e
     for size, name in ((np.hypot(e1, e2), "one_minus_q"), (np.hypot(g1, g2), "shear")):
         if prior[name][0] != "fixed":
             ln = ln + log_density(prior[name], size) - np.log(2 * np.pi * np.maximum(size, TINY))
     if prior["slope"][0] != "fixed":
         ln = ln + log_density(prior["slope"], slope)
-    return ln
+    radius = prior["source"][1] * np.exp(ln_theta_e)
+    return ln + np.where(np.hypot(x, y) < radius, -np.log(np.pi * radius**2), -np.inf)
 
 
 def log_likelihood(
@@ -65,9 +75,9 @@ def log_likelihood(
     Parameters
     ----------
     draws : mapping of array, shape (n,)
-        As for `shapes`.
+        As for `seen`.
     image : Mixture
-        The posterior of `SHAPES` by the image, of one system.
+        The posterior of `SEEN` by the image, of one system.
     prior : mapping
         As for `log_prior`.
 
@@ -76,9 +86,9 @@ def log_likelihood(
     array, shape (n,)
         -inf outside the prior of the network, where it says nothing.
     """
-    shape = shapes(draws)
-    one = Mixture(*(np.broadcast_to(part, (len(shape), *part.shape[1:])) for part in image))
-    ln_prior = log_prior(shape, prior)
+    lens = seen(draws)
+    one = Mixture(*(np.broadcast_to(part, (len(lens), *part.shape[1:])) for part in image))
+    ln_prior = log_prior(lens, prior)
     with np.errstate(invalid="ignore"):
-        ln = posteriors.log_density(one, shape) - ln_prior
+        ln = posteriors.log_density(one, lens) - ln_prior
     return np.where(np.isfinite(ln_prior), ln, -np.inf)

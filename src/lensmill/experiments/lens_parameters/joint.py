@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.experiments.lens_parameters.families import FAMILIES
-from lensmill.experiments.lens_parameters.parameters import SHAPE
+from lensmill.experiments.lens_parameters.parameters import SEEN
 from lensmill.inference import image_posterior, posterior
 from lensmill.inference.importance import effective_size, resample
 from lensmill.inference.point_images import (
@@ -41,7 +41,8 @@ TIMED = (2, 4)  # numbers of images whose posteriors are sampled
 MIN_MAGNIFICATION = 0.1  # as in `sky`
 OWN = {  # columns of the draws of one's own lens
     **{"theta_e": "arcsec", "ellipticity_1": "", "ellipticity_2": "", "slope": ""},
-    **{"gamma1": "", "gamma2": "", "kappa_ext": "", "ln_d_dt": "", "d_dt": "Mpc"},
+    **{"gamma1": "", "gamma2": "", "kappa_ext": "", "lens_x": "arcsec", "lens_y": "arcsec"},
+    **{"source_x": "arcsec", "source_y": "arcsec", "ln_d_dt": "", "d_dt": "Mpc"},
     **{"d_dt_error": "Mpc", "ln_marginal": ""},
 }
 DRAWS = {
@@ -116,7 +117,7 @@ def join_mocks(
     truth = store.read(dataset, "systems")
     index = store.read(predictions, "systems", ["index"])["index"]
     mixtures = posteriors.Mixture(**store.read(predictions, "mixtures"))
-    shape = posteriors.marginal(mixtures, range(SHAPE.start, SHAPE.stop))
+    images = posteriors.marginal(mixtures, SEEN)
     place = {int(i): row for row, i in enumerate(truth["index"])}
     usable = [row for row, i in enumerate(index) if truth["n_images"][place[int(i)]] in TIMED]
     if len(usable) < settings["systems"]:
@@ -136,7 +137,7 @@ def join_mocks(
             float(system["z_lens"]),
             float(system["z_source"]),
         )
-        image = posteriors.Mixture(*(part[[row]] for part in shape))
+        image = posteriors.Mixture(*(part[[row]] for part in images))
         one, found = join(target, image, whole, settings, rng, float(system["d_dt"]))
         facts = {c: system[c] for c in ("index", "n_images", "z_lens", "z_source", "d_dt")}
         rows.append({**facts, **one, "n_draws": settings["draws"]})
@@ -299,7 +300,7 @@ def join_lens(
         raise ValueError(f"{lens}: {names[row]} has no draws, since no lens makes its images")
     draws = {c: v[first : first + n] for c, v in store.read(lens, "draws").items()}
     mixture = posteriors.Mixture(**store.read(image, "mixtures"))
-    seen = posteriors.marginal(mixture, range(SHAPE.start, SHAPE.stop))
+    seen = posteriors.marginal(mixture, SEEN)
     ln_image = image_posterior.log_likelihood(draws, seen, prior)
     left = effective_size(ln_image) if np.isfinite(ln_image).any() else 0.0
     if left < posterior.FEW:

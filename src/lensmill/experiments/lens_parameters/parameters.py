@@ -24,7 +24,8 @@ PARAMETERS = {
 }
 SPINS = (0, 2, 0, 2, 1, 1)  # see lensmill.learning.steerable
 THETA_E, SLOPE = 0, 3
-SHAPE = slice(0, 6)  # what positions and delays know too
+# columns of what positions and delays know too: `lensmill.inference.image_posterior.SEEN`
+SEEN = [i for i, name in enumerate(PARAMETERS) if not name.startswith("lens_")]
 # Columns of systems that they are made of, with their units: what a table may say of real ones.
 TRUTH = {name: unit for name, unit in PARAMETERS.items() if not name.startswith("ellipticity")}
 TRUTH |= {"q": "", "phi": "rad"}

@@ -15,7 +15,7 @@ from lensmill.pipeline import settings, store
 
 STUDY = experiments.defaults("lens_parameters")
 PRIOR = settings.population(STUDY, "hst_quasars")["prior"]
-WIDTHS = np.array([0.02, 0.1, 0.1, 0.05, 0.05, 0.05])  # of what an image says of `SHAPES`
+WIDTHS = np.array([0.05, 0.1, 0.1, 0.05, 0.05, 0.05, 0.2, 0.2])  # of what an image says of `SEEN`
 
 
 def lenses(n, rng):
@@ -23,35 +23,44 @@ def lenses(n, rng):
     from lensmill.pipeline.priors import inverse_cdf
 
     e, g = (inverse_cdf(PRIOR[name], rng.random(n)) for name in ("one_minus_q", "shear"))
-    a, b = 2 * np.pi * rng.random((2, n))
+    a, b, c = 2 * np.pi * rng.random((3, n))
+    theta_e = inverse_cdf(PRIOR["einstein_radius"], rng.random(n))
+    r = PRIOR["source"][1] * theta_e * np.sqrt(rng.random(n))
     return {
-        "theta_e": inverse_cdf(PRIOR["einstein_radius"], rng.random(n)),
+        "theta_e": theta_e,
         "ellipticity_1": e * np.cos(a),
         "ellipticity_2": e * np.sin(a),
         "slope": inverse_cdf(PRIOR["slope"], rng.random(n)),
         "gamma1": g * np.cos(b),
         "gamma2": g * np.sin(b),
         "kappa_ext": np.zeros(n),
+        "lens_x": np.full(n, 0.3),  # in whatever frame
+        "lens_y": np.full(n, -0.2),
+        "source_x": 0.3 + r * np.cos(c),
+        "source_y": -0.2 + r * np.sin(c),
     }
 
 
-def image_of(shape):
+def image_of(lens):
     """Return the mixture of an image that says: this, within `WIDTHS`."""
     factor = np.diag(1 / WIDTHS)[None, None]
-    return posteriors.Mixture(np.ones((1, 1)), np.asarray(shape)[None, None], factor)
+    return posteriors.Mixture(np.ones((1, 1)), np.asarray(lens)[None, None], factor)
 
 
-def test_the_prior_of_shapes_is_that_of_its_draws():
+def test_the_prior_of_what_is_seen_is_that_of_its_draws():
     rng = np.random.default_rng(0)
     drawn = lenses(200_000, rng)
-    shape = image_posterior.shapes(drawn)
+    shape = image_posterior.seen(drawn)
     # a density integrates to 1 over the draws of another: a Gaussian about the middle
-    middle, width = np.median(shape, axis=0), np.array([0.3, 0.15, 0.15, 0.15, 0.04, 0.04])
+    middle, width = (
+        np.median(shape, axis=0),
+        np.array([0.3, 0.15, 0.15, 0.15, 0.04, 0.04, 0.2, 0.2]),
+    )
     test = stats.norm.logpdf(shape, middle, width).sum(axis=1)
     ratio = np.exp(test - image_posterior.log_prior(shape, PRIOR))
     # the part of the Gaussian that the prior allows at all
     inside = np.isfinite(
-        image_posterior.log_prior(middle + width * rng.standard_normal((200_000, 6)), PRIOR)
+        image_posterior.log_prior(middle + width * rng.standard_normal((200_000, 8)), PRIOR)
     ).mean()
     # the shear's prior has next to nothing at 0, where the Gaussian peaks: the mean is noisy
     assert ratio.mean() == pytest.approx(inside, rel=0.1)
@@ -64,17 +73,20 @@ def test_a_sheet_is_divided_out():
     behind = dict(one)
     behind["kappa_ext"] = np.full(5, kappa)
     behind["theta_e"] = one["theta_e"] * (1 - kappa) ** (1 / (one["slope"] - 1))
+    for axis in ("x", "y"):
+        offset = one[f"source_{axis}"] - one[f"lens_{axis}"]
+        behind[f"source_{axis}"] = one[f"lens_{axis}"] + (1 - kappa) * offset
     behind["gamma1"], behind["gamma2"] = ((1 - kappa) * one[g] for g in ("gamma1", "gamma2"))
-    assert image_posterior.shapes(behind) == pytest.approx(image_posterior.shapes(one))
+    assert image_posterior.seen(behind) == pytest.approx(image_posterior.seen(one))
 
 
 def test_draws_of_the_prior_become_those_of_the_image():
     rng = np.random.default_rng(2)
     drawn = lenses(400_000, rng)
-    truth = image_posterior.shapes(lenses(1, rng))[0]
+    truth = np.array([0.0, 0.3, 0.0, 2.08, 0.05, 0.0, 0.2, 0.1])
     ln = image_posterior.log_likelihood(drawn, image_of(truth), PRIOR)
     weight = np.exp(ln - ln.max())
-    mean = weight @ image_posterior.shapes(drawn) / weight.sum()
+    mean = weight @ image_posterior.seen(drawn) / weight.sum()
     left = weight.sum() ** 2 / (weight**2).sum()
     assert left > 50
     assert (np.abs(mean - truth) < 4 * WIDTHS / np.sqrt(left)).all()
@@ -94,7 +106,7 @@ def test_an_image_narrows_slope_and_distance():
     assert len(observed.delay) == 4
     target = Posterior(observed, joint.analysed(PRIOR), 0.5, 1.8)
     e = 1 - one["q"]
-    shape = [np.log(1.1), e * np.cos(0.8), e * np.sin(0.8), 2.1, 0.03, 0.02]
+    shape = [np.log(1.1), e * np.cos(0.8), e * np.sin(0.8), 2.1, 0.03, 0.02, 0.02, 0.03]
     asked = {"ess": 500, "draws": 1000}
     found, draws = joint.join(target, image_of(shape), PRIOR, asked, rng, one["d_dt"])
     assert found["joint_slope_error"] < 0.055
@@ -123,12 +135,9 @@ def own_lens(path, rng, n=2000):
 def own_image(path, shape):
     """Write what `measure` says of an image."""
     mixture = image_of(shape)
-    places = np.zeros((1, 1, 4))
-    whole = posteriors.Mixture(
-        mixture.weight,
-        np.concatenate([mixture.mean, places], axis=2),
-        np.diag([*(1 / WIDTHS), 10, 10, 10, 10])[None, None],
-    )
+    mean = np.insert(mixture.mean, [6, 6], 0.0, axis=2)  # where the lens lies
+    factor = np.diag(np.insert(1 / WIDTHS, [6, 6], 10.0))[None, None]
+    whole = posteriors.Mixture(mixture.weight, mean, factor)
     units = {"mixtures": dict.fromkeys(posteriors.Mixture._fields, "")}
     store.write(path, {"mixtures": whole._asdict()}, units, {})
 
@@ -137,7 +146,7 @@ def test_ones_own_draws_count_by_ones_own_image(tmp_path):
     rng = np.random.default_rng(4)
     lens, image = str(tmp_path / "lens.h5"), str(tmp_path / "image.h5")
     drawn = own_lens(lens, rng)
-    shape = image_posterior.shapes(drawn)[0]
+    shape = image_posterior.seen(drawn)[0]
     shape[3] = 2.15
     own_image(image, shape)
     output, text = str(tmp_path / "joint.h5"), tmp_path / "joint.txt"
@@ -155,7 +164,7 @@ def test_an_image_that_contradicts_the_delays_is_said(tmp_path):
     rng = np.random.default_rng(5)
     lens, image = str(tmp_path / "lens.h5"), str(tmp_path / "image.h5")
     drawn = own_lens(lens, rng)
-    shape = image_posterior.shapes(drawn)[0]
+    shape = image_posterior.seen(drawn)[0]
     shape[3] = 2.49
     own_image(image, shape)
     with pytest.raises(ValueError, match="positions and image contradict each other"):
