@@ -260,3 +260,23 @@ def test_common_estimators_are_permitted(tmp_path):
         runs.save_estimator(model, tmp_path / "model.skops")
         again = runs.load_estimator(tmp_path / "model.skops")
         assert np.array_equal(again.predict(x), model.predict(x))
+
+
+def test_every_layer_of_ours_is_known_to_a_process_that_reads_a_network(tmp_path):
+    folder = Path(learning.__file__).parent
+    ours = {p.stem for p in folder.glob("*.py") if "@keras.saving.register" in p.read_text()}
+    (tmp_path / "training.json").write_text("{}")
+    code = f"""
+import sys
+from lensmill.learning import runs
+try:
+    runs.load({str(tmp_path / "none.keras")!r}, {str(tmp_path / "training.json")!r})
+except ValueError:
+    print(*(name for name in sys.modules if name.startswith("lensmill.learning.")))
+"""
+    env = {**os.environ, "PYTHONPATH": str(folder.parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    known = {name.split(".")[-1] for name in done.stdout.split()}
+    assert {"polar", "layers"} <= ours
+    assert ours <= known

@@ -259,7 +259,7 @@ def load(model: str, training: str, threads: int = 1) -> Network:
     import keras
 
     # They register what the models are made of.
-    from lensmill.learning import equivariant, layers, steerable, stretch  # noqa: F401
+    from lensmill.learning import equivariant, layers, polar, steerable, stretch  # noqa: F401
 
     return Network(keras.saving.load_model(model, compile=False), record)
 
