@@ -68,7 +68,9 @@ def plot(systems: str, summary: str) -> Figure:
         Line2D([], [], marker=marker, color=colour, ls="", ms=3, label=label)
         for marker, colour, label in SEEN.values()
     ]
-    handles.append(Line2D([], [], color=plotting.BLACK, marker="D", ms=2.5, label="medians (of sizes)"))
+    handles.append(
+        Line2D([], [], color=plotting.BLACK, marker="D", ms=2.5, label="medians (of sizes)")
+    )
     handles.append(Patch(color=plotting.LIGHT, lw=0, label=rf"within {NEAR} $\sigma$"))
     figure.legend(handles=handles, loc="outside upper center", ncols=4)
     return figure
