@@ -117,7 +117,6 @@ def join_mocks(
     truth = store.read(dataset, "systems")
     index = store.read(predictions, "systems", ["index"])["index"]
     mixtures = posteriors.Mixture(**store.read(predictions, "mixtures"))
-    images = posteriors.marginal(mixtures, SEEN)
     place = {int(i): row for row, i in enumerate(truth["index"])}
     usable = [row for row, i in enumerate(index) if truth["n_images"][place[int(i)]] in TIMED]
     if len(usable) < settings["systems"]:
@@ -125,10 +124,12 @@ def join_mocks(
             f"{predictions} has {len(usable)} systems with two or four images, but joint.systems "
             f"is {settings['systems']}; simulate more, or ask for fewer"
         )
+    usable = usable[: settings["systems"]]
+    images = posteriors.marginal(posteriors.Mixture(*(part[usable] for part in mixtures)), SEEN)
     observation = Observation(*(settings[name] for name in Observation._fields))
     name = store.attributes(dataset)["population"]
     rows, draws = [], []
-    for row in logs.progress(usable[: settings["systems"]], "image and delays"):
+    for i, row in enumerate(logs.progress(usable, "image and delays")):
         system = {c: v[place[int(index[row])]] for c, v in truth.items()}
         rng = generator(seed, "lens_parameters", f"joint/{name}", int(index[row]))
         target = Posterior(
@@ -137,7 +138,7 @@ def join_mocks(
             float(system["z_lens"]),
             float(system["z_source"]),
         )
-        image = posteriors.Mixture(*(part[[row]] for part in images))
+        image = posteriors.Mixture(*(part[[i]] for part in images))
         one, found = join(target, image, whole, settings, rng, float(system["d_dt"]))
         facts = {c: system[c] for c in ("index", "n_images", "z_lens", "z_source", "d_dt")}
         rows.append({**facts, **one, "n_draws": settings["draws"]})
