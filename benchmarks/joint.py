@@ -1,7 +1,8 @@
 """H0 of mocks by positions and delays, with and without what a network sees in their images.
 
 Sets of systems are moved to one universe by their true distances; H0 is inferred with the
-population of the lenses, as `benchmarks/population.py` does. Run as
+population of the lenses, as `benchmarks/population.py` does; with images that of the shears is held
+at the prior's. Run as
 
     python benchmarks/joint.py FILE ... [--sizes 10 40] [--json PATH]
 
@@ -34,6 +35,11 @@ def measure(path: str, size: int, image: bool) -> dict:
     answer_prior = {"h0": HUBBLE["h0"]}
     interim = {name: FAMILY[name] for name in populations.SHAPES}
     priors = HUBBLE["population"]["hyperpriors"] | populations.cosmology(answer_prior, True)
+    if image:
+        # No shear is next to impossible by the prior, which a network smooths over: divided by it,
+        # images seem to ask for such shears, and a population of shears would follow.
+        _, median, scatter = FAMILY["shear"]
+        priors |= {"shear_median": ["fixed", median], "shear_scatter": ["fixed", scatter]}
     found = []
     for first in range(0, len(draws) - size + 1, size):
         rows = slice(first, first + size)
