@@ -88,7 +88,7 @@ def test_the_density_of_all_targets_together_is_calibrated_by_scales():
     scales = posteriors.learn_scales(some, truth[learned], groups)
     errors, likelihood = [], []
     held_out = posteriors.Mixture(*(part[judged] for part in claimed))
-    for mixture in (held_out, posteriors.scale(held_out, scales)):
+    for mixture in (held_out, posteriors.scale_mixture(held_out, scales)):
         rng = np.random.default_rng(9)
         draws = posteriors.sample(mixture, 300, rng)
         of_draws = posteriors.log_densities(mixture, draws)

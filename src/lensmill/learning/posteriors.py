@@ -85,7 +85,7 @@ def log_density(mixture: Mixture, x: NDArray) -> NDArray:
     off = x[:, None] - mixture.mean
     z = np.einsum("nkij,nkj->nki", mixture.factor, off)
     log_determinant = np.log(np.diagonal(mixture.factor, axis1=2, axis2=3)).sum(axis=-1)
-    terms = log_determinant - 0.5 * (z**2).sum(axis=-1) - _unit(x.shape[1])
+    terms = log_determinant - 0.5 * (z**2).sum(axis=-1) - _ln_norm(x.shape[1])
     return np.logaddexp.reduce(np.log(mixture.weight) + terms, axis=1)
 
 
@@ -96,7 +96,7 @@ def log_densities(mixture: Mixture, x: NDArray) -> NDArray:
         factor = mixture.factor[:, k]
         z = (x - mixture.mean[:, k, None]) @ factor.transpose(0, 2, 1)
         log = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
-        log += np.log(mixture.weight[:, k]) - _unit(x.shape[2])
+        log += np.log(mixture.weight[:, k]) - _ln_norm(x.shape[2])
         terms.append(log[:, None] - 0.5 * (z**2).sum(axis=-1))
     return np.logaddexp.reduce(terms, axis=0)
 
@@ -164,7 +164,7 @@ def learn_scales(mixture: Mixture, x: NDArray, groups: Sequence[int]) -> Scales:
     z = np.einsum("nkij,nkj->nki", mixture.factor, x[:, None] - mixture.mean)
     square = z**2 @ member.T
     start = np.log(mixture.weight)
-    start += np.log(np.diagonal(mixture.factor, axis1=2, axis2=3)).sum(axis=-1) - _unit(t)
+    start += np.log(np.diagonal(mixture.factor, axis1=2, axis2=3)).sum(axis=-1) - _ln_norm(t)
     sizes = member.sum(axis=1)
 
     def loss(v: NDArray) -> tuple[float, NDArray]:
@@ -187,7 +187,7 @@ def learn_scales(mixture: Mixture, x: NDArray, groups: Sequence[int]) -> Scales:
     return Scales(np.exp(ln_weight), np.exp(found[:-SCALES].reshape(SCALES, -1)) @ member)
 
 
-def scale(mixture: Mixture, scales: Scales) -> Mixture:
+def scale_mixture(mixture: Mixture, scales: Scales) -> Mixture:
     """Return the mixtures in which each Gaussian has the widths in place of its own."""
     n, k, t = mixture.mean.shape
     s = len(scales.weight)
@@ -198,5 +198,6 @@ def scale(mixture: Mixture, scales: Scales) -> Mixture:
     )
 
 
-def _unit(n_targets: int) -> float:
+def _ln_norm(n_targets: int) -> float:
+    """Logarithm of what a Gaussian of unit widths is divided by."""
     return n_targets / 2 * np.log(2 * np.pi)

@@ -15,7 +15,7 @@ from lensmill.learning.polar import Polar
 from lensmill.learning.regression import Head
 from lensmill.learning.stretch import AsinhStretch
 
-OVERLAP = 6  # part of a full turn, its inverse, that polar coordinates have twice at either end
+OVERLAP = 6  # a sixth of a full turn is there twice in polar coordinates, at either end
 FEATURES = "features"  # the layer before the answer: what the network has seen in an image
 
 

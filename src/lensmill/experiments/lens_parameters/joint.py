@@ -269,7 +269,7 @@ def join_lens(
 ) -> None:
     """Weigh the draws of one's own lens, by positions and delays, by one's own image of it.
 
-    Both must lie in one frame: x to the right and y up in the image, in arcsec.
+    Both must have the same directions: x to the right and y up in the image, in arcsec.
 
     Parameters
     ----------

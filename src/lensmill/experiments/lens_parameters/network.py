@@ -211,9 +211,8 @@ def read_outputs(network: Network, outputs: NDArray) -> posteriors.Mixture:
     record = network.training
     mixture = head(record["settings"]).unpack(outputs)
     scales = posteriors.Scales(*map(np.array, record["scales"].values()))
-    return posteriors.rescale(
-        posteriors.scale(mixture, scales), *record["standardisation"].values()
-    )
+    mixture = posteriors.scale_mixture(mixture, scales)
+    return posteriors.rescale(mixture, *record["standardisation"].values())
 
 
 def tables_of(

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from lensmill import experiments
-from lensmill.experiments.lens_parameters import joint
+from lensmill.experiments.lens_parameters import joint, parameters
 from lensmill.inference import image_posterior
 from lensmill.inference.point_images import Posterior
 from lensmill.learning import posteriors
@@ -39,6 +39,12 @@ def lenses(n, rng):
         "source_x": 0.3 + r * np.cos(c),
         "source_y": -0.2 + r * np.sin(c),
     }
+
+
+def test_columns_are_those_that_a_network_answers():
+    names = [list(parameters.PARAMETERS)[i] for i in parameters.SEEN]
+    assert ["ln_theta_e", *names[1:]] == [*image_posterior.SEEN]
+    assert names[0] == "theta_e"
 
 
 def image_of(lens):

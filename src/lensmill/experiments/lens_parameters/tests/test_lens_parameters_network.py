@@ -41,7 +41,7 @@ def posterior(model, whole, pixels):
     mixture = network.head(whole).unpack(outputs)
     width = [0.7, 1.2, 1.2, 0.8, 1.4, 1.4, 0.9, 0.9, 1.6, 1.6]  # one for what turns together
     scales = posteriors.Scales(np.array([0.3, 0.7]), np.array([width, len(width) * [1.0]]))
-    mixture = posteriors.scale(mixture, scales)
+    mixture = posteriors.scale_mixture(mixture, scales)
     # what turns has one scale for both components, and no mean
     scale = np.array([0.3, 0.2, 0.2, 0.1, 0.05, 0.05, 0.1, 0.1, 0.4, 0.4])
     mean = np.array([0.1, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
