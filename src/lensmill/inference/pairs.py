@@ -3,7 +3,8 @@
 Given ellipticity, slope, sheet and centre of a lens, and the two images where they truly are, the
 lens equation at the two is linear in the strength B = theta_e^(slope - 1), in the shear and in the
 source. Two of its four components fix the source; the other two fix the shear as a straight line
-in B. Along that line the density is summed over cells and one cell is drawn from.
+in B. Along that line the density is summed over cells and one cell is drawn from. What else is
+known of a lens may count in every cell: the lenses of the cells are asked for first.
 """
 
 import numpy as np
@@ -46,6 +47,8 @@ def complete(
     delay_error,
     grid,
     distance_density,
+    more,
+    cells,
     lens,
     ln_weight,
     d_dt,
@@ -75,6 +78,11 @@ def complete(
         Of the second image after the first [day]; error 0: not measured.
     grid, distance_density : array
         Prior of ln D_dt.
+    more : array, shape (n, CELLS) or (0, 0)
+        Logarithm of the likelihood of what else is known, of the lens of each cell.
+    cells : array, shape (n, CELLS, 5) or (0, 0, 0)
+        Where it has room nothing is drawn: written are the lenses of the cells, as ``lens``, NaN
+        where there is none.
     lens : array, shape (n, 5)
         Written: theta_e, gamma1, gamma2, source x and y [arcsec].
     ln_weight, d_dt, d_dt_error, ln_marginal, magnification, chi2 : array, shape (n,)
@@ -87,6 +95,7 @@ def complete(
     for s in range(kappa.size):
         ln_weight[s], d_dt[s], d_dt_error[s] = -np.inf, 0.0, np.inf
         ln_marginal[s], chi2[s] = 0.0, 0.0
+        cells[s : s + 1] = np.nan
         e1, e2, slope = shape[s]
         e = np.hypot(e1, e2)
         q, phi = 1.0 - e, 0.5 * np.arctan2(e2, e1)
@@ -129,9 +138,9 @@ def complete(
         if reach2 <= 0.0:
             continue
         reach = np.sqrt(reach2)
-        total = 0.0
+        largest = -np.inf
         for j in range(CELLS):
-            cell[j] = 0.0
+            cell[j] = -np.inf
             v = 2.0 * (j + uniforms[s, 0]) / CELLS - 1.0
             strength = nearest + reach * v * abs(v) / rate
             if strength <= 0.0:
@@ -168,11 +177,19 @@ def complete(
                 ln += np.log(sum_mu / np.pi) - 2.0 * np.log(source_size)
             # theta_e over B, source and shear over the images, the line over its cells
             ln += np.log(theta_e / ((slope - 1.0) * strength)) + 4.0 * np.log(sheet)
+            if cells.shape[0]:
+                cells[s, j, 0], cells[s, j, 1], cells[s, j, 2] = theta_e, sheet * g1, sheet * g2
+                cells[s, j, 3], cells[s, j, 4] = centre[s, 0] + sheet * bx, centre[s, 1] + sheet * by
+                continue
             ln += np.log(product / square) + np.log(4.0 * reach * abs(v) / (rate * CELLS))
-            cell[j] = np.exp(ln)
-            total += cell[j]
-        if not total > 0.0:
+            cell[j] = ln + more[s, j] if more.shape[0] else ln
+            largest = max(largest, cell[j])
+        if not largest > -np.inf:
             continue
+        total = 0.0
+        for j in range(CELLS):
+            cell[j] = np.exp(cell[j] - largest)
+            total += cell[j]
         want = uniforms[s, 1] * total
         j = 0
         while j < CELLS - 1 and (want > cell[j] or cell[j] == 0.0):
@@ -197,7 +214,7 @@ def complete(
         x, y = r[0]
         lens[s, 3] = centre[s, 0] + sheet * (x - strength * a[0, 0] - g1 * x - g2 * y)
         lens[s, 4] = centre[s, 1] + sheet * (y - strength * a[0, 1] - g2 * x + g1 * y)
-        ln_weight[s] = np.log(total)
+        ln_weight[s] = np.log(total) + largest
         if delay_error > 0.0:
             unit = DAYS * (fermat[1] - fermat[0])
             d_dt[s], d_dt_error[s] = delay / unit, delay_error / abs(unit)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lensmill.learning.posteriors import Mixture
 from lensmill.lensing.distances import distances, time_delay
 from lensmill.lensing.kinematics import velocity_dispersion
 from lensmill.lensing.solver import SLOPES, Images, solve
@@ -121,6 +122,9 @@ class Posterior:
     more : callable, optional
         Logarithm of the likelihood of whatever else is known of a lens, an image for example:
         lenses (n, 11) to (n,).
+    shapes : Mixture, optional
+        Of one system: where that puts both components of the ellipticity and the slope. The
+        posterior does not hang on it, but how well a lens with two images is sampled.
 
     Raises
     ------
@@ -137,9 +141,11 @@ class Posterior:
         z_source: float,
         stars: Stars | None = None,
         more: Callable[[NDArray], NDArray] | None = None,
+        shapes: Mixture | None = None,
     ):
         _refuse_data(data)
         self.data, self.prior, self.stars, self.more = data, prior, stars, more
+        self.shapes = shapes
         self.k, self.z_lens, self.z_source = len(data.delay), z_lens, z_source
         for angle, size in (("phi", "one_minus_q"), ("shear_angle", "shear")):
             _refuse_direction(prior, angle, size)
@@ -233,15 +239,15 @@ class Posterior:
         if kind == "image_in_disc":  # one image uniform in a disc, mapped back
             with np.errstate(divide="ignore"):
                 ln = ln + np.log(out.magnification / (np.pi * size**2))
-        others, miss = self._others(p)
+        others, miss = self.others(p)
         return out._replace(ln=ln + others, chi2=out.chi2 + miss + self.galaxy_chi2(p))
 
-    def optional(self, p: NDArray, magnification: NDArray) -> tuple[NDArray, NDArray]:
-        """Log-likelihood and chi^2 of fluxes and others, of lenses whose images are the data's.
+    def fluxes(self, magnification: NDArray) -> tuple[NDArray, NDArray]:
+        """Log-likelihood and chi^2 of fluxes of lenses whose images are the data's.
 
         ``magnification`` has shape (n, k), in the order of the data.
         """
-        ln, chi2 = self._others(p)
+        ln, chi2 = np.zeros((2, len(magnification)))
         seen = self.data.flux_error > 0
         if seen.any():
             error = self.data.flux_error[seen]
@@ -252,7 +258,7 @@ class Posterior:
             chi2 = chi2 + miss
         return ln, chi2
 
-    def _others(self, p: NDArray) -> tuple[NDArray, NDArray]:
+    def others(self, p: NDArray) -> tuple[NDArray, NDArray]:
         """Log-likelihood and chi^2 of stars, and of what else is known, which has no chi^2."""
         ln = np.zeros(len(p)) if self.more is None else self.more(p)
         if self.stars is None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import beta, t
 
+from lensmill.learning import posteriors
 from lensmill.pipeline import priors
 
 from . import modes as finder
@@ -62,6 +63,8 @@ KEPT = 0.3  # part of the weight that components keep whatever the draws say
 PAIR_DRAWS = 5000  # of the first round; each further one has as many as all before it
 PAIR_ROUNDS = 7
 LEAST_SHARE = 0.05  # of the lenses without further images, that more draws make up for
+GUIDED = 0.8  # part of the shapes drawn as another posterior puts them, the rest as the prior does
+_COMPLETED = [0, 4, 5, 9, 10]  # theta_e, shear and source
 TABLE = 4096  # points of the densities along the line of shear and strength
 OFF_LINE = 0.15  # of the separation: how far off the line of the images an unseen lens may be
 
@@ -273,41 +276,19 @@ def _lenses(
 
 
 def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Draws:
-    data, prior = target.data, target.prior
+    prior = target.prior
     if prior["shear"][0] == "fixed":
         raise ValueError(
             f"shear: {prior['shear']}: two images without shear are not sampled here; give the "
             "shear a range"
         )
     tables = [_table(prior["einstein_radius"]), _table(prior["shear"])]
-    kind, radius = prior["source"]
-    timed = bool(data.delay_measured[1]) and data.delay_error[1] > 0
     parts: list = []
     calls, share = 0, 1.0
     enough = 2 * ess  # of the weights, before the further images are counted
     for i in range(PAIR_ROUNDS):
         n = PAIR_DRAWS * 2 ** max(i - 1, 0)
-        p, ln = _pair_shapes(target, n, rng)
-        images = data.position + data.position_error[:, None] * rng.standard_normal((n, 2, 2))
-        lens, magnification = np.empty((n, 5)), np.empty((n, 2))
-        completed, d_dt, d_dt_error, ln_marginal, chi2 = np.empty((5, n))
-        pairs.complete(
-            *(p[:, 1:4].copy(), p[:, 6].copy(), images, p[:, 7:9].copy(), rng.random((n, 2))),
-            *(*tables[0], prior["einstein_radius_is"] == "b", *tables[1]),
-            *(pairs.DISC if kind == "disc" else pairs.IMAGE_IN_DISC, float(radius)),
-            *(float(prior["min_magnification"]), float(data.delay[1])),
-            *(float(data.delay_error[1]) if timed else 0.0, *target.distance),
-            *(lens, completed, d_dt, d_dt_error, ln_marginal, magnification, chi2),
-        )
-        p[:, 0], p[:, 4:6], p[:, 9:11] = lens[:, 0], lens[:, 1:3], lens[:, 3:5]
-        ln += completed
-        miss = ((images - data.position) / data.position_error[:, None]) ** 2
-        chi2 = miss.sum(axis=(1, 2)) + target.galaxy_chi2(p)
-        rows = np.flatnonzero(np.isfinite(ln))
-        optional, more = target.optional(p[rows], magnification[rows])
-        ln[rows] += optional
-        chi2[rows] += more
-        parts.append((p, ln, d_dt, d_dt_error, ln_marginal, chi2))
+        parts += [_draw_pairs(target, PAIR_DRAWS, tables, rng) for _ in range(n // PAIR_DRAWS)]
         ln_weight = np.concatenate([part[1] for part in parts])
         if not np.isfinite(ln_weight).any():
             continue
@@ -350,6 +331,53 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
     return Draws(columns[0], np.zeros(len(rows)), *columns[1:], mode, evidence, k, size, calls)
 
 
+def _draw_pairs(
+    target: Posterior, n: int, tables: list[tuple[NDArray, NDArray]], rng: np.random.Generator
+) -> tuple[NDArray, ...]:
+    """Draw lenses that make the two images: parameters, ln weight, and columns of `Draws`."""
+    data, prior = target.data, target.prior
+    kind, radius = prior["source"]
+    timed = bool(data.delay_measured[1]) and data.delay_error[1] > 0
+    p, ln = _pair_shapes(target, n, rng)
+    images = data.position + data.position_error[:, None] * rng.standard_normal((n, 2, 2))
+    uniforms = rng.random((n, 2))
+    lens, magnification = np.empty((n, 5)), np.empty((n, 2))
+    completed, d_dt, d_dt_error, ln_marginal, chi2 = np.empty((5, n))
+
+    def complete(more: NDArray, cells: NDArray) -> None:
+        pairs.complete(
+            *(p[:, 1:4].copy(), p[:, 6].copy(), images, p[:, 7:9].copy(), uniforms),
+            *(*tables[0], prior["einstein_radius_is"] == "b", *tables[1]),
+            *(pairs.DISC if kind == "disc" else pairs.IMAGE_IN_DISC, float(radius)),
+            *(float(prior["min_magnification"]), float(data.delay[1])),
+            *(float(data.delay_error[1]) if timed else 0.0, *target.distance, more, cells),
+            *(lens, completed, d_dt, d_dt_error, ln_marginal, magnification, chi2),
+        )
+
+    more = np.empty((0, 0))
+    if target.more is not None:
+        # What else is known may be so narrow that a lens drawn without it is hardly ever a good one
+        cells = np.empty((n, pairs.CELLS, 5))
+        complete(more, cells)
+        made, cell = np.nonzero(np.isfinite(cells[:, :, 0]))
+        each = p[made]
+        each[:, _COMPLETED] = cells[made, cell]
+        more = np.full((n, pairs.CELLS), -np.inf)
+        more[made, cell], _ = target.others(each)
+    complete(more, np.empty((0, 0, 0)))
+    p[:, _COMPLETED] = lens
+    ln += completed
+    miss = ((images - data.position) / data.position_error[:, None]) ** 2
+    chi2 = miss.sum(axis=(1, 2)) + target.galaxy_chi2(p)
+    rows = np.flatnonzero(np.isfinite(ln))
+    known, misses = target.others(p[rows])
+    ln[rows] += known if target.more is None else 0.0  # counted in the cells
+    fluxes, dim = target.fluxes(magnification[rows])
+    ln[rows] += fluxes
+    chi2[rows] += misses + dim
+    return p, ln, d_dt, d_dt_error, ln_marginal, chi2
+
+
 def _drop_unseen(target: Posterior, parts: list) -> int:
     """Take the weight of all draws that make further images; return how many were asked."""
     asked = 0
@@ -378,9 +406,10 @@ def _pair_shapes(target: Posterior, n: int, rng: np.random.Generator) -> tuple[N
     p[:, 1], p[:, 2] = e * np.cos(angle), e * np.sin(angle)
     p[:, 3] = priors.inverse_cdf(prior["slope"], u[:, 2])
     p[:, 6] = priors.inverse_cdf(prior["kappa_ext"], u[:, 3])
+    ln = _guide_shapes(target, p, rng)
     if data.lens_known:
         p[:, 7:9] = data.lens_position + data.lens_error * rng.standard_normal((n, 2))
-        return p, np.zeros(n)
+        return p, ln
     # between the images, near the line through them
     line = data.position[1] - data.position[0]
     length = np.hypot(*line)
@@ -388,4 +417,24 @@ def _pair_shapes(target: Posterior, n: int, rng: np.random.Generator) -> tuple[N
     across = np.array([-line[1], line[0]])
     p[:, 7:9] = data.position[0] + along[:, None] * line + off[:, None] * across
     density = beta.logpdf(along, 2, 2) + t.logpdf(off / OFF_LINE, 3) - np.log(OFF_LINE)
-    return p, 2 * np.log(length) - density
+    return p, ln + 2 * np.log(length) - density
+
+
+def _guide_shapes(target: Posterior, p: NDArray, rng: np.random.Generator) -> NDArray:
+    """Draw most ellipticities and slopes anew as ``shapes`` puts them; prior over density."""
+    prior, n = target.prior, len(p)
+    if target.shapes is None or "fixed" in (prior["one_minus_q"][0], prior["slope"][0]):
+        return np.zeros(n)
+    new = rng.random(n) < GUIDED
+    drawn = posteriors.sample(target.shapes, int(new.sum()), rng)[0]
+    shape = p[:, 1:4].copy()
+    shape[new] = drawn
+    e = np.hypot(shape[:, 0], shape[:, 1])
+    ln_prior = priors.log_density(prior["one_minus_q"], e) - np.log(2 * np.pi * e)
+    ln_prior += priors.log_density(prior["slope"], shape[:, 2])
+    possible = np.isfinite(ln_prior)
+    p[possible, 1:4] = shape[possible]
+    ln = np.full(n, -np.inf)
+    ratio = posteriors.log_densities(target.shapes, shape[None])[0][possible] - ln_prior[possible]
+    ln[possible] = -np.logaddexp(np.log(1 - GUIDED), np.log(GUIDED) + ratio)
+    return ln

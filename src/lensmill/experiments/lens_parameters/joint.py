@@ -223,7 +223,8 @@ def join(
         return image_posterior.log_likelihood(lens, image, prior)
 
     redshifts = target.z_lens, target.z_source
-    together = Posterior(target.data, target.prior, *redshifts, more=seen)
+    shapes = posteriors.marginal(image, image_posterior.SHAPE)
+    together = Posterior(target.data, target.prior, *redshifts, more=seen, shapes=shapes)
     numbers: dict[str, float] = {}
     draws = {}
     for kind, one in (("delays", target), ("joint", together)):
