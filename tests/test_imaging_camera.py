@@ -88,8 +88,31 @@ def test_a_colour_is_the_difference_of_the_magnitudes_in_g_and_i():
     faint = {"magnitude": np.array([21.0]), "colour": np.array([1.5])}
     assert camera.flux(faint, BAND) == pytest.approx(camera.rate(21.0, BAND))
     assert camera.flux(faint, BLUE) == pytest.approx(camera.rate(22.5, BLUE))
-    between = BAND | {"wavelength": (752 + 481) / 2}
-    assert camera.flux(faint, between) == pytest.approx(camera.rate(21.75, BAND))
+
+
+def test_galaxies_lose_most_of_their_light_bluewards_of_r():
+    # medians of real galaxies, see SHARE_R: red ones 0.27 to 0.35, blue ones 0.31 to 0.36
+    in_r = BAND | {"wavelength": 617}
+    assert 0.27 < camera.redness(in_r) < 0.36
+    wavelengths = [400, 480, 482, 616, 618, 700, 751, 753, 800, 849, 851, 1500]
+    shares = [camera.redness(BAND | {"wavelength": w}) for w in wavelengths]
+    assert (np.diff(shares) < 0).all()
+    # without a step where the law changes
+    for low, high in ((480, 482), (616, 618), (751, 753), (849, 851)):
+        between = shares[wavelengths.index(low)] - shares[wavelengths.index(high)]
+        assert between < 0.012
+
+
+def test_noise_is_correlated_as_an_observation_says():
+    bands = {name: band | {"noise_correlation": 0.3} for name, band in OBSERVATION["bands"].items()}
+    model, _, sigma = camera.noise_free(NO_MASS, CENTRE, components(), OBSERVATION)
+    white, _ = camera.observe(model, OBSERVATION, KEYS, KEYS)
+    pixels, _ = camera.observe(model, OBSERVATION | {"bands": bands}, KEYS, KEYS)
+    z, independent = (pixels - model) / sigma, (white - model) / sigma
+    assert z.std() == pytest.approx(1, abs=0.05)
+    for axis in (1, 2):
+        assert (z * np.roll(z, 1, axis)).mean() == pytest.approx(0.3, abs=0.1)
+        assert (independent * np.roll(independent, 1, axis)).mean() == pytest.approx(0, abs=0.1)
 
 
 def test_an_image_without_noise_has_the_flux_of_its_components():

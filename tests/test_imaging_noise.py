@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lensmill.imaging.noise import FEW, observe, poisson, sigma
+from lensmill.imaging.noise import FEW, correlate, observe, poisson, sigma
 from lensmill.imaging.streams import NOISE, normals, pairs, philox, words
 
 CAMERA = {"exposure": 500.0, "sky": 0.4, "read_noise": 5.0, "exposures": 4}
@@ -174,3 +174,21 @@ def test_what_no_camera_has_is_refused():
         pairs(np.arange(2), 2)
     with pytest.raises(ValueError, match="do not fit 2 systems"):
         observe(model, **CAMERA, keys=keys(3))
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.25, 0.7])
+def test_correlated_noise_keeps_its_variance(rho):
+    rng = np.random.default_rng(4)
+    model = scene(200, 1)
+    width = 1 + model
+    pixels = model + width * rng.standard_normal(model.shape)
+    z = (correlate(pixels, model, width, [rho]) - model) / width
+    assert z.std() == pytest.approx(1, abs=0.01)
+    for axis in (1, 2):
+        assert (z * np.roll(z, 1, axis)).mean() == pytest.approx(rho, abs=0.01)
+    # what is next but one has the square of a neighbour's part
+    part = rho / (1 + np.sqrt(1 - 2 * rho**2))
+    expected = part**2 / (1 + 2 * part**2)
+    assert (z * np.roll(z, 2, 1)).mean() == pytest.approx(expected, abs=0.01)
+    if not rho:
+        assert correlate(pixels, model, width, [0.0]) == pytest.approx(pixels, abs=1e-5)

@@ -16,6 +16,7 @@ from lensmill.inference.point_images import (
     Posterior,
     draw_distance,
 )
+from lensmill.learning.posteriors import Mixture as Gaussians
 from lensmill.lensing.profiles import deflection
 from lensmill.lensing.solver import solve
 from lensmill.pipeline.priors import inverse_cdf
@@ -376,6 +377,40 @@ def test_a_double_is_sampled_where_all_the_weight_lies_on_lenses_that_make_furth
         mine, theirs = found.parameters[:, i], expected.parameters[:, i]
         assert np.median(mine) == pytest.approx(np.median(theirs), abs=0.2 * theirs.std())
     assert found.log_evidence == pytest.approx(expected.log_evidence, abs=0.2)
+
+
+def test_a_double_of_which_much_else_is_known_is_sampled_well_and_as_its_draws_weighed_by_it():
+    data = observe(DOUBLE, 0.005, 1.0, 0.01)
+    plain = Posterior(data, POWER_LAW, *REDSHIFTS)
+    drawn = posterior.sample(plain, np.random.default_rng(1), 20_000.0)
+    known = [PARAMETERS.index(n) for n in ("theta_e", "ellipticity_1", "slope", "gamma1")]
+    middle = np.median(drawn.parameters[:, known], axis=0) + [0.01, 0.05, 0.05, 0.01]
+    width = np.array([0.03, 0.08, 0.08, 0.02])
+
+    def more(p):
+        return -(((p[:, known] - middle) / width) ** 2).sum(axis=1) / 2
+
+    ln = more(drawn.parameters)
+    weight = np.exp(ln) / np.exp(ln).sum()
+    left = 1 / (weight**2).sum()
+    assert 500 < left < 0.2 * len(ln)
+    shapes = Gaussians(
+        *(np.ones((1, 1)), np.array([[[middle[1], 0.0, middle[2]]]])),
+        np.diag([1 / 0.1, 1 / 0.3, 1 / 0.1])[None, None],
+    )
+    for guide in (None, shapes):
+        target = Posterior(data, POWER_LAW, *REDSHIFTS, more=more, shapes=guide)
+        found = posterior.sample(target, np.random.default_rng(2), 2000.0)
+        assert found.ess >= 2000
+        assert found.pareto_k < 0.7
+        for i in known:
+            mine, theirs = found.parameters[:, i], drawn.parameters[:, i]
+            mean = weight @ theirs
+            error = np.sqrt(weight @ (theirs - mean) ** 2)
+            assert mine.mean() == pytest.approx(mean, abs=5 * error / np.sqrt(min(left, 2000)))
+            assert mine.std() == pytest.approx(error, rel=0.15)
+        evidence = drawn.log_evidence + np.log(np.exp(ln).mean())
+        assert found.log_evidence == pytest.approx(evidence, abs=0.15)
 
 
 def test_pareto_k_is_a_number_however_small_the_other_weights():

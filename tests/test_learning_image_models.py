@@ -290,6 +290,19 @@ def test_pixels_that_are_not_to_be_stretched_are_seen_as_they_are():
     assert seen == pytest.approx(np.maximum(by_hand, 0), abs=1e-4)
 
 
+def test_a_network_that_sees_polar_coordinates_trains_saves_and_loads(tmp_path):
+    model = build("resnet", coordinates="polar", angles=36, radii=16)
+    x, y = pictures(), np.arange(16, dtype=np.float32)[:, None] % 2
+    assert model.get_layer("polar").output.shape == (None, 36 + 2 * 6, 16, 1)
+    model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
+    assert np.isfinite(model.train_on_batch(x, y))
+    trained = model.predict_on_batch(x)
+    assert np.std(trained) > 0
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
+    assert np.array_equal(again.predict_on_batch(x), trained)
+
+
 @pytest.mark.parametrize("name", ["resnet", "p4m"])
 def test_a_network_that_bins_says_of_images_what_one_says_of_their_means(name):
     images = pictures(5)

@@ -78,6 +78,29 @@ def observe(
     return out
 
 
+def correlate(pixels: NDArray, model: NDArray, sigma: NDArray, correlation: ArrayLike) -> NDArray:
+    """Return images whose noise is correlated between neighbours, as resampling leaves it.
+
+    Each pixel's noise, in units of its sigma, takes part of its neighbours' along rows and then
+    along columns; its variance stays. The frame closes on itself: what is at one edge has its
+    neighbours at the other.
+
+    Parameters
+    ----------
+    pixels, model, sigma : array, shape (n, height, width, bands)
+        With independent noise; without any; its standard deviation.
+    correlation : array, shape (bands,)
+        Of the noise of two pixels side by side, from 0 to 0.7.
+    """
+    rho = np.asarray(correlation, np.float32)
+    # (z[-1] + z + z[+1]) with a part `part` of each neighbour: rho = 2 part / (1 + 2 part^2)
+    part = rho / (1 + np.sqrt(1 - 2 * rho**2))
+    z = (pixels - model) / sigma
+    for axis in (1, 2):
+        z = z + part * (np.roll(z, 1, axis) + np.roll(z, -1, axis))
+    return (model + sigma * (z / (1 + 2 * part**2))).astype(np.float32)
+
+
 @fast
 def _observe(images, setup, keys):
     n, size = images.shape

@@ -303,14 +303,15 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
         seen = target.count_images(np.concatenate([part[0] for part in parts])[rows]) == 2
         calls += len(rows)
         if not seen.any():
-            if i + 1 < PAIR_ROUNDS:
+            # Those that carry all the weight make further images: chance may find others, unless
+            # what else is known puts the weight there; then every lens is asked first.
+            if i + 1 < PAIR_ROUNDS and target.more is None:
                 continue
-            # Those that carry all the weight make further images: then every draw is asked.
-            asked_all = _drop_unseen(target, parts)
-            calls += asked_all
-            ln_weight = np.concatenate([part[1] for part in parts])
+            parts = [_draw_pairs(target, PAIR_DRAWS, tables, rng, counted=True)]
+            calls += PAIR_DRAWS * pairs.CELLS
+            ln_weight = parts[0][1]
             if not np.isfinite(ln_weight).any():
-                raise NoLens(f"all of {asked_all} lenses that fit the two images make further ones")
+                raise NoLens("all lenses that fit the two images make further ones")
             size, k = effective_size(ln_weight), pareto_k(ln_weight)
             counts = np.bincount(resample(ln_weight, asked, rng), minlength=len(ln_weight))
             rows = np.flatnonzero(counts)
@@ -332,9 +333,17 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
 
 
 def _draw_pairs(
-    target: Posterior, n: int, tables: list[tuple[NDArray, NDArray]], rng: np.random.Generator
+    target: Posterior,
+    n: int,
+    tables: list[tuple[NDArray, NDArray]],
+    rng: np.random.Generator,
+    counted: bool = False,
 ) -> tuple[NDArray, ...]:
-    """Draw lenses that make the two images: parameters, ln weight, and columns of `Draws`."""
+    """Draw lenses that make the two images: parameters, ln weight, and columns of `Draws`.
+
+    None of them makes further images where they are ``counted``, which takes a hundred times as
+    long.
+    """
     data, prior = target.data, target.prior
     kind, radius = prior["source"]
     timed = bool(data.delay_measured[1]) and data.delay_error[1] > 0
@@ -355,7 +364,7 @@ def _draw_pairs(
         )
 
     more = np.empty((0, 0))
-    if target.more is not None:
+    if target.more is not None or counted:
         # What else is known may be so narrow that a lens drawn without it is hardly ever a good one
         cells = np.empty((n, pairs.CELLS, 5))
         complete(more, cells)
@@ -363,7 +372,10 @@ def _draw_pairs(
         each = p[made]
         each[:, _COMPLETED] = cells[made, cell]
         more = np.full((n, pairs.CELLS), -np.inf)
-        more[made, cell], _ = target.others(each)
+        ln_each = np.zeros(len(each)) if target.more is None else target.others(each)[0]
+        if counted:
+            ln_each[target.count_images(each) != 2] = -np.inf
+        more[made, cell] = ln_each
     complete(more, np.empty((0, 0, 0)))
     p[:, _COMPLETED] = lens
     ln += completed
@@ -376,17 +388,6 @@ def _draw_pairs(
     ln[rows] += fluxes
     chi2[rows] += misses + dim
     return p, ln, d_dt, d_dt_error, ln_marginal, chi2
-
-
-def _drop_unseen(target: Posterior, parts: list) -> int:
-    """Take the weight of all draws that make further images; return how many were asked."""
-    asked = 0
-    for p, ln, *_ in parts:
-        rows = np.flatnonzero(np.isfinite(ln))
-        if len(rows):
-            ln[rows[target.count_images(p[rows]) != 2]] = -np.inf
-        asked += len(rows)
-    return asked
 
 
 def _table(prior: list) -> tuple[NDArray, NDArray]:

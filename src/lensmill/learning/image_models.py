@@ -13,12 +13,14 @@ from typing import Any
 
 import keras
 
-from lensmill.learning import equivariant
+from lensmill.learning import equivariant, polar
 from lensmill.learning.image_architectures import SMALLEST
 from lensmill.learning.layers import BatchNormalization
 from lensmill.learning.stretch import AsinhStretch
 
 MOMENTUM = 0.9  # of moving statistics: those of its start would spoil a short training
+
+RADIAL = 128  # neurons that see all radii
 
 
 def build(
@@ -40,7 +42,8 @@ def build(
     settings : mapping
         Those of the architecture (``width`` and so on, as its function reads them); ``stretch``,
         with ``none`` for pixels as they are given, and ``softening`` of `AsinhStretch`; maybe
-        ``binning``: pixels across that are averaged into one before all else.
+        ``binning``: pixels across that are averaged into one before all else; and ``coordinates``
+        that a resnet sees the image in.
     seed : int
         Of the weights and of dropout. It also sets the seed of the backend, from which
         ``keras.applications`` draws.
@@ -71,7 +74,7 @@ def build(
         x = keras.layers.AveragePooling2D(binning)(x)
     if settings.get("stretch") != "none":
         x = AsinhStretch(settings.get("softening", 1.0), noise, dtype="float32")(x)
-    x = BODIES[architecture](x, settings, seed)
+    x = BODIES[architecture](polar.see(x, settings), settings, seed)
     # In 32 bits whatever the rest is in: ranks far in the tails are what counts.
     x = keras.layers.Dense(outputs, name="outputs", dtype="float32")(x)
     return keras.Model(image, x, name=architecture)
@@ -88,8 +91,13 @@ def refuse_small(architecture: str, shape: tuple[int, int, int]) -> None:
 
 
 def resnet(x, settings: Mapping[str, Any], seed: int):
-    """Compact residual network, its maps averaged."""
-    x = keras.layers.GlobalAveragePooling2D()(resnet_maps(x, settings, seed))
+    """Compact residual network, its maps averaged; in polar coordinates over the angles alone."""
+    x = resnet_maps(x, settings, seed)
+    if settings.get("coordinates") != "polar":
+        return _dropout(keras.layers.GlobalAveragePooling2D()(x), settings, seed)
+    # how far out something is, counts; an arc that is short, too
+    x = keras.layers.Concatenate()([keras.ops.mean(x, axis=1), keras.ops.max(x, axis=1)])
+    x = keras.layers.Dense(RADIAL, activation="relu")(keras.layers.Flatten()(x))
     return _dropout(x, settings, seed)
 
 

@@ -4,9 +4,22 @@ A turn of the sky is a step along the angles, and how thick an arc is, which tel
 mass, is seen by the same weights all around.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
+
+OVERLAP = 6  # a sixth of a full turn is there twice, at either end
+
+
+def see(x, settings: Mapping[str, Any]):
+    """Return images as a network sees them: in the ``coordinates`` of its settings."""
+    if settings.get("coordinates") != "polar":
+        return x
+    angles = settings["angles"]
+    return Polar(angles, settings["radii"], angles // OVERLAP, dtype="float32", name="polar")(x)
 
 
 @keras.saving.register_keras_serializable("lensmill")

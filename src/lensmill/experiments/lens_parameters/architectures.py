@@ -9,13 +9,11 @@ from typing import Any
 import keras
 from numpy.typing import NDArray
 
-from lensmill.learning import image_models, images, steerable
+from lensmill.learning import image_models, images, polar, steerable
 from lensmill.learning.layers import ResidualBlock
-from lensmill.learning.polar import Polar
 from lensmill.learning.regression import Head
 from lensmill.learning.stretch import AsinhStretch
 
-OVERLAP = 6  # a sixth of a full turn is there twice in polar coordinates, at either end
 FEATURES = "features"  # the layer before the answer: what the network has seen in an image
 
 
@@ -46,9 +44,7 @@ def build(
     keras.utils.set_random_seed(seed)
     x = image = keras.Input(shape)
     x = AsinhStretch(settings["softening"], noise, dtype="float32")(image)
-    if settings.get("coordinates") == "polar":
-        angles = settings["angles"]
-        x = Polar(angles, settings["radii"], angles // OVERLAP, dtype="float32", name="polar")(x)
+    x = polar.see(x, settings)
     x = image_models.MAPS[architecture](x, settings, seed)
     if architecture == "p4m":
         x = steerable.ViewDense(neurons, seed=seed + 100)(steerable.Views()(x))
