@@ -384,7 +384,7 @@ def test_a_double_of_which_much_else_is_known_is_sampled_well_and_as_its_draws_w
     plain = Posterior(data, POWER_LAW, *REDSHIFTS)
     drawn = posterior.sample(plain, np.random.default_rng(1), 20_000.0)
     known = [PARAMETERS.index(n) for n in ("theta_e", "ellipticity_1", "slope", "gamma1")]
-    middle = np.median(drawn.parameters[:, known], axis=0) + [0.01, 0.05, 0.05, 0.01]
+    middle = np.median(drawn.parameters[:, known], axis=0) + np.array([0.01, 0.05, 0.05, 0.01])
     width = np.array([0.03, 0.08, 0.08, 0.02])
 
     def more(p):

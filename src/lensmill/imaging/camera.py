@@ -17,16 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 from lensmill.imaging import cleaning, defects, noise, psf, scenes
 from lensmill.imaging.render import render
 
-# A spectrum is one number here, the colour g - i. Effective wavelengths of Pan-STARRS1 [nm]: Tonry et
-# al. (2012), table 4.
+# A spectrum is one number here, the colour g - i. Effective wavelengths of Pan-STARRS1 [nm]: Tonry
+# et al. (2012), table 4.
 WAVELENGTH_G, WAVELENGTH_R, WAVELENGTH_I = 481.0, 617.0, 752.0
-# Of that colour galaxies show this share between r and i, the rest bluewards of r, where the break at
-# 400 nm is: 0.27 to 0.35 of red ones at redshifts below 0.7, 0.31 to 0.36 of blue ones below 0.25
-# (medians of 6,000 galaxies of SDSS, Collister & Lahav 2004, and of 3,500 of BOSS and eBOSS).
+# Of that colour galaxies show this share between r and i, the rest bluewards of r, where the break
+# at 400 nm is: 0.27 to 0.35 of red ones at redshifts below 0.7, 0.31 to 0.36 of blue ones below
+# 0.25 (medians of 6,000 galaxies of SDSS, Collister & Lahav 2004, and of 3,500 of BOSS and eBOSS).
 SHARE_R = 0.31
-# ASSUME: redwards of this [nm] magnitudes fall by the logarithm of the wavelength. With the line from i
-# to here a galaxy with g - i = 2.1 has i - H = 2.1 (AB), more than lenses have (1.3) and less
-# than what lies far behind them.
+# ASSUME: redwards of this [nm] magnitudes fall by the logarithm of the wavelength. With the line
+# from i to here a galaxy with g - i = 2.1 has i - H = 2.1 (AB), more than lenses have (1.3) and
+# less than what lies far behind them.
 WAVELENGTH_FLAT = 850.0
 MASS = ("theta_e", "q", "phi", "slope", "gamma1", "gamma2")
 
