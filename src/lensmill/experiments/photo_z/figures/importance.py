@@ -39,7 +39,6 @@ def plot(predictions: list[str], scores: list[str]) -> Figure:
     left.set_xticks(range(len(there)), [SETS[name] for name in there])
     left.set(xlim=(-0.5, len(there) - 0.5), ylabel=r"$\sigma_\mathrm{NMAD}$")
     left.set_ylim(bottom=0)
-    left.legend(fontsize=6)
 
     tables = [store.read(path, "importance") for path in predictions]
     names = list(dict.fromkeys(str(name) for table in tables for name in table["name"]))
@@ -58,5 +57,10 @@ def plot(predictions: list[str], scores: list[str]) -> Figure:
     right.set_xscale("symlog", linthresh=0.1)
     right.axvline(0, color=plotting.BLACK, lw=0.5)
     right.set_xlabel("increase of the NMAD, as a fraction of it")
-    right.legend(fontsize=6, loc="lower right")
+    # colours are the same on both sides, but a method may be on one alone
+    shown = {}
+    for axes in (left, right):
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            shown.setdefault(label, handle)
+    figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=5)
     return figure
