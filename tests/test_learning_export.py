@@ -139,7 +139,9 @@ def test_weights_of_8_bits_take_less_room(exported):
     def weights(model):
         return sum(len(i.raw_data) for i in model.graph.initializer if len(i.dims) in (2, 4))
 
-    assert weights(eights) < 0.65 * weights(floats)
+    # in polar coordinates the network knows where pixels lie, which does not shrink
+    most = 0.65 if exported.name.startswith("polar") else 0.6
+    assert weights(eights) < most * weights(floats)
 
 
 def test_the_file_says_what_goes_in_and_what_comes_out(exported):

@@ -179,10 +179,8 @@ def complete(
             ln += np.log(theta_e / ((slope - 1.0) * strength)) + 4.0 * np.log(sheet)
             if cells.shape[0]:
                 cells[s, j, 0], cells[s, j, 1], cells[s, j, 2] = theta_e, sheet * g1, sheet * g2
-                cells[s, j, 3], cells[s, j, 4] = (
-                    centre[s, 0] + sheet * bx,
-                    centre[s, 1] + sheet * by,
-                )
+                cells[s, j, 3] = centre[s, 0] + sheet * bx
+                cells[s, j, 4] = centre[s, 1] + sheet * by
                 continue
             ln += np.log(product / square) + np.log(4.0 * reach * abs(v) / (rate * CELLS))
             cell[j] = ln + more[s, j] if more.shape[0] else ln

@@ -239,8 +239,10 @@ class Posterior:
         if kind == "image_in_disc":  # one image uniform in a disc, mapped back
             with np.errstate(divide="ignore"):
                 ln = ln + np.log(out.magnification / (np.pi * size**2))
-        others, miss = self.others(p)
-        return out._replace(ln=ln + others, chi2=out.chi2 + miss + self.galaxy_chi2(p))
+        if self.more is not None:
+            ln = ln + self.more(p)
+        stars, miss = self.dispersion(p)
+        return out._replace(ln=ln + stars, chi2=out.chi2 + miss + self.galaxy_chi2(p))
 
     def fluxes(self, magnification: NDArray) -> tuple[NDArray, NDArray]:
         """Log-likelihood and chi^2 of fluxes of lenses whose images are the data's.
@@ -258,15 +260,14 @@ class Posterior:
             chi2 = chi2 + miss
         return ln, chi2
 
-    def others(self, p: NDArray) -> tuple[NDArray, NDArray]:
-        """Log-likelihood and chi^2 of stars, and of what else is known, which has no chi^2."""
-        ln = np.zeros(len(p)) if self.more is None else self.more(p)
+    def dispersion(self, p: NDArray) -> tuple[NDArray, NDArray]:
+        """Log-likelihood and chi^2 of the velocity dispersion of the galaxy's stars."""
         if self.stars is None:
-            return ln, np.zeros(len(p))
+            return np.zeros(len(p)), np.zeros(len(p))
         sigma_v, error, *seen = self.stars
         predicted = velocity_dispersion(p[:, 0], p[:, 3], self._d_s_over_d_ls, *seen)
         miss = ((predicted - sigma_v) / error) ** 2
-        return ln - miss / 2 - LN_2PI / 2 - np.log(error), miss
+        return -miss / 2 - LN_2PI / 2 - np.log(error), miss
 
     def galaxy_chi2(self, p: NDArray) -> NDArray:
         """Squared miss of the galaxy's measured position, in errors."""

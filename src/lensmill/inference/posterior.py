@@ -287,8 +287,8 @@ def _sample_pair(target: Posterior, rng: np.random.Generator, ess: float) -> Dra
     calls, share = 0, 1.0
     enough = 2 * ess  # of the weights, before the further images are counted
     for i in range(PAIR_ROUNDS):
-        n = PAIR_DRAWS * 2 ** max(i - 1, 0)
-        parts += [_draw_pairs(target, PAIR_DRAWS, tables, rng) for _ in range(n // PAIR_DRAWS)]
+        blocks = 2 ** max(i - 1, 0)
+        parts += [_draw_pairs(target, PAIR_DRAWS, tables, rng) for _ in range(blocks)]
         ln_weight = np.concatenate([part[1] for part in parts])
         if not np.isfinite(ln_weight).any():
             continue
@@ -341,8 +341,8 @@ def _draw_pairs(
 ) -> tuple[NDArray, ...]:
     """Draw lenses that make the two images: parameters, ln weight, and columns of `Draws`.
 
-    None of them makes further images where they are ``counted``, which takes a hundred times as
-    long.
+    None of them makes further images where they are ``counted``: the lenses of all cells are
+    solved for that.
     """
     data, prior = target.data, target.prior
     kind, radius = prior["source"]
@@ -372,7 +372,7 @@ def _draw_pairs(
         each = p[made]
         each[:, _COMPLETED] = cells[made, cell]
         more = np.full((n, pairs.CELLS), -np.inf)
-        ln_each = np.zeros(len(each)) if target.more is None else target.others(each)[0]
+        ln_each = np.zeros(len(each)) if target.more is None else target.more(each)
         if counted:
             ln_each[target.count_images(each) != 2] = -np.inf
         more[made, cell] = ln_each
@@ -382,11 +382,9 @@ def _draw_pairs(
     miss = ((images - data.position) / data.position_error[:, None]) ** 2
     chi2 = miss.sum(axis=(1, 2)) + target.galaxy_chi2(p)
     rows = np.flatnonzero(np.isfinite(ln))
-    known, misses = target.others(p[rows])
-    ln[rows] += known if target.more is None else 0.0  # counted in the cells
-    fluxes, dim = target.fluxes(magnification[rows])
-    ln[rows] += fluxes
-    chi2[rows] += misses + dim
+    for known, misses in (target.dispersion(p[rows]), target.fluxes(magnification[rows])):
+        ln[rows] += known
+        chi2[rows] += misses
     return p, ln, d_dt, d_dt_error, ln_marginal, chi2
 
 

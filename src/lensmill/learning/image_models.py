@@ -74,7 +74,7 @@ def build(
         x = keras.layers.AveragePooling2D(binning)(x)
     if settings.get("stretch") != "none":
         x = AsinhStretch(settings.get("softening", 1.0), noise, dtype="float32")(x)
-    x = BODIES[architecture](polar.see(x, settings), settings, seed)
+    x = BODIES[architecture](polar.transform(x, settings), settings, seed)
     # In 32 bits whatever the rest is in: ranks far in the tails are what counts.
     x = keras.layers.Dense(outputs, name="outputs", dtype="float32")(x)
     return keras.Model(image, x, name=architecture)

@@ -14,7 +14,7 @@ from keras import ops
 OVERLAP = 6  # a sixth of a full turn is there twice, at either end
 
 
-def see(x, settings: Mapping[str, Any]):
+def transform(x, settings: Mapping[str, Any]):
     """Return images as a network sees them: in the ``coordinates`` of its settings."""
     if settings.get("coordinates") != "polar":
         return x

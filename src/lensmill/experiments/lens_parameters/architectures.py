@@ -44,7 +44,7 @@ def build(
     keras.utils.set_random_seed(seed)
     x = image = keras.Input(shape)
     x = AsinhStretch(settings["softening"], noise, dtype="float32")(image)
-    x = polar.see(x, settings)
+    x = polar.transform(x, settings)
     x = image_models.MAPS[architecture](x, settings, seed)
     if architecture == "p4m":
         x = steerable.ViewDense(neurons, seed=seed + 100)(steerable.Views()(x))
