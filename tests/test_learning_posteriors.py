@@ -177,3 +177,14 @@ def test_rescaled_mixtures_keep_their_probability():
     density = posteriors.log_density(posteriors.rescale(mixture, mean, scale), x * scale + mean)
     expected = posteriors.log_density(mixture, x) - np.log(np.prod(scale))
     assert density == pytest.approx(expected)
+
+
+def test_a_conditional_times_the_marginal_is_the_density_of_all():
+    mixture = posteriors.unpack(outputs(4, 3, 5), 3, 5)
+    x = np.random.default_rng(6).normal(size=(4, 5))
+    given, others = [3, 1], [0, 2, 4]
+    conditional = posteriors.conditional(mixture, given, x[:, given])
+    ln = posteriors.log_density(conditional, x[:, others])
+    ln += posteriors.log_density(posteriors.marginal(mixture, given), x[:, given])
+    assert ln == pytest.approx(posteriors.log_density(mixture, x))
+    assert not np.triu(conditional.factor, 1).any()

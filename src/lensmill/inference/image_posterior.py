@@ -10,6 +10,10 @@ The place of the source is among what is compared: of lenses that fit the image 
 place of its own, and where the images lie exactly says which. It is taken from the lens, so that
 image and positions need not lie in one frame but for its turn.
 
+Measured positions cut a posterior of strength, shear and source far from its middle along narrow
+ridges, where a mixture of Gaussians is too sure of what is left. One in the coordinates of
+`image_places` is cut where it has learned to be right.
+
 ASSUME: the images' places are in both, the image and the measured positions. They are known to
 milliarcseconds from the latter, so what the image adds of them is next to nothing.
 """
@@ -23,6 +27,8 @@ from numpy.typing import NDArray
 from lensmill.learning import posteriors
 from lensmill.learning.posteriors import Mixture
 from lensmill.pipeline.priors import log_density
+
+from . import image_places
 
 # columns of `seen`, as a network's targets; the source from the lens
 SEEN = (
@@ -69,7 +75,11 @@ def log_prior(lens: NDArray, prior: Mapping[str, Any]) -> NDArray:
 
 
 def log_likelihood(
-    draws: Mapping[str, NDArray], image: Mixture, prior: Mapping[str, Any]
+    draws: Mapping[str, NDArray],
+    image: Mixture,
+    prior: Mapping[str, Any],
+    targets: str = "lens",
+    positions: NDArray | None = None,
 ) -> NDArray:
     """Logarithm of the likelihood of an image, but for a constant, of each draw.
 
@@ -78,9 +88,14 @@ def log_likelihood(
     draws : mapping of array, shape (n,)
         As for `seen`.
     image : Mixture
-        The posterior of `SEEN` by the image, of one system.
+        The posterior by the image, of one system: of `SEEN`, or of `image_places.NAMES`.
     prior : mapping
         As for `log_prior`.
+    targets : str
+        Which of the two: ``lens`` or ``images``.
+    positions : array, shape (2, 2), optional
+        Of the first two images to arrive, where all draws have them [arcsec]; without them every
+        draw's own are found. Only for ``images``.
 
     Returns
     -------
@@ -88,8 +103,36 @@ def log_likelihood(
         -inf outside the prior of the network, where it says nothing.
     """
     lens = seen(draws)
-    ln_prior = log_prior(lens, prior)
     ln = np.full(len(lens), -np.inf)
+    ln_prior = log_prior(lens, prior)
     known = np.isfinite(ln_prior)
-    ln[known] = posteriors.log_densities(image, lens[None, known])[0] - ln_prior[known]
+    if targets == "images":
+        if positions is None:
+            places = image_places.find(lens)
+            known &= np.isfinite(places).all(axis=(1, 2))
+        else:
+            centre = np.column_stack([draws["lens_x"], draws["lens_y"]])
+            places = positions - centre[:, None]
+        lens, ln_jacobian = image_places.from_lens(lens[known], places[known])
+        ln_prior[known] += ln_jacobian
+    else:
+        lens = lens[known]
+    ln[known] = posteriors.log_densities(image, lens[None])[0] - ln_prior[known]
     return ln
+
+
+def shapes(image: Mixture, targets: str = "lens", places: NDArray | None = None) -> Mixture:
+    """Return where an image puts both components of the ellipticity and the slope.
+
+    Parameters
+    ----------
+    image, targets
+        As for `log_likelihood`.
+    places : array, shape (2, 2), optional
+        Of the first two images from the lens [arcsec], for ``images``.
+    """
+    if targets == "lens":
+        return posteriors.marginal(image, SHAPE)
+    if places is not None:
+        image = posteriors.conditional(image, image_places.PLACES, np.ravel(places)[None])
+    return posteriors.marginal(image, image_places.SHAPE)

@@ -142,6 +142,32 @@ def marginal(mixture: Mixture, columns: Sequence[int]) -> Mixture:
     return Mixture(mixture.weight, mixture.mean[:, :, list(columns)], factor)
 
 
+def conditional(mixture: Mixture, columns: Sequence[int], values: NDArray) -> Mixture:
+    """Return the mixtures of the other targets, in their order, given some of them.
+
+    Parameters
+    ----------
+    mixture : Mixture
+    columns : sequence of int
+        Those given.
+    values : array, shape (n, len(columns))
+    """
+    others = [i for i in range(mixture.mean.shape[2]) if i not in columns]
+    precision = np.einsum("nkli,nklj->nkij", mixture.factor, mixture.factor)
+    own = precision[:, :, others][..., others]
+    off = values[:, None] - mixture.mean[:, :, list(columns)]
+    pull = np.einsum("nkij,nkj->nki", precision[:, :, others][..., list(columns)], off)
+    mean = mixture.mean[:, :, others] - np.linalg.solve(own, pull[..., None])[..., 0]
+    # lower factors of a precision, as everywhere here: Cholesky of the reversed one, reversed
+    factor = np.linalg.cholesky(own[..., ::-1, ::-1])[..., ::-1, ::-1].swapaxes(-1, -2)
+    given = marginal(mixture, columns)
+    ln = np.log(np.maximum(given.weight, np.finfo(float).tiny))
+    ln += np.log(np.diagonal(given.factor, axis1=2, axis2=3)).sum(axis=-1)
+    ln -= (np.einsum("nkij,nkj->nki", given.factor, off) ** 2).sum(axis=-1) / 2
+    weight = np.exp(ln - ln.max(axis=1, keepdims=True))
+    return Mixture(weight / weight.sum(axis=1, keepdims=True), mean, factor)
+
+
 def learn_scales(mixture: Mixture, x: NDArray, groups: Sequence[int]) -> Scales:
     """Learn which scale mixture of Gaussians true values follow, by maximum likelihood.
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.experiments.lens_parameters.families import FAMILIES
-from lensmill.experiments.lens_parameters.parameters import SEEN
+from lensmill.experiments.lens_parameters.parameters import without_centre
 from lensmill.inference import image_posterior, posterior
 from lensmill.inference.importance import effective_size, resample
 from lensmill.inference.point_images import (
@@ -125,7 +125,10 @@ def join_mocks(
             f"is {settings['systems']}; simulate more, or ask for fewer"
         )
     usable = usable[: settings["systems"]]
-    images = posteriors.marginal(posteriors.Mixture(*(part[usable] for part in mixtures)), SEEN)
+    about = store.attributes(predictions)
+    targets = str(about.get("targets", "lens"))
+    mixtures = posteriors.Mixture(*(part[usable] for part in mixtures))
+    images = posteriors.marginal(mixtures, without_centre(targets))
     observation = Observation(*(settings[name] for name in Observation._fields))
     name = store.attributes(dataset)["population"]
     rows, draws = [], []
@@ -139,7 +142,7 @@ def join_mocks(
             float(system["z_source"]),
         )
         image = posteriors.Mixture(*(part[[i]] for part in images))
-        one, found = join(target, image, whole, settings, rng, float(system["d_dt"]))
+        one, found = join(target, image, targets, whole, settings, rng, float(system["d_dt"]))
         facts = {c: system[c] for c in ("index", "n_images", "z_lens", "z_source", "d_dt")}
         rows.append({**facts, **one, "n_draws": settings["draws"]})
         draws.append(found)
@@ -149,7 +152,6 @@ def join_mocks(
         table: {c: np.concatenate([one[table][c] for one in draws]) for c in DRAWS}
         for table in ("draws", "delays")
     }
-    about = store.attributes(predictions)
     attributes = provenance.attributes(
         dict(settings),
         experiment="lens_parameters",
@@ -203,12 +205,15 @@ def observe(
 def join(
     target: Posterior,
     image: posteriors.Mixture,
+    targets: str,
     prior: Mapping[str, Any],
     settings: Mapping[str, Any],
     rng: np.random.Generator,
     true: float = np.nan,
 ) -> tuple[dict[str, float], dict[str, dict[str, NDArray]]]:
     """Sample a system by positions and delays alone, and together with the image.
+
+    ``image`` and ``targets`` are as `image_posterior.log_likelihood` takes them.
 
     Returns
     -------
@@ -220,10 +225,11 @@ def join(
 
     def seen(p: NDArray) -> NDArray:
         lens = dict(zip(SAMPLED, p.T, strict=True))
-        return image_posterior.log_likelihood(lens, image, prior)
+        return image_posterior.log_likelihood(lens, image, prior, targets, positions)
 
+    positions = target.data.position[:2]
     redshifts = target.z_lens, target.z_source
-    shapes = posteriors.marginal(image, image_posterior.SHAPE)
+    shapes = image_posterior.shapes(image, targets, positions - target.data.lens_position)
     together = Posterior(target.data, target.prior, *redshifts, more=seen, shapes=shapes)
     numbers: dict[str, float] = {}
     draws = {}
@@ -302,8 +308,9 @@ def join_lens(
         raise ValueError(f"{lens}: {names[row]} has no draws, since no lens makes its images")
     draws = {c: v[first : first + n] for c, v in store.read(lens, "draws").items()}
     mixture = posteriors.Mixture(**store.read(image, "mixtures"))
-    seen = posteriors.marginal(mixture, SEEN)
-    ln_image = image_posterior.log_likelihood(draws, seen, prior)
+    targets = str(store.attributes(image).get("targets", "lens"))
+    seen = posteriors.marginal(mixture, without_centre(targets))
+    ln_image = image_posterior.log_likelihood(draws, seen, prior, targets)
     left = effective_size(ln_image) if np.isfinite(ln_image).any() else 0.0
     if left < posterior.FEW:
         raise ValueError(

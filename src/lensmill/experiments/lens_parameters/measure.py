@@ -138,8 +138,9 @@ def measure_image(
     observation = networks[0].training["observation"]
     read = cutout.read(given, observation)
     mixture, features = ask(networks, read.pixels, name)
+    targets = network.targets_of(networks[0].training["settings"])
     judgement = judge(read, features, family, observation)
-    draws = draw(mixture, seed)
+    draws = draw(mixture, targets, seed)
     image, fit, first = render_again(read, draws, observation, points)
     columns = {
         "systems": {"index": np.arange(1), "name": np.array([name])}
@@ -159,6 +160,7 @@ def measure_image(
         verdict=judgement.verdict,
         family=json.dumps(judgement.family, sort_keys=True),
         train_on=networks[0].training["population"],
+        targets=targets,
         chi2_per_pixel=fit.chi2,
     )
     store.write(posterior, columns, UNITS, facts)
@@ -235,10 +237,10 @@ def judge(
     return Judgement(verdict, tuple(reasons), score, facts, widths, skies)
 
 
-def draw(mixture: posteriors.Mixture, seed: int) -> dict[str, NDArray]:
+def draw(mixture: posteriors.Mixture, targets: str, seed: int) -> dict[str, NDArray]:
     """Draw from a posterior: the columns `ALL`, (DRAWS,)."""
     rng = np.random.Generator(np.random.Philox([seed, 6]))  # 4 and 5: `network.tables_of`
-    values = parameters.from_targets(posteriors.sample(mixture, DRAWS, rng)[0])
+    values = parameters.from_targets(posteriors.sample(mixture, DRAWS, rng)[0], targets)
     draws = dict(zip(PARAMETERS, values.T, strict=True))
     e1, e2, g1, g2 = (draws[key] for key in ("ellipticity_1", "ellipticity_2", "gamma1", "gamma2"))
     return draws | {

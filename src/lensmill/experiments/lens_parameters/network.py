@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.experiments.lens_parameters import parameters
-from lensmill.experiments.lens_parameters.parameters import PARAMETERS, SPINS
+from lensmill.experiments.lens_parameters.parameters import PARAMETERS, TARGETS
 from lensmill.learning import calibration, posteriors, regression, runs, strangeness, tables
 from lensmill.learning.runs import Network, load  # noqa: F401  (`load` is part of the contract)
 from lensmill.pipeline import provenance, store
@@ -29,7 +29,7 @@ UNITS = {
         **{f"true_{p}": u for p, u in PARAMETERS.items()},
         **COPIED,
     },
-    # posteriors: mixtures of Gaussians in the targets, i.e. ln theta_e and the other parameters
+    # posteriors: mixtures of Gaussians in the targets, see `parameters.TARGETS`
     "mixtures": {"weight": "", "mean": "", "factor": ""},
     "calibration": calibration.units_of(PARAMETERS),
     strangeness.FEATURES: strangeness.UNITS[strangeness.FEATURES],
@@ -43,7 +43,13 @@ UNITS["systems"] |= {
 
 def head(settings: Mapping[str, Any]) -> regression.Head:
     """Return the head: a mixture of Gaussians over all targets."""
-    return regression.head("mixture", len(PARAMETERS), settings["components"], SPINS)
+    spins = TARGETS[targets_of(settings)]
+    return regression.head("mixture", len(PARAMETERS), settings["components"], spins)
+
+
+def targets_of(settings: Mapping[str, Any]) -> str:
+    """Return which of `parameters.TARGETS` a network gives."""
+    return settings.get("targets", "lens")
 
 
 def prepare(
@@ -54,14 +60,14 @@ def prepare(
     from lensmill.learning import images, steerable, stretch
 
     truth = parameters.from_systems(store.read(dataset, "systems"))
-    known = np.isfinite(truth).all(axis=1)
-    targets = np.full(truth.shape, np.nan)
-    targets[known] = parameters.to_targets(truth[known])
+    targets = parameters.to_targets(truth, targets_of(settings))
+    known = np.isfinite(targets).all(axis=1)
+    spins = TARGETS[targets_of(settings)]
     fold = settings["fold"], settings["folds"]
     learned, validated = images.read(dataset, split, targets, *fold, known)
     learned = images.first(learned, settings["max_systems"])
     validated = images.first(validated, VALIDATED)
-    scaling = regression.spin_scaling(learned.targets, SPINS)
+    scaling = regression.spin_scaling(learned.targets, spins)
     learned, validated = (
         part._replace(targets=tables.standardise(part.targets, scaling).astype(np.float32))
         for part in (learned, validated)
@@ -75,7 +81,7 @@ def prepare(
         settings["batch_size"],
         keys.second,
         settings["repeats"],
-        turn=functools.partial(steerable.turn_targets, spins=SPINS)
+        turn=functools.partial(steerable.turn_targets, spins=spins)
         if settings.get("augment") == "dihedral"
         else None,
     )
@@ -83,8 +89,8 @@ def prepare(
 
     def finish(model: Any) -> dict[str, Any]:
         outputs = images.predict(model, validated.pixels, validated.rows)
-        columns = [regression.columns_of([spin]) for spin in SPINS]
-        groups = np.repeat(np.arange(len(SPINS)), columns).tolist()
+        columns = [regression.columns_of([spin]) for spin in spins]
+        groups = np.repeat(np.arange(len(spins)), columns).tolist()
         found = posteriors.learn_scales(chosen.unpack(outputs), validated.targets, groups)
         return {"scales": {key: value.tolist() for key, value in found._asdict().items()}}
 
@@ -178,9 +184,8 @@ def predict(
             f"(first: index {systems['index'][bad.argmax()]}); did its training diverge, or do the "
             "images hold what is not finite?"
         )
-    columns = tables_of(
-        read_outputs(network, outputs), systems, record["prior"], settings["draws"], seed
-    )
+    mixture, kind = read_outputs(network, outputs), targets_of(record["settings"])
+    columns = tables_of(mixture, systems, record["prior"], settings["draws"], seed, kind)
     columns[strangeness.FEATURES] = {
         "index": systems["index"],
         "inner": features.astype(np.float32),
@@ -192,6 +197,7 @@ def predict(
         train_on=record["population"],
         architecture=record["architecture"],
         network_seed=record["settings"]["seed"],
+        targets=kind,
         parameters=record["parameters"],
         train_systems=record["systems"],
         train_seconds=record["seconds"],
@@ -221,6 +227,7 @@ def tables_of(
     prior: Mapping[str, Mapping[str, float]],
     draws: int,
     seed: int,
+    kind: str = "lens",
 ) -> store.Tables:
     """Sum posteriors up by draws, and judge those whose truth is known.
 
@@ -235,23 +242,26 @@ def tables_of(
     draws : int
         Of each posterior.
     seed : int
+    kind : str
+        Of the targets, one of `parameters.TARGETS`.
     """
     rng = np.random.Generator(np.random.Philox([seed, 4]))
     # of its own, so that no draw hangs on what is judged
     chance = np.random.Generator(np.random.Philox([seed, 5]))
     truth = np.column_stack([systems[f"true_{name}"] for name in PARAMETERS])
-    known = np.isfinite(truth).all(axis=1)
+    right = parameters.to_targets(truth, kind)
+    known = np.isfinite(right).all(axis=1)
     summaries, judged, ranks = [], [], []
     for first in range(0, len(truth), SYSTEMS_AT_A_TIME):
         rows = slice(first, first + SYSTEMS_AT_A_TIME)
         some = posteriors.Mixture(*(part[rows] for part in mixture))
         targets = posteriors.sample(some, draws, rng)
-        values = parameters.from_targets(targets)
+        values = parameters.from_targets(targets, kind)
         summaries.append(regression.summarise(np.moveaxis(values, 1, 2)))
         here = np.flatnonzero(known[rows])
         if len(here):
             some = posteriors.Mixture(*(part[here] for part in some))
-            of_truth = posteriors.log_density(some, parameters.to_targets(truth[rows][here]))
+            of_truth = posteriors.log_density(some, right[rows][here])
             of_draws = posteriors.log_densities(some, targets[here])
             ranks.append(calibration.density_ranks(of_draws, of_truth, chance))
             judged.append(values[here])

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from lensmill.inference import image_places
+
 PARAMETERS = {
     "theta_e": "arcsec",
     "ellipticity_1": "",
@@ -24,8 +26,10 @@ PARAMETERS = {
 }
 SPINS = (0, 2, 0, 2, 1, 1)  # see lensmill.learning.steerable
 THETA_E, SLOPE = 0, 3
-# columns of what positions and delays know too: `lensmill.inference.image_posterior.SEEN`
-SEEN = [i for i, name in enumerate(PARAMETERS) if not name.startswith("lens_")]
+# What networks give is the lens (`SPINS`), or the places of its first two images in place of
+# strength, shear and source: `lensmill.inference.image_places`. The centre is in either.
+TARGETS = {"lens": SPINS, "images": (0, 2, 0, 1, 1, 1)}
+CENTRE = {"lens": 6, "images": 4}  # first column of the centre among the targets
 # Columns of systems that they are made of, with their units: what a table may say of real ones.
 TRUTH = {name: unit for name, unit in PARAMETERS.items() if not name.startswith("ellipticity")}
 TRUTH |= {"q": "", "phi": "rad"}
@@ -49,15 +53,41 @@ def from_systems(systems: Mapping[str, NDArray]) -> NDArray:
     )
 
 
-def to_targets(parameters: NDArray) -> NDArray:
-    """Return what a network learns, (..., 10): the logarithm of the Einstein radius, the rest."""
+def to_targets(parameters: NDArray, kind: str = "lens") -> NDArray:
+    """Return what a network learns, (n, 10); NaN where a lens has not the two images."""
     targets = np.array(parameters, float)
     targets[..., THETA_E] = np.log(targets[..., THETA_E])
-    return targets
+    if kind == "lens":
+        return targets
+    lens, centre = _apart(targets, "lens")
+    places = image_places.find(lens)
+    two = np.isfinite(places).all(axis=(1, 2))
+    coordinates = np.full(lens.shape, np.nan)
+    coordinates[two] = image_places.from_lens(lens[two], places[two])[0]
+    return _joined(coordinates, centre, kind)
 
 
-def from_targets(targets: NDArray) -> NDArray:
-    """Undo `to_targets`."""
+def from_targets(targets: NDArray, kind: str = "lens") -> NDArray:
+    """Undo `to_targets`, (..., 10)."""
     parameters = np.array(targets, float)
+    if kind == "images":
+        coordinates, centre = _apart(parameters.reshape(-1, len(PARAMETERS)), kind)
+        lens = _joined(image_places.to_lens(coordinates), centre, "lens")
+        parameters = lens.reshape(parameters.shape)
     parameters[..., THETA_E] = np.exp(parameters[..., THETA_E])
     return parameters
+
+
+def without_centre(kind: str) -> list[int]:
+    """Return the columns of the targets that the centre is not among."""
+    return [i for i in range(len(PARAMETERS)) if i - CENTRE[kind] not in (0, 1)]
+
+
+def _apart(targets: NDArray, kind: str) -> tuple[NDArray, NDArray]:
+    first = CENTRE[kind]
+    return targets[:, without_centre(kind)], targets[:, first : first + 2]
+
+
+def _joined(rest: NDArray, centre: NDArray, kind: str) -> NDArray:
+    first = CENTRE[kind]
+    return np.concatenate([rest[:, :first], centre, rest[:, first:]], axis=1)

@@ -105,12 +105,14 @@ def rotation(
 
 
 def means(trained: runs.Network, pixels: NDArray) -> NDArray:
-    """Return the means of the posteriors of images, in the targets, (n, T)."""
+    """Return the means of the posteriors of images, as targets of the kind `lens`, (n, T)."""
     from lensmill.experiments.lens_parameters import architectures
 
     outputs, _ = architectures.answer(trained.model, pixels)
     mixture = networks.read_outputs(trained, outputs)
-    return (mixture.weight[..., None] * mixture.mean).sum(axis=1)
+    mean = (mixture.weight[..., None] * mixture.mean).sum(axis=1)
+    kind = networks.targets_of(trained.training["settings"])
+    return parameters.to_targets(parameters.from_targets(mean, kind))
 
 
 def turn(targets: NDArray, angle: float, spins: Sequence[int] = SPINS) -> NDArray:

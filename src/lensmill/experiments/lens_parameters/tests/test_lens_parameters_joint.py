@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from lensmill import experiments
-from lensmill.experiments.lens_parameters import joint, parameters
-from lensmill.inference import image_posterior
+from lensmill.experiments.lens_parameters import joint
+from lensmill.inference import image_places, image_posterior
 from lensmill.inference.point_images import Posterior
 from lensmill.learning import posteriors
 from lensmill.pipeline import settings, store
@@ -39,12 +39,6 @@ def lenses(n, rng):
         "source_x": 0.3 + r * np.cos(c),
         "source_y": -0.2 + r * np.sin(c),
     }
-
-
-def test_columns_are_those_that_a_network_answers():
-    names = [list(parameters.PARAMETERS)[i] for i in parameters.SEEN]
-    assert ["ln_theta_e", *names[1:]] == [*image_posterior.SEEN]
-    assert names[0] == "theta_e"
 
 
 def image_of(lens):
@@ -98,6 +92,59 @@ def test_draws_of_the_prior_become_those_of_the_image():
     assert (np.abs(mean - truth) < 4 * WIDTHS / np.sqrt(left)).all()
 
 
+def drawn_as(lens):
+    """Return draws of lenses (n, 8) as samplers have them, the lens in the middle."""
+    names = ("ellipticity_1", "ellipticity_2", "slope", "gamma1", "gamma2", "source_x", "source_y")
+    draws = dict(zip(names, lens.T[1:], strict=True)) | {"theta_e": np.exp(lens[:, 0])}
+    return draws | dict.fromkeys(("kappa_ext", "lens_x", "lens_y"), np.zeros(len(lens)))
+
+
+def mixture_of(mean, factor):
+    """Return the Gaussian whose precision is factor^T factor."""
+    precision = factor.T @ factor
+    lower = np.linalg.cholesky(precision[::-1, ::-1])[::-1, ::-1].T
+    return posteriors.Mixture(np.ones((1, 1)), mean[None, None], lower[None, None])
+
+
+def test_places_of_images_tell_the_same_as_the_lens():
+    # lenses so much alike that one is a linear function of the other
+    rng = np.random.default_rng(7)
+    lens = np.array([0.1, 0.2, 0.1, 2.05, 0.03, 0.02, 0.2, 0.1])
+    lens = lens + 1e-4 * rng.standard_normal((400, 8))
+    coordinates, _ = image_places.from_lens(lens, image_places.find(lens))
+    off, turned = lens - lens.mean(axis=0), coordinates - coordinates.mean(axis=0)
+    back = np.linalg.lstsq(turned, off, rcond=None)[0]
+    factor = 1e4 * (rng.standard_normal((8, 8)) + 4 * np.eye(8))
+    of_lens = mixture_of(lens.mean(axis=0), factor)
+    of_places = mixture_of(coordinates.mean(axis=0), factor @ back.T)
+    draws = drawn_as(lens)
+    by_lens = image_posterior.log_likelihood(draws, of_lens, PRIOR)
+    by_places = image_posterior.log_likelihood(draws, of_places, PRIOR, "images")
+    assert by_lens.std() > 1
+    difference = by_places - by_lens
+    assert difference - difference.mean() == pytest.approx(0, abs=0.05 * by_lens.std())
+
+
+def test_measured_places_serve_as_well_as_those_that_a_lens_makes():
+    rng = np.random.default_rng(8)
+    lens = np.array([[0.1, 0.2, 0.1, 2.05, 0.03, 0.02, 0.2, 0.1]])
+    places = image_places.find(lens)
+    coordinates, _ = image_places.from_lens(lens, places)
+    coordinates = np.repeat(coordinates, 200, axis=0)
+    coordinates[:, :4] += [0.01, 0.05, 0.05, 0.1] * rng.standard_normal((200, 4))
+    lenses_alike = image_places.to_lens(coordinates)
+    # others make four images, of which another is the second to arrive
+    same = np.isclose(image_places.find(lenses_alike), places, atol=1e-6).all(axis=(1, 2))
+    draws = drawn_as(lenses_alike[same])
+    image = mixture_of(coordinates[0] + 0.01, np.diag(1 / np.array([0.02] + 7 * [0.1])))
+    found = image_posterior.log_likelihood(draws, image, PRIOR, "images")
+    shifted = {name: x + 0.3 if name.endswith("_x") else x for name, x in draws.items()}
+    measured = places[0] + [0.3, 0.0]
+    told = image_posterior.log_likelihood(shifted, image, PRIOR, "images", measured)
+    assert np.isfinite(told).sum() > 150
+    assert found == pytest.approx(told, abs=1e-5)
+
+
 def system():
     """Return a mock quad and its truth."""
     truth = {"theta_e": 1.1, "q": 0.75, "phi": 0.4, "slope": 2.1, "gamma1": 0.03, "gamma2": 0.02}
@@ -105,7 +152,8 @@ def system():
     return truth | more
 
 
-def test_an_image_narrows_slope_and_distance():
+@pytest.mark.parametrize("targets", ["lens", "images"])
+def test_an_image_narrows_slope_and_distance(targets):
     rng = np.random.default_rng(3)
     one = system()
     observed = joint.observe(one, joint.Observation(0.003, 0.5, 0.02), rng)
@@ -113,8 +161,13 @@ def test_an_image_narrows_slope_and_distance():
     target = Posterior(observed, joint.analysed(PRIOR), 0.5, 1.8)
     e = 1 - one["q"]
     shape = [np.log(1.1), e * np.cos(0.8), e * np.sin(0.8), 2.1, 0.03, 0.02, 0.02, 0.03]
+    image = image_of(shape)
+    if targets == "images":
+        lens = np.array([shape])
+        (seen,), _ = image_places.from_lens(lens, image_places.find(lens))
+        image = mixture_of(seen, np.diag(1 / np.array([0.02, 0.1, 0.1, 0.05, *4 * [0.01]])))
     asked = {"ess": 500, "draws": 1000}
-    found, draws = joint.join(target, image_of(shape), PRIOR, asked, rng, one["d_dt"])
+    found, draws = joint.join(target, image, targets, PRIOR, asked, rng, one["d_dt"])
     assert found["joint_slope_error"] < 0.055
     assert abs(found["joint_slope_median"] - 2.1) < 0.1
     narrow = np.log(found["joint_high"] / found["joint_low"])

@@ -6,7 +6,8 @@ import pytest
 pytest.importorskip("keras")
 
 from lensmill.experiments.lens_parameters import parameters, rotation
-from lensmill.experiments.lens_parameters.parameters import PARAMETERS, SPINS
+from lensmill.experiments.lens_parameters.parameters import PARAMETERS, SPINS, TARGETS
+from lensmill.inference import image_places, image_posterior
 from lensmill.learning import regression, steerable
 
 LENS = {
@@ -47,6 +48,44 @@ def test_targets_are_undone_and_their_einstein_radius_is_a_logarithm():
     assert parameters.from_targets(targets) == pytest.approx(some)
     assert targets[..., 0] == pytest.approx(np.log(some[..., 0]))
     assert np.array_equal(targets[..., 1:], some[..., 1:])
+
+
+def few(n):
+    """Return parameters of lenses that have two images or more."""
+    rng = np.random.default_rng(3)
+    centre, source = rng.normal(0.0, 0.05, (2, n)), rng.normal(0.0, 0.1, (2, n))
+    shape = [rng.uniform(0.8, 1.5, n), *rng.normal(0.0, 0.2, (2, n)), rng.uniform(1.8, 2.3, n)]
+    return np.column_stack([*shape, *rng.normal(0.0, 0.05, (2, n)), *centre, *source])
+
+
+def test_targets_that_are_places_of_images_are_undone():
+    some = few(200)
+    targets = parameters.to_targets(some, "images")
+    known = np.isfinite(targets).all(axis=1)
+    assert known.mean() > 0.9
+    back = parameters.from_targets(targets[known].reshape(-1, 2, len(PARAMETERS)), "images")
+    assert back.reshape(-1, len(PARAMETERS)) == pytest.approx(some[known], abs=1e-7)
+    assert np.array_equal(targets[known, 4:6], some[known, 6:8])  # the centre of the lens
+    some[0, 8:] = 5.0, 0.0  # too far away for a second image
+    assert np.isnan(parameters.to_targets(some[:1], "images")[0, [0, 1, 6]]).all()
+
+
+def test_without_the_centre_are_the_columns_that_delays_know():
+    names = np.array(list(PARAMETERS))[parameters.without_centre("lens")]
+    assert ["ln_theta_e", *names[1:]] == [*image_posterior.SEEN]
+    assert len(parameters.without_centre("images")) == len(image_places.NAMES)
+
+
+@pytest.mark.parametrize("quarters", range(4))
+def test_places_of_images_turn_with_the_sky(quarters):
+    some = few(50)
+    turned = parameters.from_targets(
+        rotation.turn(parameters.to_targets(some), quarters * np.pi / 2)
+    )
+    targets, found = (parameters.to_targets(x, "images") for x in (some, turned))
+    expected = rotation.turn(targets, quarters * np.pi / 2, TARGETS["images"])
+    known = np.isfinite(targets).all(axis=1)
+    assert found[known] == pytest.approx(expected[known], abs=1e-6)
 
 
 @pytest.mark.parametrize("quarters", range(4))
