@@ -101,6 +101,22 @@ def test_the_density_of_all_targets_together_is_calibrated_by_scales():
     assert likelihood[1] > likelihood[0] + 0.1
 
 
+def test_scales_may_be_of_the_targets_by_themselves():
+    # each target has its own tails, which a few scales of all together cannot follow
+    rng = np.random.default_rng(10)
+    claimed = posteriors.unpack(outputs(6000, 1, 6), 1, 6)
+    claimed.factor[:] = np.eye(6)
+    width = np.where(rng.random((6000, 6)) < 0.2, 3.0, 0.6)
+    truth = claimed.mean[:, 0] + width * rng.standard_normal((6000, 6))
+    apart = []
+    for alone in (0.0, 20.0):
+        scales = posteriors.learn_scales(claimed, truth, range(6), alone)
+        rank = scales.weight @ stats.norm.cdf((truth - claimed.mean[:, 0])[:, None] / scales.width)
+        apart.append(np.mean([stats.kstest(column, "uniform").statistic for column in rank.T]))
+    assert apart[0] > 0.04
+    assert apart[1] < 0.02
+
+
 def test_scales_of_a_few_systems_stay_near_one():
     claimed = posteriors.unpack(outputs(8, 2, 3), 2, 3)
     truth = posteriors.sample(claimed, 1, np.random.default_rng(3))[:, 0]

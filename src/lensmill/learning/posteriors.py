@@ -168,7 +168,7 @@ def conditional(mixture: Mixture, columns: Sequence[int], values: NDArray) -> Mi
     return Mixture(weight / weight.sum(axis=1, keepdims=True), mean, factor)
 
 
-def learn_scales(mixture: Mixture, x: NDArray, groups: Sequence[int]) -> Scales:
+def learn_scales(mixture: Mixture, x: NDArray, groups: Sequence[int], alone: float = 0.0) -> Scales:
     """Learn which scale mixture of Gaussians true values follow, by maximum likelihood.
 
     Where a network is more sure of some systems than it should be, and less of others, each
@@ -184,27 +184,53 @@ def learn_scales(mixture: Mixture, x: NDArray, groups: Sequence[int]) -> Scales:
         The truth of these.
     groups : sequence of int, length T
         Columns with the same number have the same widths: components of what turns.
+    alone : float
+        Weight of the likelihoods of all columns by themselves beside that of all together: the
+        density of few scales cannot be right in both, and columns are what most are asked for.
     """
     n, t = x.shape
     member = np.equal.outer(np.unique(groups), groups).astype(float)  # (G, T)
-    z = np.einsum("nkij,nkj->nki", mixture.factor, x[:, None] - mixture.mean)
-    square = z**2 @ member.T
+    off = x[:, None] - mixture.mean
+    square = np.einsum("nkij,nkj->nki", mixture.factor, off) ** 2 @ member.T
     start = np.log(mixture.weight)
-    start += np.log(np.diagonal(mixture.factor, axis1=2, axis2=3)).sum(axis=-1) - _ln_norm(t)
+    ln_own = (
+        start + np.log(np.diagonal(mixture.factor, axis1=2, axis2=3)).sum(axis=-1) - _ln_norm(t)
+    )
     sizes = member.sum(axis=1)
+    # variance of each column by the rows of its factor, (n, K, T, G)
+    parts = np.linalg.inv(mixture.factor) ** 2 @ member.T if alone else np.empty(0)
 
-    def loss(v: NDArray) -> tuple[float, NDArray]:
-        ln_width, ln_weight = v[:-SCALES].reshape(SCALES, -1), v[-SCALES:]
-        ln_weight = ln_weight - np.logaddexp.reduce(ln_weight)
+    def together(ln_width: NDArray, ln_weight: NDArray) -> tuple[float, NDArray, NDArray]:
         precision = np.exp(-2 * ln_width)
-        terms = start[..., None] + ln_weight - ln_width @ sizes - square @ precision.T / 2
+        terms = ln_own[..., None] + ln_weight - ln_width @ sizes - square @ precision.T / 2
         total = np.logaddexp.reduce(terms.reshape(n, -1), axis=1)
         share = np.exp(terms - total[:, None, None])
         own = share.sum(axis=(0, 1))
         by_width = np.einsum("nks,nkg->sg", share, square) * precision - np.outer(own, sizes)
-        value = total.sum() - ((ln_width / LN_WIDTH) ** 2).sum() / 2 + ln_weight.sum()
-        by_width -= ln_width / LN_WIDTH**2
-        by_weight = own + 1 - (n + SCALES) * np.exp(ln_weight)
+        return total.sum(), by_width, own
+
+    def by_column(ln_width: NDArray, ln_weight: NDArray, i: int) -> tuple[float, NDArray, NDArray]:
+        width = np.exp(2 * ln_width)
+        variance = parts[:, :, i] @ width.T  # (n, K, S)
+        miss = off[:, :, i, None] ** 2 / variance
+        terms = start[..., None] + ln_weight - (np.log(variance) + miss) / 2 - _ln_norm(1)
+        total = np.logaddexp.reduce(terms.reshape(n, -1), axis=1)
+        share = np.exp(terms - total[:, None, None])
+        by_width = np.einsum("nks,nkg->sg", share * (miss - 1) / variance, parts[:, :, i]) * width
+        return total.sum(), by_width, share.sum(axis=(0, 1))
+
+    def loss(v: NDArray) -> tuple[float, NDArray]:
+        ln_width, ln_weight = v[:-SCALES].reshape(SCALES, -1), v[-SCALES:]
+        ln_weight = ln_weight - np.logaddexp.reduce(ln_weight)
+        value, by_width, own = together(ln_width, ln_weight)
+        for i in range(t if alone else 0):
+            more = by_column(ln_width, ln_weight, i)
+            value, by_width, own = (
+                a + alone * b for a, b in zip((value, by_width, own), more, strict=True)
+            )
+        value += -((ln_width / LN_WIDTH) ** 2).sum() / 2 + ln_weight.sum()
+        by_width = by_width - ln_width / LN_WIDTH**2
+        by_weight = own + 1 - (own.sum() + SCALES) * np.exp(ln_weight)
         return -value / n, -np.concatenate([by_width.ravel(), by_weight]) / n
 
     first = np.repeat(np.linspace(0.4, -0.2, SCALES), len(sizes))

@@ -19,6 +19,7 @@ from lensmill.pipeline import provenance, store
 log = logging.getLogger(__name__)
 
 VALIDATED = 10000  # images of the validation set: enough to tell two epochs apart
+ALONE = 1.0  # what the parameters by themselves count in the scales of posteriors
 SYSTEMS_AT_A_TIME = 500  # bounds the memory that draws of the posterior take
 # What predictions copy from the data set, where it has them: column, unit.
 COPIED = {"snr": "", "arc_snr": "", "arc_length": "arcsec", "has_quasar": "", "n_images": ""}
@@ -91,7 +92,8 @@ def prepare(
         outputs = images.predict(model, validated.pixels, validated.rows)
         columns = [regression.columns_of([spin]) for spin in spins]
         groups = np.repeat(np.arange(len(spins)), columns).tolist()
-        found = posteriors.learn_scales(chosen.unpack(outputs), validated.targets, groups)
+        mixture = chosen.unpack(outputs)
+        found = posteriors.learn_scales(mixture, validated.targets, groups, ALONE)
         return {"scales": {key: value.tolist() for key, value in found._asdict().items()}}
 
     facts = store.attributes(dataset)
