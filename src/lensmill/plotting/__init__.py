@@ -3,7 +3,7 @@
 import contextlib
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,6 +12,7 @@ import matplotlib
 matplotlib.use("Agg")  # no display on a compute node
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -108,6 +109,15 @@ def history_marks() -> list[Line2D]:
         Line2D([], [], color=BLACK, lw=0.6, alpha=0.7, label="training"),
         Line2D([], [], color=BLACK, marker="o", ms=3.5, ls="", label="epoch that is kept"),
     ]
+
+
+def add_legend(figure: Figure, axes: Iterable[Axes]) -> None:
+    """Put one legend above the figure, with whatever is on any of the axes."""
+    shown = {}
+    for one in axes:
+        for handle, text in zip(*one.get_legend_handles_labels(), strict=True):
+            shown.setdefault(text, handle)
+    figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=5)
 
 
 def write_captions(captions: Mapping[str, str], output: str) -> None:

@@ -85,7 +85,7 @@ def prepare(
         )
     if settings["architecture"] == "mixture":
         return _train_mixture(
-            (learned, truth), (held_out, held_truth), settings, record, keys, validate
+            x, (learned, truth), (held_out, held_truth), settings, record, keys, validate
         )
     target = tables.standardise(_target(truth, settings)[:, None], record["target"])[:, 0]
     model = methods.estimator(settings, x.shape[1], keys.first % 2**31)
@@ -96,6 +96,7 @@ train = functools.partial(runs.train, prepare)
 
 
 def _train_mixture(
+    columns: NDArray,
     learned: tuple[Photometry, NDArray],
     held_out: tuple[Photometry, NDArray],
     settings: Mapping[str, Any],
@@ -111,11 +112,12 @@ def _train_mixture(
     known, noise = record["features"], settings["noise"]
     scaling = {**record["standardisation"], "low": known["low"], "high": known["high"]}
 
-    def examples(sample: Photometry, redshift: NDArray) -> tuple[NDArray, NDArray]:
+    def examples(x: NDArray, redshift: NDArray) -> tuple[NDArray, NDArray]:
         target = tables.standardise(np.log1p(redshift)[:, None], record["target"])
-        return features.make(sample, known).astype(np.float32), target.astype(np.float32)
+        return x.astype(np.float32), target.astype(np.float32)
 
-    always, held = examples(*learned), examples(*held_out)
+    always = examples(columns, learned[1])
+    held = examples(features.make(held_out[0], known), held_out[1])
 
     def draw(epoch: int) -> tuple[NDArray, NDArray]:
         if not noise:
@@ -123,12 +125,13 @@ def _train_mixture(
         rng = np.random.Generator(np.random.Philox([keys.second, epoch, NOISE]))
         sample, redshift = learned
         more = noise * sample.error * rng.standard_normal(sample.flux.shape)
-        return examples(sample._replace(flux=sample.flux + more), redshift)
+        noisy = sample._replace(flux=sample.flux + more)
+        return examples(features.make(noisy, known), redshift)
 
     def build() -> Any:
         model = models.residual(
             layers.Standardise(**scaling),
-            always[0].shape[1],
+            columns.shape[1],
             3 * components,
             settings["width"],
             settings["blocks"],

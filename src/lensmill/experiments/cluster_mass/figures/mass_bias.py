@@ -50,12 +50,8 @@ def plot(scores: list[str]) -> Figure:
         row[0].set_ylabel(f"{plotting.label(population)}\n{PANELS['bias']}")
         for axis, text in zip(row[1:], list(PANELS.values())[1:], strict=True):
             axis.set(ylabel=text, ylim=(0, None))
-    handles = {}
-    for axis in axes[:, 1]:
-        for handle, text in zip(*axis.get_legend_handles_labels(), strict=True):
-            handles.setdefault(text, handle)
     figure.supxlabel(r"$\log_{10} M_{500}/M_\odot$", fontsize=8)
-    figure.legend([*handles.values()], [*handles], loc="outside upper center", ncols=5)
+    plotting.add_legend(figure, axes[:, 1])
     return figure
 
 

@@ -58,9 +58,5 @@ def plot(predictions: list[str], scores: list[str]) -> Figure:
     right.axvline(0, color=plotting.BLACK, lw=0.5)
     right.set_xlabel("increase of the NMAD, as a fraction of it")
     # colours are the same on both sides, but a method may be on one alone
-    shown = {}
-    for axes in (left, right):
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            shown.setdefault(label, handle)
-    figure.legend(shown.values(), shown.keys(), loc="outside upper center", ncols=5)
+    plotting.add_legend(figure, [left, right])
     return figure
