@@ -94,8 +94,8 @@ def log_likelihood(
     targets : str
         Which of the two: ``lens`` or ``images``.
     positions : array, shape (2, 2), optional
-        Of the first two images to arrive, where all draws have them [arcsec]; without them every
-        draw's own are found. Only for ``images``.
+        Near which all draws have their first two images to arrive [arcsec]; without them the
+        solver finds every draw's. Only for ``images``.
 
     Returns
     -------
@@ -105,19 +105,20 @@ def log_likelihood(
     lens = seen(draws)
     ln = np.full(len(lens), -np.inf)
     ln_prior = log_prior(lens, prior)
-    known = np.isfinite(ln_prior)
+    rows = np.flatnonzero(np.isfinite(ln_prior))
     if targets == "images":
         if positions is None:
-            places = image_places.find(lens)
-            known &= np.isfinite(places).all(axis=(1, 2))
+            places = image_places.find(lens[rows])
+            two = np.isfinite(places).all(axis=(1, 2))
+            rows, places = rows[two], places[two]
         else:
-            centre = np.column_stack([draws["lens_x"], draws["lens_y"]])
-            places = positions - centre[:, None]
-        lens, ln_jacobian = image_places.from_lens(lens[known], places[known])
-        ln_prior[known] += ln_jacobian
+            centre = np.column_stack([draws["lens_x"], draws["lens_y"]])[rows]
+            places = image_places.refine(lens[rows], positions - centre[:, None])
+        known, ln_jacobian = image_places.from_lens(lens[rows], places)
+        ln_prior[rows] += ln_jacobian
     else:
-        lens = lens[known]
-    ln[known] = posteriors.log_densities(image, lens[None])[0] - ln_prior[known]
+        known = lens[rows]
+    ln[rows] = posteriors.log_densities(image, known[None])[0] - ln_prior[rows]
     return ln
 
 

@@ -93,11 +93,13 @@ def log_density(mixture: Mixture, x: NDArray) -> NDArray:
 def log_densities(mixture: Mixture, x: NDArray) -> NDArray:
     """Logarithm of the density at several points of each system, ``x`` (n, S, T): shape (n, S)."""
     terms = []
+    with np.errstate(divide="ignore"):  # in 32 bits a weight may be 0
+        ln_weight = np.log(mixture.weight)
     for k in range(mixture.weight.shape[1]):
         factor = mixture.factor[:, k]
         z = (x - mixture.mean[:, k, None]) @ factor.transpose(0, 2, 1)
         log = np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
-        log += np.log(mixture.weight[:, k]) - _ln_norm(x.shape[2])
+        log += ln_weight[:, k] - _ln_norm(x.shape[2])
         terms.append(log[:, None] - 0.5 * (z**2).sum(axis=-1))
     return np.logaddexp.reduce(terms, axis=0)
 
@@ -162,7 +164,8 @@ def conditional(mixture: Mixture, columns: Sequence[int], values: NDArray) -> Mi
     # lower factors of a precision, as everywhere here: Cholesky of the reversed one, reversed
     factor = np.linalg.cholesky(own[..., ::-1, ::-1])[..., ::-1, ::-1].swapaxes(-1, -2)
     given = marginal(mixture, columns)
-    ln = np.log(given.weight)
+    with np.errstate(divide="ignore"):
+        ln = np.log(given.weight)
     ln += np.log(np.diagonal(given.factor, axis1=2, axis2=3)).sum(axis=-1)
     ln -= (np.einsum("nkij,nkj->nki", given.factor, off) ** 2).sum(axis=-1) / 2
     weight = np.exp(np.maximum(ln - ln.max(axis=1, keepdims=True), LEAST_LN_WEIGHT))
