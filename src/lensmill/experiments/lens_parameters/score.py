@@ -136,7 +136,8 @@ def combine(members: Sequence[str], output: str, network: str) -> None:
     given = {c: v for c, v in systems.items() if not c.endswith(regression.Summary._fields)}
     draws, seed = (int(about[0][key]) for key in ("draws", "seed"))
     prior = json.loads(about[0]["prior"])
-    columns = tables_of(posteriors.join(mixtures), given, prior, draws, seed)
+    kind = str(about[0].get("targets", "lens"))
+    columns = tables_of(posteriors.join(mixtures), given, prior, draws, seed, kind)
     inner = [store.read(path, strangeness.FEATURES)["inner"] for path in members]
     columns[strangeness.FEATURES] = {
         "index": systems["index"],

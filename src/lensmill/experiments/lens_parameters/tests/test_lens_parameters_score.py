@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from made_up_posteriors import ERROR, SCATTER, truths, write
 
-from lensmill.experiments.lens_parameters import comparison, score
+from lensmill.experiments.lens_parameters import comparison, network, parameters, score
 from lensmill.experiments.lens_parameters.parameters import PARAMETERS
+from lensmill.learning import strangeness
 from lensmill.pipeline import store
 
 PUBLISHED = Path(comparison.__file__).parent / "data/published.ecsv"
@@ -106,6 +107,30 @@ def test_an_ensemble_is_the_mixture_of_its_members(tmp_path):
         for path in (output, members[0])
     }
     assert error[output] < 0.9 * error[members[0]]
+
+
+def test_members_may_give_places_of_images(tmp_path):
+    truth = truths(400) * 0.5 + [0.5, 0, 0, 1.0, *6 * [0]]  # near enough for a second image
+    targets = parameters.to_targets(truth, "images")
+    known = np.isfinite(targets).all(axis=1)
+    assert known.sum() > 100
+    truth, targets = truth[known], targets[known]
+    sure = np.tile(1e3 * np.eye(10), (len(truth), 1, 1, 1))
+    mixture = {"weight": np.ones((len(truth), 1)), "mean": targets[:, None], "factor": sure}
+    paths = []
+    for i in (1, 2):
+        path = write(tmp_path / f"p4m_seed{i}/hst_quasars/predictions.h5", truth, targets="images")
+        tables = {name: store.read(path, name) for name in ("systems", strangeness.FEATURES)}
+        about = store.attributes(path)
+        about.pop("content_digest")
+        store.write(path, tables | {"mixtures": mixture}, network.UNITS, about)
+        paths.append(path)
+    output = str(tmp_path / "together.h5")
+    score.combine(paths, output, "p4m_ensemble2")
+    found = store.read(output, "systems")
+    for i, name in ((0, "theta_e"), (3, "slope"), (4, "gamma1"), (8, "source_x")):
+        assert found[f"{name}_median"] == pytest.approx(truth[:, i], abs=0.02)
+    assert store.attributes(output)["targets"] == "images"
 
 
 def test_members_that_saw_other_systems_are_refused(tmp_path):
