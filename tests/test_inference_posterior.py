@@ -363,7 +363,7 @@ def test_a_double_is_sampled_where_all_the_weight_lies_on_lenses_that_make_furth
     data = observe(BENT | {"source_x": 0.086, "source_y": 0.027}, 0.005, 1.0, 0.01)
     plain = Posterior(data, POWER_LAW, *REDSHIFTS)
 
-    def more(p):
+    def more(p, images):
         return np.where(plain.count_images(p) == 2, 0.0, 300.0)
 
     target = Posterior(data, POWER_LAW, *REDSHIFTS, more=more)
@@ -387,7 +387,7 @@ def test_a_double_of_which_much_else_is_known_is_sampled_well_and_as_its_draws_w
     middle = np.median(drawn.parameters[:, known], axis=0) + np.array([0.01, 0.05, 0.05, 0.01])
     width = np.array([0.03, 0.08, 0.08, 0.02])
 
-    def more(p):
+    def more(p, images):
         return -(((p[:, known] - middle) / width) ** 2).sum(axis=1) / 2
 
     ln = more(drawn.parameters)

@@ -22,8 +22,6 @@ SHAPE, PLACES = (1, 2, 3), (4, 5, 6, 7)
 # What is beyond any lens, a draw in the tail of a Gaussian, is taken for the last one that is not.
 LARGEST_ELLIPTICITY, LARGEST_SHEAR = 0.95, 0.95
 STRENGTHS = (1e-3, 1e3)
-NEWTON = 3  # steps, from milliarcseconds away
-STEP = 0.01  # the longest [arcsec]
 
 
 def find(lens: NDArray) -> NDArray:
@@ -56,34 +54,6 @@ def find(lens: NDArray) -> NDArray:
     for i in range(2):
         places[rows[two], i] = np.column_stack([images.x[first + i], images.y[first + i]])
     return places
-
-
-def refine(lens: NDArray, places: NDArray) -> NDArray:
-    """Return the images of lenses nearest to these places, by Newton's method, (n, 2, 2) [arcsec].
-
-    Parameters
-    ----------
-    lens : array, shape (n, 8)
-        `image_posterior.SEEN`.
-    places : array, shape (n, 2, 2)
-        Near two of its images, from the lens [arcsec].
-    """
-    ln_theta_e, e1, e2, slope, g1, g2, *source = lens.T
-    mass = np.exp(ln_theta_e), 1 - np.hypot(e1, e2), np.arctan2(e2, e1) / 2, slope, g1, g2
-    found = np.array(places)
-    for i in range(2):
-        for _ in range(NEWTON):
-            x, y = found[:, i].T
-            at = profiles.fields(x, y, *mass)
-            miss_x, miss_y = source[0] - x + at.alpha_x, source[1] - y + at.alpha_y
-            xx, yy, xy = 1 - at.psi_xx, 1 - at.psi_yy, at.psi_xy
-            determinant = xx * yy - xy**2
-            step = np.column_stack([yy * miss_x + xy * miss_y, xy * miss_x + xx * miss_y])
-            step /= np.where(determinant == 0, 1.0, determinant)[:, None]
-            # at a critical curve a step knows no end
-            length = np.hypot(*step.T)[:, None]
-            found[:, i] += step * np.minimum(1.0, STEP / np.maximum(length, STEP))
-    return found
 
 
 def from_lens(lens: NDArray, places: NDArray) -> tuple[NDArray, NDArray]:

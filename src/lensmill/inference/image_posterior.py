@@ -79,7 +79,7 @@ def log_likelihood(
     image: Mixture,
     prior: Mapping[str, Any],
     targets: str = "lens",
-    positions: NDArray | None = None,
+    images: NDArray | None = None,
 ) -> NDArray:
     """Logarithm of the likelihood of an image, but for a constant, of each draw.
 
@@ -93,9 +93,9 @@ def log_likelihood(
         As for `log_prior`.
     targets : str
         Which of the two: ``lens`` or ``images``.
-    positions : array, shape (2, 2), optional
-        Near which all draws have their first two images to arrive [arcsec]; without them the
-        solver finds every draw's. Only for ``images``.
+    images : array, shape (n, k, 2), optional
+        Images of each draw, the first two to arrive first [arcsec]; without them the solver finds
+        these. Only for ``images``.
 
     Returns
     -------
@@ -107,13 +107,13 @@ def log_likelihood(
     ln_prior = log_prior(lens, prior)
     rows = np.flatnonzero(np.isfinite(ln_prior))
     if targets == "images":
-        if positions is None:
+        if images is None:
             places = image_places.find(lens[rows])
             two = np.isfinite(places).all(axis=(1, 2))
             rows, places = rows[two], places[two]
         else:
             centre = np.column_stack([draws["lens_x"], draws["lens_y"]])[rows]
-            places = image_places.refine(lens[rows], positions - centre[:, None])
+            places = images[rows, :2] - centre[:, None]
         known, ln_jacobian = image_places.from_lens(lens[rows], places)
         ln_prior[rows] += ln_jacobian
     else:

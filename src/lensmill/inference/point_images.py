@@ -121,7 +121,8 @@ class Posterior:
     stars : Stars, optional
     more : callable, optional
         Logarithm of the likelihood of whatever else is known of a lens, an image for example:
-        lenses (n, 11) to (n,).
+        lenses (n, 11) and, where they are known, their images (n, k, 2) [arcsec], else None, to
+        (n,).
     shapes : Mixture, optional
         Of one system: where that puts both components of the ellipticity and the slope. The
         posterior does not hang on it, but how well a lens with two images is sampled.
@@ -140,7 +141,7 @@ class Posterior:
         z_lens: float,
         z_source: float,
         stars: Stars | None = None,
-        more: Callable[[NDArray], NDArray] | None = None,
+        more: Callable[[NDArray, NDArray | None], NDArray] | None = None,
         shapes: Mixture | None = None,
     ):
         _refuse_data(data)
@@ -240,7 +241,7 @@ class Posterior:
             with np.errstate(divide="ignore"):
                 ln = ln + np.log(out.magnification / (np.pi * size**2))
         if self.more is not None:
-            ln = ln + self.more(p)
+            ln = ln + self.more(p, None)
         stars, miss = self.dispersion(p)
         return out._replace(ln=ln + stars, chi2=out.chi2 + miss + self.galaxy_chi2(p))
 

@@ -372,7 +372,7 @@ def _draw_pairs(
         each = p[made]
         each[:, _COMPLETED] = cells[made, cell]
         more = np.full((n, pairs.CELLS), -np.inf)
-        ln_each = np.zeros(len(each)) if target.more is None else target.more(each)
+        ln_each = np.zeros(len(each)) if target.more is None else target.more(each, images[made])
         if counted:
             ln_each[target.count_images(each) != 2] = -np.inf
         more[made, cell] = ln_each

@@ -223,13 +223,13 @@ def join(
         By table: ``delays`` and ``draws``, the latter with the image.
     """
 
-    def seen(p: NDArray) -> NDArray:
+    def seen(p: NDArray, images: NDArray | None) -> NDArray:
         lens = dict(zip(SAMPLED, p.T, strict=True))
-        return image_posterior.log_likelihood(lens, image, prior, targets, positions)
+        return image_posterior.log_likelihood(lens, image, prior, targets, images)
 
-    positions = target.data.position[:2]
+    places = target.data.position[:2] - target.data.lens_position
     redshifts = target.z_lens, target.z_source
-    shapes = image_posterior.shapes(image, targets, positions - target.data.lens_position)
+    shapes = image_posterior.shapes(image, targets, places)
     together = Posterior(target.data, target.prior, *redshifts, more=seen, shapes=shapes)
     numbers: dict[str, float] = {}
     draws = {}
