@@ -416,10 +416,10 @@ def test_a_double_of_which_much_else_is_known_is_sampled_well_and_as_its_draws_w
         evidence = drawn.log_evidence + np.log(np.exp(ln).mean())
         assert found.log_evidence == pytest.approx(evidence, abs=0.15)
     p, images = told[0]  # those that the lenses of the cells make
-    theta_e, e1, e2, slope, g1, g2, _, x, y, *source = p.T
+    theta_e, e1, e2, slope, g1, g2, sheet, x, y, *source = p.T
     at = images - np.column_stack([x, y])[:, None]
     for i in range(2):
-        mass = theta_e, 1 - np.hypot(e1, e2), np.arctan2(e2, e1) / 2, slope, g1, g2
+        mass = theta_e, 1 - np.hypot(e1, e2), np.arctan2(e2, e1) / 2, slope, g1, g2, sheet
         ax, ay = deflection(*at[:, i].T, *mass)
         assert images[:, i, 0] - ax == pytest.approx(source[0], abs=1e-9)
         assert images[:, i, 1] - ay == pytest.approx(source[1], abs=1e-9)
