@@ -122,18 +122,17 @@ def log_likelihood(
     return ln
 
 
-def shapes(image: Mixture, targets: str = "lens", places: NDArray | None = None) -> Mixture:
+def shapes(image: Mixture, targets: str, places: NDArray) -> Mixture:
     """Return where an image puts both components of the ellipticity and the slope.
 
     Parameters
     ----------
     image, targets
         As for `log_likelihood`.
-    places : array, shape (2, 2), optional
-        Of the first two images from the lens [arcsec], for ``images``.
+    places : array, shape (2, 2)
+        Of the first two images from the lens [arcsec]; only ``images`` asks for them.
     """
     if targets == "lens":
         return posteriors.marginal(image, SHAPE)
-    if places is not None:
-        image = posteriors.conditional(image, image_places.PLACES, np.ravel(places)[None])
+    image = posteriors.conditional(image, image_places.PLACES, np.ravel(places)[None])
     return posteriors.marginal(image, image_places.SHAPE)

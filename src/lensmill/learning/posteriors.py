@@ -12,7 +12,6 @@ LARGEST_LOG = 12.0
 LARGEST_RATIO = 5.0
 
 
-LEAST_LN_WEIGHT = -300.0  # of a component over the largest: no logarithm of 0
 SCALES = 3  # of a scale mixture of Gaussians; a fourth gains 0.003 in ln p of ten parameters
 LN_WIDTH = 0.5  # prior of the logarithms of widths, for few systems: their standard deviation
 
@@ -168,7 +167,7 @@ def conditional(mixture: Mixture, columns: Sequence[int], values: NDArray) -> Mi
         ln = np.log(given.weight)
     ln += np.log(np.diagonal(given.factor, axis1=2, axis2=3)).sum(axis=-1)
     ln -= (np.einsum("nkij,nkj->nki", given.factor, off) ** 2).sum(axis=-1) / 2
-    weight = np.exp(np.maximum(ln - ln.max(axis=1, keepdims=True), LEAST_LN_WEIGHT))
+    weight = np.exp(ln - ln.max(axis=1, keepdims=True))
     return Mixture(weight / weight.sum(axis=1, keepdims=True), mean, factor)
 
 

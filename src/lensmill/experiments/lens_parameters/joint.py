@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.experiments.lens_parameters.families import FAMILIES
-from lensmill.experiments.lens_parameters.parameters import without_centre
+from lensmill.experiments.lens_parameters.parameters import targets_of, without_centre
 from lensmill.inference import image_posterior, posterior
 from lensmill.inference.importance import effective_size, resample
 from lensmill.inference.point_images import (
@@ -126,7 +126,7 @@ def join_mocks(
         )
     usable = usable[: settings["systems"]]
     about = store.attributes(predictions)
-    targets = str(about.get("targets", "lens"))
+    targets = targets_of(about)
     mixtures = posteriors.Mixture(*(part[usable] for part in mixtures))
     images = posteriors.marginal(mixtures, without_centre(targets))
     observation = Observation(*(settings[name] for name in Observation._fields))
@@ -308,7 +308,7 @@ def join_lens(
         raise ValueError(f"{lens}: {names[row]} has no draws, since no lens makes its images")
     draws = {c: v[first : first + n] for c, v in store.read(lens, "draws").items()}
     mixture = posteriors.Mixture(**store.read(image, "mixtures"))
-    targets = str(store.attributes(image).get("targets", "lens"))
+    targets = targets_of(store.attributes(image))
     seen = posteriors.marginal(mixture, without_centre(targets))
     ln_image = image_posterior.log_likelihood(draws, seen, prior, targets)
     left = effective_size(ln_image) if np.isfinite(ln_image).any() else 0.0

@@ -138,7 +138,7 @@ def measure_image(
     observation = networks[0].training["observation"]
     read = cutout.read(given, observation)
     mixture, features = ask(networks, read.pixels, name)
-    targets = network.targets_of(networks[0].training["settings"])
+    targets = parameters.targets_of(networks[0].training["settings"])
     judgement = judge(read, features, family, observation)
     draws = draw(mixture, targets, seed)
     image, fit, first = render_again(read, draws, observation, points)

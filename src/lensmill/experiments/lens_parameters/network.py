@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.experiments.lens_parameters import parameters
-from lensmill.experiments.lens_parameters.parameters import PARAMETERS, TARGETS
+from lensmill.experiments.lens_parameters.parameters import PARAMETERS, TARGETS, targets_of
 from lensmill.learning import calibration, posteriors, regression, runs, strangeness, tables
 from lensmill.learning.runs import Network, load  # noqa: F401  (`load` is part of the contract)
 from lensmill.pipeline import provenance, store
@@ -46,11 +46,6 @@ def head(settings: Mapping[str, Any]) -> regression.Head:
     """Return the head: a mixture of Gaussians over all targets."""
     spins = TARGETS[targets_of(settings)]
     return regression.head("mixture", len(PARAMETERS), settings["components"], spins)
-
-
-def targets_of(settings: Mapping[str, Any]) -> str:
-    """Return which of `parameters.TARGETS` a network gives."""
-    return settings.get("targets", "lens")
 
 
 def prepare(

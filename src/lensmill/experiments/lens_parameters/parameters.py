@@ -53,6 +53,11 @@ def from_systems(systems: Mapping[str, NDArray]) -> NDArray:
     )
 
 
+def targets_of(about: Mapping) -> str:
+    """Return which of `TARGETS` a network gives, by its settings or its predictions' attributes."""
+    return str(about.get("targets", "lens"))
+
+
 def to_targets(parameters: NDArray, kind: str = "lens") -> NDArray:
     """Return what a network learns, (n, 10); NaN where a lens has not the two images."""
     targets = np.array(parameters, float)

@@ -111,7 +111,7 @@ def means(trained: runs.Network, pixels: NDArray) -> NDArray:
     outputs, _ = architectures.answer(trained.model, pixels)
     mixture = networks.read_outputs(trained, outputs)
     mean = (mixture.weight[..., None] * mixture.mean).sum(axis=1)
-    kind = networks.targets_of(trained.training["settings"])
+    kind = parameters.targets_of(trained.training["settings"])
     return parameters.to_targets(parameters.from_targets(mean, kind))
 
 

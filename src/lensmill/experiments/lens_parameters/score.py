@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lensmill.experiments.lens_parameters.network import UNITS, tables_of
-from lensmill.experiments.lens_parameters.parameters import PARAMETERS
+from lensmill.experiments.lens_parameters.parameters import PARAMETERS, targets_of
 from lensmill.learning import calibration, posteriors, regression, strangeness
 from lensmill.pipeline import store
 
@@ -136,7 +136,7 @@ def combine(members: Sequence[str], output: str, network: str) -> None:
     given = {c: v for c, v in systems.items() if not c.endswith(regression.Summary._fields)}
     draws, seed = (int(about[0][key]) for key in ("draws", "seed"))
     prior = json.loads(about[0]["prior"])
-    kind = str(about[0].get("targets", "lens"))
+    kind = targets_of(about[0])
     columns = tables_of(posteriors.join(mixtures), given, prior, draws, seed, kind)
     inner = [store.read(path, strangeness.FEATURES)["inner"] for path in members]
     columns[strangeness.FEATURES] = {
